@@ -1,0 +1,89 @@
+"""The command line: `python -m benchmarks --help`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks.compare import Cell, compare
+from benchmarks.contenders import ENTRIES, FLOOR, OURS, Entry, entry
+from benchmarks.measure import last_core, pin
+from benchmarks.profiling import profile
+from benchmarks.report import Group, Setting, print_text, to_json, verdicts
+from benchmarks.rows import OWN_ROWS, ROWS, Row, TurnRow
+
+ALL_ROWS = ROWS + OWN_ROWS
+KEYS = [each.key for each in ALL_ROWS]
+NAMES = [each.name for each in ENTRIES]
+PROFILED = [each.key for each in ALL_ROWS if not isinstance(each, TurnRow)]
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure tinyagents beside bare asyncio and its peers; takes some minutes.",
+        epilog=f"Rows: {', '.join(KEYS)}. Names: {', '.join(NAMES)}.",
+    )
+    add = made.add_argument
+    add("--json", action="store_true", help="print JSON, every single sample included")
+    add("--rows", nargs="+", choices=KEYS, default=KEYS, metavar="ROW", help="only these rows")
+    add("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help="only these names")
+    add("--rounds", type=int, default=15, help="samples of each figure (default 15)")
+    add("--seconds", type=float, default=0.1, help="length of a sample (default 0.1)")
+    add(
+        "--profile",
+        choices=PROFILED,
+        metavar="ROW",
+        help="measure nothing, but show where a row's time or memory goes: " + ", ".join(PROFILED),
+    )
+    add("--of", choices=NAMES, default=OURS, metavar="NAME", help=f"whom to profile ({OURS})")
+    return made
+
+
+def groups(keys: Sequence[str], names: Sequence[str]) -> list[tuple[list[Row], list[Entry]]]:
+    """The rows for all and the rows for the floor and ours, each with who takes part."""
+    everybody = [each for each in ENTRIES if each.name in names]
+    at_home = [each for each in everybody if each.name in (FLOOR, OURS)]
+    split = [
+        ([each for each in ROWS if each.key in keys], everybody),
+        ([each for each in OWN_ROWS if each.key in keys], at_home),
+    ]
+    return [(rows, contenders) for rows, contenders in split if rows and contenders]
+
+
+def measured(setting: Setting, keys: Sequence[str], names: Sequence[str]) -> list[Group]:
+    done: list[Group] = []
+    for rows, contenders in groups(keys, names):
+        cells: dict[tuple[str, str], Cell] = compare(
+            rows,
+            [each for each in contenders if each.version is not None],
+            n_rounds=setting.n_rounds,
+            sample_s=setting.sample_s,
+            core=setting.core,
+            report=lambda line: print(line, file=sys.stderr),
+        )
+        done.append(Group(verdicts(rows, cells), contenders))
+    return done
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    made = parser()
+    options = made.parse_args(argv)
+    if options.rounds < 1 or options.seconds <= 0:
+        made.error("--rounds takes a number from 1 on, --seconds a number above 0")
+    core = last_core()
+    if options.profile:
+        if entry(options.of).version is None:
+            made.error(f"--of {options.of}: {entry(options.of).how_to_install}")
+        pin(core)
+        profile(options.of, options.profile)
+        return
+    setting = Setting(options.rounds, options.seconds, core)
+    done = measured(setting, options.rows, options.only)
+    if options.json:
+        print(to_json(done, setting))
+    else:
+        print_text(done, setting)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Takes one sample of one row, inside the process of one contender."""
+
+import asyncio
+import gc
+import os
+import tracemalloc
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import cache
+from time import perf_counter
+
+from benchmarks.contenders import entry
+from benchmarks.rows import N_BESIDE, MemoryRow, Row, TimeRow, TurnRow, row
+from benchmarks.workload import Contender, Gate, TurnClock, Workload
+
+N_WARM = 20
+"""Runs in the round that fills caches before memory is measured."""
+
+GATE_TIMEOUT_S = 300.0
+
+
+class WrongAnswer(Exception):
+    """A contender did other work than the row asks for."""
+
+
+def pin(core: int | None) -> None:
+    """Keep this process on one core; None leaves it to the system."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+def last_core() -> int | None:
+    """The highest core this process may use, or None where a process cannot be pinned.
+
+    The last rather than the first, which tends to serve the machine's interrupts.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return max(os.sched_getaffinity(0))
+
+
+def check(said: str, answer: str) -> None:
+    if said != answer:
+        raise WrongAnswer(f"the run answered {said!r} where the row needs {answer!r}")
+
+
+async def checked(workload: Workload, answer: str) -> Workload:
+    """Run a workload once and return it when it says what it must.
+
+    Raises:
+        WrongAnswer: When it says something else.
+    """
+    check(await workload(), answer)
+    return workload
+
+
+async def seconds(workload: Workload, n_loops: int) -> float:
+    gc.collect()
+    start = perf_counter()
+    for _ in range(n_loops):
+        await workload()
+    return perf_counter() - start
+
+
+async def loops_for(row: TimeRow, contender: Contender, sample_s: float) -> int:
+    """How many runs fill a sample; doubling until it takes half of it also warms everything up."""
+    workload = await checked(row.workload(contender), row.answer)
+    n_loops = 1
+    while (taken := await seconds(workload, n_loops)) < sample_s / 2:
+        n_loops *= 2
+    return max(1, round(n_loops * sample_s / taken))
+
+
+async def time_sample(row: TimeRow, contender: Contender, n_loops: int) -> float:
+    """Time per thing in µs, over `n_loops` runs."""
+    workload = await checked(row.workload(contender), row.answer)
+    taken = await seconds(workload, n_loops)
+    if row.less is not None:
+        less = await checked(row.less(contender), row.less_answer)
+        taken -= await seconds(less, n_loops)
+    return taken / n_loops / row.per * 1e6
+
+
+@asynccontextmanager
+async def all_blocked(row: MemoryRow, contender: Contender, n: int) -> AsyncGenerator[None]:
+    """Hold `n` runs inside their model call for as long as the block lasts.
+
+    Raises:
+        WrongAnswer: When not all of them are ever alive at once.
+    """
+    gate = Gate(n)
+    run = asyncio.ensure_future(row.workload(contender, n, gate)())
+    full = asyncio.create_task(gate.full.wait())
+    await asyncio.wait({run, full}, timeout=GATE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    if not full.done():
+        full.cancel()
+        if run.done():
+            await run
+        run.cancel()
+        raise WrongAnswer(f"only {gate.n_arrived} of {n} runs were alive at once")
+    yield
+    gate.open()
+    check(await run, row.answer(n))
+
+
+async def memory_sample(row: MemoryRow, contender: Contender, n: int) -> float:
+    """Memory per blocked run in kB, as tracemalloc counts it."""
+    async with all_blocked(row, contender, N_WARM):
+        pass
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        async with all_blocked(row, contender, n):
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return (after - before) / n / 1000
+
+
+async def turn_sample(row: TurnRow, contender: Contender) -> float:
+    """Time per turn in µs, over the turns beside the row's own."""
+    if not isinstance(contender, TurnClock):
+        raise TypeError(f"{type(contender).__name__} does not tell when its turns begin")
+    gc.collect()
+    times = await contender.model_call_times(row.n_turns)()
+    if len(times) != row.n_turns:
+        raise WrongAnswer(f"the run made {len(times)} model calls where it needs {row.n_turns}")
+    return (times[row.at + N_BESIDE] - times[row.at - N_BESIDE]) / (2 * N_BESIDE) * 1e6
+
+
+@cache
+def stage(name: str) -> tuple[Contender, asyncio.Runner]:
+    """The contender of this process and the one event loop all its samples run on."""
+    return entry(name).load(), asyncio.Runner()
+
+
+def calibrate(name: str, key: str, sample_s: float) -> int:
+    """How many runs make a sample of about `sample_s` seconds; 1 where a sample is one run."""
+    contender, runner = stage(name)
+    measured = row(key)
+    if not isinstance(measured, TimeRow):
+        return 1
+    return runner.run(loops_for(measured, contender, sample_s))
+
+
+def sample(name: str, key: str, n_loops: int) -> float:
+    """Take one sample of a row, in the row's unit."""
+    contender, runner = stage(name)
+    return runner.run(measured_once(row(key), contender, n_loops))
+
+
+async def measured_once(measured: Row, contender: Contender, n_loops: int) -> float:
+    match measured:
+        case TimeRow():
+            return await time_sample(measured, contender, n_loops)
+        case MemoryRow():
+            return await memory_sample(measured, contender, measured.n_blocked)
+        case TurnRow():
+            return await turn_sample(measured, contender)

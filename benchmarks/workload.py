@@ -1,0 +1,91 @@
+"""The work every contender does, and the gate that holds its sub-agents alive."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
+
+TASK = "go"
+"""What every root is asked."""
+
+LEAF = "leaf"
+"""What an agent without tools answers."""
+
+Workload = Callable[[], Awaitable[str]]
+"""One whole run, ready to be awaited any number of times; returns the root's final text."""
+
+
+class Gate:
+    """Holds sub-agents inside their model call until all of them are there.
+
+    Args:
+        n_expected: How many sub-agents have to arrive.
+    """
+
+    def __init__(self, n_expected: int) -> None:
+        self.n_expected = n_expected
+        self.n_arrived = 0
+        self.full = asyncio.Event()
+        self._open = asyncio.Event()
+
+    async def hold(self) -> None:
+        """Wait inside a model call until the gate opens."""
+        self.n_arrived += 1
+        if self.n_arrived == self.n_expected:
+            self.full.set()
+        await self._open.wait()
+
+    def open(self) -> None:
+        """Let everybody go on."""
+        self._open.set()
+
+
+class Contender(Protocol):
+    """One way to run agents: bare asyncio, tinyagents or a peer.
+
+    Agents are built when a workload is asked for, never while it is timed. A fake model decides by
+    the messages it is shown, so one agent may run many times at once, and final texts prove the
+    work (how many results came back, what the last one said).
+    """
+
+    def chain(self, levels: int, gate: Gate | None = None) -> Workload:
+        """Each agent delegates once to the next, `levels` times; 0 is one model call without tools.
+
+        The last agent answers `LEAF`, each one above it `"1 "` and what it was told.
+
+        Args:
+            levels: How many delegations lie between the root and the last agent.
+            gate: Where the last agent waits inside its model call; None: it answers right away.
+        """
+        ...
+
+    def turns(self, n: int) -> Workload:
+        """One agent takes `n` turns: all but the last call the tool `echo` with the turn's number.
+
+        It answers with the last message it was shown: the task if `n` is 1, else what was echoed.
+        """
+        ...
+
+    def fan_out(self, n: int, gate: Gate | None = None) -> Workload:
+        """One agent asks a sub-agent `n` times in its first turn; it answers `"{n} leaf"`.
+
+        Args:
+            n: How many sub-agent runs there are at once.
+            gate: Where each of them waits inside its model call.
+        """
+        ...
+
+
+@runtime_checkable
+class TurnClock(Protocol):
+    """A contender that can also tell how its turns follow each other."""
+
+    def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
+        """A run of `n` turns like `turns` that returns when each model call began, in seconds."""
+        ...
+
+
+async def answer_leaf(gate: Gate | None) -> str:
+    """What the model of an agent without tools does, the same for all."""
+    if gate is not None:
+        await gate.hold()
+    return LEAF

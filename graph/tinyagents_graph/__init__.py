@@ -1,0 +1,61 @@
+"""The ground floor: run trees, their events and their limits. It knows nothing of models.
+
+The arrows between its modules point one way:
+
+    run -> limits, sink, tasks, usage
+           sink -> stream -> log -> events
+                                    events, limits, usage -> errors, frozen
+"""
+
+from __future__ import annotations
+
+from tinyagents_graph.errors import (
+    BudgetExceeded,
+    ConfigError,
+    DelegationCycle,
+    DepthExceeded,
+    EventsLost,
+    LimitExceeded,
+    RunCancelled,
+    RunConflict,
+    Signal,
+    TinyAgentsError,
+)
+from tinyagents_graph.events import KINDS, TERMINAL, Event, EventKind, Origin
+from tinyagents_graph.limits import DEFAULTS, RunLimits
+from tinyagents_graph.log import EventView
+from tinyagents_graph.redact import mask
+from tinyagents_graph.run import Place, Run, RunStatus, RunTree, current_place
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.stream import EventStream
+from tinyagents_graph.usage import Usage
+
+__all__ = [
+    "DEFAULTS",
+    "KINDS",
+    "TERMINAL",
+    "BudgetExceeded",
+    "ConfigError",
+    "DelegationCycle",
+    "DepthExceeded",
+    "Event",
+    "EventKind",
+    "EventSink",
+    "EventStream",
+    "EventView",
+    "EventsLost",
+    "LimitExceeded",
+    "Origin",
+    "Place",
+    "Run",
+    "RunCancelled",
+    "RunConflict",
+    "RunLimits",
+    "RunStatus",
+    "RunTree",
+    "Signal",
+    "TinyAgentsError",
+    "Usage",
+    "current_place",
+    "mask",
+]

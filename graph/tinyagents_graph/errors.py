@@ -1,0 +1,144 @@
+"""Every error of both floors derives from `TinyAgentsError`; control signals derive from `Signal`.
+
+An error builds its own message from the facts it carries, so the one who handles it reads fields
+and never parses text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BudgetExceeded",
+    "ConfigError",
+    "DelegationCycle",
+    "DepthExceeded",
+    "EventsLost",
+    "LimitExceeded",
+    "RunCancelled",
+    "RunConflict",
+    "Signal",
+    "TinyAgentsError",
+]
+
+
+class TinyAgentsError(Exception):
+    """The one base of all errors raised by this project.
+
+    Attributes:
+        result: The partial result of the run that failed (transcript, usage, events), or `None`
+            when the error was raised before a run began.
+    """
+
+    result: Any = None
+
+
+class Signal(BaseException):
+    """Control flow that must reach the loop unharmed.
+
+    It derives from `BaseException` so that a tool's `except Exception` cannot swallow it.
+    """
+
+
+class ConfigError(TinyAgentsError):
+    """A definition is wrong: raised at construction, or at the first use at the latest."""
+
+
+class LimitExceeded(TinyAgentsError):
+    """A limit of a run or of its tree was reached.
+
+    Attributes:
+        limit: Name of the limit, as in `RunLimits` (for example `"max_requests"`).
+        allowed: What the limit allows.
+        used: What had been used (or was held in reservations) when the refusal fell.
+        path: Path of the run whose limit it is.
+    """
+
+    def __init__(self, limit: str, *, allowed: float, used: float, path: str) -> None:
+        self.limit = limit
+        self.allowed = allowed
+        self.used = used
+        self.path = path
+        super().__init__(self._say())
+
+    def _say(self) -> str:
+        return (
+            f"{self.limit}={self.allowed:g} of {self.path} reached ({self.used:g} used); "
+            f"raise it with RunLimits({self.limit}=...) or give the work less to do"
+        )
+
+
+class DepthExceeded(LimitExceeded):
+    """A delegation would go deeper than `max_depth` allows; nothing was called."""
+
+    def __init__(self, *, allowed: int, depth: int, path: str) -> None:
+        super().__init__("max_depth", allowed=allowed, used=depth, path=path)
+
+    def _say(self) -> str:
+        return (
+            f"{self.path} would run at depth {self.used:g}, but max_depth={self.allowed:g} here; "
+            "do the work without delegating further, or raise RunLimits(max_depth=...)"
+        )
+
+
+class BudgetExceeded(LimitExceeded):
+    """A token or money budget does not cover the next call."""
+
+
+class DelegationCycle(LimitExceeded):
+    """The same task came back to the same agent along one chain of delegations.
+
+    Attributes:
+        chain: Paths from the first run with this task to the refused one.
+    """
+
+    def __init__(self, *, chain: tuple[str, ...]) -> None:
+        self.chain = chain
+        super().__init__("cycle", allowed=1, used=2, path=chain[-1])
+
+    def _say(self) -> str:
+        return (
+            f"delegation cycle: {' -> '.join(self.chain)} would do the same task again; "
+            "change the task, or allow it with allow_cycles=True"
+        )
+
+
+class RunCancelled(TinyAgentsError):
+    """A run was cancelled.
+
+    Attributes:
+        path: Path of the cancelled run.
+        reason: Why, in the words of whoever cancelled it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} was cancelled: {reason}")
+
+
+class RunConflict(TinyAgentsError):
+    """Two drivers want the same run (or session) at once.
+
+    Attributes:
+        what: The run, session or thread that is taken.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: {why}")
+
+
+class EventsLost(TinyAgentsError):
+    """A stream asked for events that a sink with bounded history no longer has.
+
+    Attributes:
+        lost: How many events lie between what was asked for and the oldest one kept.
+    """
+
+    def __init__(self, lost: int, history: int) -> None:
+        self.lost = lost
+        super().__init__(
+            f"{lost} events fell out of EventSink(history={history}) before they were read; "
+            "read faster, use policy='block', keep more history, or record to a journal"
+        )

@@ -1,0 +1,42 @@
+"""Masking secrets in the data of events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tinyagents_graph.errors import ConfigError
+
+__all__ = ["mask"]
+
+
+def mask(
+    *secrets: str, patterns: tuple[str, ...] = (), by: str = "***"
+) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Make a redactor for `EventSink(redact=…)` that masks secrets in every string, keys included.
+
+    Args:
+        secrets: Texts to mask wherever they stand.
+        patterns: Regular expressions of texts to mask.
+        by: What stands in their place.
+
+    Raises:
+        ConfigError: Nothing to mask was given, or an empty text, which would match everywhere.
+    """
+    if not all(secrets) or not (secrets or patterns):
+        raise ConfigError("mask() needs at least one secret or pattern, and no empty text")
+    # Longest first, so that a secret which contains another is masked whole.
+    literals = [re.escape(secret) for secret in sorted(secrets, key=len, reverse=True)]
+    found = re.compile("|".join([*literals, *(f"(?:{pattern})" for pattern in patterns)]))
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return found.sub(by, value)
+        if isinstance(value, Mapping):
+            return {clean(key): clean(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [clean(inner) for inner in value]
+        return value
+
+    return clean

@@ -1,0 +1,411 @@
+"""`Run`: one execution of an agent, graph or function, and `RunTree`, what all of a tree share.
+
+A run opens with `async with` and closes exactly once, whatever happens inside: one `run.started`,
+one of `run.completed`, `run.failed` and `run.cancelled`. It gets everything from its parent and can
+only narrow it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextvars import ContextVar
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+
+from tinyagents_graph.errors import (
+    BudgetExceeded,
+    DelegationCycle,
+    DepthExceeded,
+    LimitExceeded,
+    RunCancelled,
+)
+from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tasks import new_scope
+from tinyagents_graph.usage import Usage
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["Place", "Run", "RunStatus", "RunTree", "current_place"]
+
+RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
+
+NOTHING = Usage()
+ROOT_LIMITS = DEFAULTS
+CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
+
+
+class RunTree:
+    """What all runs of one tree share.
+
+    Attributes:
+        root_run_id: Id of the root run.
+        sink: Where the tree's events go.
+        deltas: Whether models stream, so that `model.delta` events are published.
+        live: Every run that is alive now, by path: the address for whoever wants to reach it.
+    """
+
+    __slots__ = ("deltas", "live", "root_run_id", "sink")
+
+    def __init__(self, root_run_id: str, sink: EventSink, deltas: bool) -> None:
+        self.root_run_id = root_run_id
+        self.sink = sink
+        self.deltas = deltas
+        self.live: dict[str, Run] = {}
+
+    def find(self, address: str) -> Run | None:
+        """The live run with this path or id."""
+        if (run := self.live.get(address)) is not None:
+            return run
+        return next((run for run in self.live.values() if run.run_id == address), None)
+
+
+class Place:
+    """Where runs can hang in the tree: a run, or one tool call of a run.
+
+    Attributes:
+        run: The run it is, or belongs to.
+        path: Its address.
+    """
+
+    __slots__ = ("_counts", "path", "run")
+
+    path: str
+    run: Run
+
+    def __init__(self, run: Run, path: str) -> None:
+        self.run = run
+        self.path = path
+        self._counts: dict[str, int] | None = None
+
+    def next_path(self, name: str) -> str:
+        """The path of the next thing called `name` here; asking counts it."""
+        counts = self._counts
+        if counts is None:
+            counts = self._counts = {}
+        index = counts.get(name, 0)
+        counts[name] = index + 1
+        return f"{self.path}/{name}[{index}]"
+
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its run is still open."""
+        return self.run.tree.live.get(self.run.path) is self.run
+
+
+current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
+"""Where the code that runs now stands in a tree; a run started there becomes its child."""
+
+
+class Run(Place):
+    """One execution in a run tree.
+
+    Args:
+        name: What the run is called.
+        parent: The run that delegates; `None` makes a root.
+        path: The child's address, from `Place.next_path`; a root's is `"root"`.
+        task: What it is asked to do; with `name` it tells a cycle.
+        limits: Its own limits, `filled` with `ROOT_LIMITS` or `CHILD_LIMITS`; those of its
+            ancestors hold as well. With `on_limit="return"` a `LimitExceeded` ends the run as
+            completed, with the status `limited`, and does not leave the `async with`.
+        run_id: Id of a root run; made up if not given. A child's id follows from its path.
+        sink: Where a root's events go; one of its own if not given.
+        deltas: For a root: whether the models of its tree stream.
+        allow_cycles: Whether the same task may come back to the same name along one chain.
+        about: What `run.started` tells.
+
+    Raises:
+        DepthExceeded: It would be too deep.
+        DelegationCycle: An ancestor of the same name has the same task.
+        LimitExceeded: The tree may have no more runs, or nothing is left for a slice.
+    """
+
+    __slots__ = (
+        "_about", "_children_usage", "_outcome", "_reason", "_scope", "_timed_out", "accounts",
+        "deadline", "depth", "limits", "max_depth", "max_output_tokens", "name", "origin", "parent",
+        "run_id", "status", "stopped_by", "task", "tree", "usage",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        parent: Run | None = None,
+        path: str = "root",
+        task: str = "",
+        limits: RunLimits | None = None,
+        run_id: str | None = None,
+        sink: EventSink | None = None,
+        deltas: bool = False,
+        allow_cycles: bool = False,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(self, path)
+        self.name = name
+        self.parent = parent
+        self.task = task
+        self.limits = limits or (ROOT_LIMITS if parent is None else CHILD_LIMITS)
+        self.status: RunStatus = "running"
+        self.usage = NOTHING
+        self._children_usage = NOTHING
+        self._about = about or {}
+        self._outcome: Mapping[str, Any] = {}
+        self._reason = ""
+        self._timed_out = False
+        self.stopped_by: LimitExceeded | None = None
+        if parent is None:
+            self._be_root(run_id or f"run-{secrets.token_hex(8)}", sink or EventSink(), deltas)
+        else:
+            self._be_child(parent, allow_cycles)
+
+    def _be_root(self, run_id: str, sink: EventSink, deltas: bool) -> None:
+        limits = self.limits
+        self.run_id = run_id
+        self.depth = 0
+        self.tree = RunTree(run_id, sink, deltas)
+        self.origin = Origin(run_id, None, run_id, 0, self.path)
+        self.max_depth = _or_inf(limits.max_depth)
+        self.max_output_tokens = limits.max_output_tokens
+        self.deadline = monotonic() + limits.max_seconds if limits.max_seconds is not None else inf
+        self.accounts = Accounts(limits, self.path)
+        self._enrol()
+
+    def _be_child(self, parent: Run, allow_cycles: bool) -> None:
+        limits = self.limits
+        tree = self.tree = parent.tree
+        self.depth = parent.depth + 1
+        self.run_id = f"{tree.root_run_id}{self.path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
+        self.origin = Origin(
+            self.run_id, parent.run_id, tree.root_run_id, self.depth, self.path
+        )
+        self.max_depth = min(parent.max_depth, _or_inf(limits.max_depth))
+        if self.depth > self.max_depth:
+            parent.refuse(
+                DepthExceeded(allowed=int(self.max_depth), depth=self.depth, path=self.path)
+            )
+        if not allow_cycles and self.task:
+            self._refuse_cycle(parent)
+        self.max_output_tokens = _stricter(parent.max_output_tokens, limits.max_output_tokens)
+        self.deadline = parent.deadline
+        if limits.max_seconds is not None:
+            self.deadline = min(self.deadline, monotonic() + limits.max_seconds)
+        self.accounts = parent.accounts
+        try:
+            if limits.bound_the_tree:
+                self.accounts = Accounts(limits, self.path, parent.accounts)
+            self._enrol()
+        except LimitExceeded as error:
+            parent.refuse(error)
+
+    def _enrol(self) -> None:
+        """Count this run as one more of the tree, alive."""
+        accounts = self.accounts
+        accounts.runs.spend(1)
+        try:
+            accounts.live_runs.spend(1)
+        except LimitExceeded:
+            accounts.runs.give_back(1)
+            accounts.close(self.path)
+            raise
+
+    def _refuse_cycle(self, parent: Run) -> None:
+        above: Run | None = parent
+        chain = [self.path]
+        while above is not None:
+            chain.append(above.path)
+            if above.name == self.name and _normal(above.task) == _normal(self.task):
+                parent.refuse(DelegationCycle(chain=tuple(reversed(chain))))
+            above = above.parent
+
+    # --- opening and closing -----------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        scope = self._scope = new_scope()
+        scope.enter()
+        self.tree.live[self.path] = self
+        self.emit("run.started", self._about)
+        if self.limits.max_seconds is not None:
+            scope.cancel_at(self.deadline - monotonic(), self._expire)
+        if self.accounts is not (self.parent.accounts if self.parent else self.accounts):
+            held = {a.name: a.limit for a in self.accounts.slices(self.path)}
+            self.emit("budget.reserved", {"limits": held})
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        error = exc
+        if self._scope.leave(exc):
+            error = self._interruption()
+        if error is None:
+            self.status = "completed"
+            self._close("run.completed", self._outcome)
+        elif isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
+            self.status = "limited"
+            self.stopped_by = error
+            self._close("run.completed", {**self._outcome, "status": "limited", "limit": error.limit})
+            return True
+        elif isinstance(error, RunCancelled) and error.path == self.path:
+            self.status = "cancelled"
+            self._close("run.cancelled", {"reason": error.reason})
+        elif isinstance(error, Exception):
+            self.status = "failed"
+            self._close("run.failed", {"error": describe(error)})
+        else:
+            self.status = "cancelled"
+            self._close("run.cancelled", {"reason": self._reason_from_above(error)})
+        if error is not exc and error is not None:
+            raise error from None
+        return False
+
+    def _close(self, kind: EventKind, data: Mapping[str, Any]) -> None:
+        tree_usage = self.usage
+        if self._children_usage is not NOTHING:
+            tree_usage = tree_usage + self._children_usage
+        parent = self.parent
+        del self.tree.live[self.path]
+        self.accounts.live_runs.give_back(1)
+        if parent is not None:
+            before = parent._children_usage
+            parent._children_usage = tree_usage if before is NOTHING else before + tree_usage
+            if self.accounts is not parent.accounts:
+                unused = self.accounts.close(self.path)
+                self.emit("budget.released", {"unused": unused})
+        spent = self.usage.to_dict()
+        whole = spent if tree_usage is self.usage else tree_usage.to_dict()
+        self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
+
+    # --- what goes on inside -------------------------------------------------------------------------
+
+    def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        """Publish an event of this run."""
+        return self.tree.sink.emit(kind, self.origin, data)
+
+    def complete(self, outcome: Mapping[str, Any]) -> None:
+        """Say what `run.completed` will tell, if nothing goes wrong until the run closes."""
+        self._outcome = outcome
+
+    def refuse(self, error: LimitExceeded) -> NoReturn:
+        """Publish that a limit was reached, and raise it."""
+        self._tell_limit(error)
+        raise error
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count what a call of this run took."""
+        self.usage = usage if self.usage is NOTHING else self.usage + usage
+
+    @property
+    def tree_usage(self) -> Usage:
+        """What this run and its descendants, the living ones too, have used so far."""
+        total = self.usage + self._children_usage
+        for run in self.tree.live.values():
+            if run.parent is self:
+                total = total + run.tree_usage
+        return total
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline, `inf` without one."""
+        return self.deadline - monotonic() if self.deadline != inf else inf
+
+    def cancel(self, reason: str = "cancelled") -> bool:
+        """Cancel this run and its descendants.
+
+        Args:
+            reason: Why, for the events and the error.
+
+        Returns:
+            False if it had been cancelled before.
+        """
+        if self._scope.is_cancelled:
+            return False
+        self._reason = reason
+        self._scope.cancel()
+        return True
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether `checkpoint` has something to do; cheap enough to ask at every step."""
+        return (
+            self._scope.is_cancelled
+            or self.tree.sink.is_congested
+            or (self.deadline != inf and self.deadline <= monotonic())
+        )
+
+    async def checkpoint(self) -> None:
+        """A safe place to stop: where cancellation, deadline and back-pressure take hold.
+
+        Raises:
+            RunCancelled: The run was cancelled from within its own task.
+            LimitExceeded: Its time is up.
+        """
+        if self.deadline <= monotonic():
+            self._timed_out = True
+        if self._scope.is_cancelled or self._timed_out:
+            raise self._interruption()
+        await self.tree.sink.wait_for_readers()
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _tell_limit(self, error: LimitExceeded) -> None:
+        facts = {"limit": error.limit, "allowed": error.allowed, "used": error.used}
+        kind: EventKind = "limit.reached"
+        if isinstance(error, BudgetExceeded):
+            kind = "budget.exceeded"
+        self.emit(kind, {**facts, "path": error.path, "message": str(error)})
+
+    def _expire(self) -> None:
+        self._timed_out = True
+        self._scope.cancel()
+
+    def _interruption(self) -> LimitExceeded | RunCancelled:
+        """Why this run's own scope was cancelled, published if it is a limit."""
+        if not self._timed_out:
+            return RunCancelled(self.path, self._reason)
+        owner = self
+        while owner.parent is not None and owner.parent.deadline <= owner.deadline:
+            owner = owner.parent
+        allowed = owner.limits.max_seconds or 0
+        error = LimitExceeded("max_seconds", allowed=allowed, used=allowed, path=owner.path)
+        self._tell_limit(error)
+        return error
+
+    def _reason_from_above(self, error: BaseException) -> str:
+        above = self.parent
+        while above is not None:
+            if above._timed_out:
+                return f"max_seconds of {above.path} reached"
+            if above._reason:
+                return f"{above.path} was cancelled: {above._reason}"
+            above = above.parent
+        return f"interrupted by {type(error).__name__}"
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error as plain JSON data."""
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def _normal(task: str) -> str:
+    """A task without what a model varies when it means the same: white space and case."""
+    return " ".join(task.split()).casefold()
+
+
+def _or_inf(limit: float | None) -> float:
+    return inf if limit is None else limit
+
+
+def _stricter(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)

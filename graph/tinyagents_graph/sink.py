@@ -1,0 +1,229 @@
+"""`EventSink`: the one place where the events of run trees are published.
+
+The sink is a log. A callback is told of each event as it is appended; a stream is a cursor in the
+log, so a late or slow reader costs no queue of its own, and replay and live are one thing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from inspect import iscoroutinefunction
+from time import perf_counter, time
+from typing import Any, TypeAlias
+
+from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.events import Event, EventKind, Matcher, Origin
+from tinyagents_graph.log import EventLog, EventView
+from tinyagents_graph.stream import EventStream, Policy, Readers
+
+__all__ = ["EventSink", "Listener", "Redactor"]
+
+Listener: TypeAlias = Callable[[Event], object]
+Redactor: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+_logger = logging.getLogger("tinyagents.sink")
+_SLOW_S = 0.1
+
+
+class EventSink:
+    """Publishes the events of one or several run trees, ordered and without gaps.
+
+    Each tree counts its own `seq` from 0. Emitting is safe from any thread; callbacks see the
+    events in the order of `seq`, one at a time.
+
+    Args:
+        history: How many events to keep, oldest dropped first; `None` keeps all. A run's
+            `result.events` and a stream's replay read from what is kept.
+        redact: Called with each event's data before anyone sees it, returns what may be seen. If it
+            raises, the data is withheld and the error's type stands in its place.
+
+    Raises:
+        ConfigError: `history` is less than 1.
+    """
+
+    def __init__(self, *, history: int | None = None, redact: Redactor | None = None) -> None:
+        if history is not None and history < 1:
+            raise ConfigError(f"EventSink(history={history}): keep at least 1 event, None for all")
+        self._redact = redact
+        self._log = EventLog(history)
+        self._seqs: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._listeners: tuple[tuple[Listener, Matcher | None], ...] = ()
+        self._undelivered: deque[Event] = deque()
+        self._delivering = False
+        self._slow: set[int] = set()
+        self._readers = Readers()
+
+    @property
+    def events(self) -> EventView:
+        """What has been published so far (and is kept), as a sequence that grows with the sink."""
+        return EventView(self._log)
+
+    def events_under(self, run_id: str) -> EventView:
+        """The events of one run and its descendants, as a sequence that grows with the sink."""
+        return EventView(self._log, run_id)
+
+    def emit(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
+        """Publish an event.
+
+        Args:
+            kind: One of `KINDS`.
+            origin: The run it comes from.
+            data: Plain JSON data; the sink keeps it, so do not change it afterwards.
+
+        Returns:
+            The event with its `seq`.
+        """
+        if self._redact is not None:
+            data = self._redacted(self._redact, data)
+        root = origin.root_run_id
+        with self._lock:
+            seq = self._seqs.get(root, 0)
+            self._seqs[root] = seq + 1
+            event = Event(seq, time(), kind, origin, data)
+            self._log.append(event)
+            if self._listeners:
+                self._undelivered.append(event)
+        if self._undelivered and not self._delivering:
+            self._deliver()
+        if self._readers.all:
+            self._readers.wake()
+        if self._log.history is not None:
+            self._trim()
+        return event
+
+    def subscribe(
+        self,
+        callback: Listener,
+        *,
+        kinds: Collection[str] | str | None = None,
+        under: str | None = None,
+    ) -> Callable[[], None]:
+        """Call `callback` with each event from now on.
+
+        It runs in the emitting thread and must be quick: an error in it is logged and harms nobody,
+        a slow one is named in a warning. What waits or does I/O belongs into `stream()`.
+
+        Args:
+            callback: A plain function of one event.
+            kinds: Only these kinds; `"tool.*"` means the whole group.
+            under: Only the run with this path or id, and its descendants.
+
+        Returns:
+            A function that ends the subscription.
+
+        Raises:
+            ConfigError: `callback` is a coroutine function, or a kind does not exist.
+        """
+        if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
+            raise ConfigError(
+                f"subscribe({callback!r}): a callback is a plain function; "
+                "in async code read events with `async for event in sink.stream()`"
+            )
+        entry = (callback, None if kinds is None and under is None else Matcher(kinds, under))
+        with self._lock:
+            self._listeners = (*self._listeners, entry)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not entry)
+
+        return unsubscribe
+
+    def stream(
+        self,
+        since: int = 0,
+        *,
+        kinds: Collection[str] | str | None = None,
+        under: str | None = None,
+        policy: Policy = "drop_deltas",
+        buffer: int = 1_000,
+        replay: bool = True,
+    ) -> EventStream:
+        """Read events in async code: first what is already there, then live, no gap, no duplicate.
+
+        Args:
+            since: First `seq` wanted, of each tree in the sink.
+            kinds: Only these kinds; `"tool.*"` means the whole group.
+            under: Only the run with this path or id, and its descendants.
+            policy: What happens when the reader is more than `buffer` events behind. `"block"`:
+                runs wait for it at their next checkpoint. `"drop_deltas"`: it is not shown the
+                deltas it missed (the completed message repeats them). `"coalesce"`: it is shown
+                them joined, one event for each call.
+            buffer: How far a reader may fall behind before the policy acts, in events.
+            replay: Whether to begin with what is already there.
+
+        Returns:
+            An async iterator; it ends when it is closed.
+
+        Raises:
+            ConfigError: A kind or policy does not exist.
+        """
+        return EventStream(
+            self._log,
+            self._readers,
+            since=since,
+            matches=Matcher(kinds, under),
+            policy=policy,
+            buffer=buffer,
+            start=self._log.dropped if replay else self._log.end,
+        )
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether a reader with `policy="block"` has fallen too far behind."""
+        return self._readers.is_congested
+
+    async def wait_for_readers(self) -> None:
+        """Wait until no reader with `policy="block"` is too far behind."""
+        await self._readers.wait_for_room()
+
+    def _deliver(self) -> None:
+        """Tell the listeners, in order; whoever emits meanwhile only appends to the queue.
+
+        Without the queue a listener that emits would recurse, and of two threads one could overtake
+        the other between taking a number and telling of it. The outer loop looks once more after
+        giving up the turn, for an event appended in between.
+        """
+        while True:
+            with self._lock:
+                if self._delivering or not self._undelivered:
+                    return
+                self._delivering = True
+            try:
+                while self._undelivered:
+                    event = self._undelivered.popleft()
+                    for callback, matches in self._listeners:
+                        if matches is None or matches(event):
+                            self._tell(callback, event)
+            finally:
+                self._delivering = False
+
+    def _tell(self, callback: Listener, event: Event) -> None:
+        started = perf_counter()
+        try:
+            callback(event)
+        except Exception:
+            _logger.exception("listener %r failed on %s; the run goes on", callback, event.id)
+        took = perf_counter() - started
+        if took > _SLOW_S and id(callback) not in self._slow:
+            self._slow.add(id(callback))
+            _logger.warning(
+                "listener %r held up its run for %.1f s; read sink.stream() instead", callback, took
+            )
+
+    def _redacted(self, redact: Redactor, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return redact(data)
+        except Exception as error:
+            _logger.exception("redactor %r failed; the event's data is withheld", redact)
+            return {"withheld": f"redactor raised {type(error).__name__}"}
+
+    def _trim(self) -> None:
+        """Drop the oldest events, but none that a blocking reader still has to see."""
+        with self._lock:
+            wanted = self._readers.oldest_wanted
+            self._log.trim(self._log.end if wanted is None else wanted)

@@ -1,0 +1,238 @@
+"""`EventStream`: an async reader of a sink, a cursor in its log.
+
+Rejected: a queue for each reader. A queue must be filled for readers that never come back, decide
+what to drop at the moment of emitting, and be merged with the history for a late reader. A cursor
+is a number, and deciding is left to the moment of reading.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from weakref import ref
+
+import anyio
+import anyio.lowlevel
+
+from tinyagents_graph.errors import ConfigError, EventsLost
+from tinyagents_graph.events import Event, Matcher
+from tinyagents_graph.log import EventLog
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["EventStream", "Policy", "Readers"]
+
+Policy: TypeAlias = Literal["block", "drop_deltas", "coalesce"]
+_CHUNK = 256
+
+
+class Readers:
+    """The open streams of one sink, held weakly: a reader that was forgotten is gone."""
+
+    __slots__ = ("_room", "all", "blocking")
+
+    def __init__(self) -> None:
+        self.all: tuple[ref[EventStream], ...] = ()
+        self.blocking: tuple[ref[EventStream], ...] = ()
+        self._room: anyio.Event | None = None
+
+    def wake(self) -> None:
+        """Tell every reader that there is something to read."""
+        for held in self.all:
+            if (stream := held()) is not None:
+                stream.wake()
+
+    def add(self, stream: EventStream) -> None:
+        """A stream opened."""
+        held = ref(stream, self._forget)
+        self.all = (*self.all, held)
+        if stream.policy == "block":
+            self.blocking = (*self.blocking, held)
+
+    def remove(self, stream: EventStream) -> None:
+        """A stream closed."""
+        for held in self.all:
+            if held() is stream:
+                self._forget(held)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether a blocking reader is too far behind."""
+        return any(stream.is_full for held in self.blocking if (stream := held()) is not None)
+
+    @property
+    def oldest_wanted(self) -> int | None:
+        """Position of the first event a blocking reader has not fetched, `None` without one."""
+        wanted = [stream.position for held in self.blocking if (stream := held()) is not None]
+        return min(wanted, default=None)
+
+    async def wait_for_room(self) -> None:
+        """Wait until no blocking reader is too far behind."""
+        while self.is_congested:
+            self._room = self._room or anyio.Event()
+            await self._room.wait()
+
+    def make_room(self) -> None:
+        """A reader has read on, or left."""
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    def _forget(self, gone: ref[EventStream]) -> None:
+        self.all = tuple(held for held in self.all if held is not gone)
+        self.blocking = tuple(held for held in self.blocking if held is not gone)
+        self.make_room()
+
+
+class EventStream:
+    """Events of a sink as an async iterator: replay, then live, without gap or duplicate.
+
+    It joins the sink at its first use and leaves it at `aclose()`, at the end of an `async with`,
+    or when nothing refers to it any more. For one reading task at a time.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        readers: Readers,
+        *,
+        since: int = 0,
+        matches: Matcher,
+        policy: Policy = "drop_deltas",
+        buffer: int = 1_000,
+        start: int = 0,
+    ) -> None:
+        if policy not in get_args(Policy):
+            raise ConfigError(f"policy={policy!r}: choose one of {', '.join(get_args(Policy))}")
+        if buffer < 1:
+            raise ConfigError(f"buffer={buffer}: a reader needs room for at least 1 event")
+        self.policy = policy
+        self._log = log
+        self._readers = readers
+        self._since = since
+        self._matches = matches
+        self._buffer = buffer
+        self._position = start
+        self._ready: deque[Event] = deque()
+        self._news: anyio.Event | None = None
+        self._wake_soon: Callable[[Callable[[], None]], object] | None = None
+        self._thread = 0
+        self._closed = False
+        self._ending = False
+
+    # --- what a reader uses ------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        self._open()
+        return self
+
+    async def __anext__(self) -> Event:
+        self._open()
+        while not self._ready:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._position < self._log.end:
+                self._fetch()
+            elif self._ending:
+                await self.aclose()
+            else:
+                self._news = anyio.Event()
+                await self._news.wait()
+        return self._ready.popleft()
+
+    async def __aenter__(self) -> Self:
+        self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave the sink; a run that waited for this reader goes on."""
+        self._closed = True
+        self._ready.clear()
+        self._readers.remove(self)
+        self.wake()
+
+    # --- what the sink uses ------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """Position of the first event it has not fetched yet."""
+        return self._position
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is more than `buffer` events behind."""
+        return self._log.end - self._position + len(self._ready) > self._buffer
+
+    def end_after_last(self) -> None:
+        """End the iteration once everything published so far has been read."""
+        self._ending = True
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something to read, or the stream closed. Callable from any thread."""
+        news = self._news
+        if news is None:
+            return
+        self._news = None
+        if threading.get_ident() == self._thread or self._wake_soon is None:
+            news.set()
+        else:
+            self._wake_soon(news.set)
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        if self._thread or self._closed:
+            return
+        self._thread = threading.get_ident()
+        loop = cast("Any", anyio.lowlevel.current_token().native_token)
+        # asyncio's loop and trio's token name the same thing differently.
+        self._wake_soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+        self._readers.add(self)
+
+    def _fetch(self) -> None:
+        if self._position < self._log.dropped:
+            lost = self._log.dropped - self._position
+            self._position = self._log.dropped
+            raise EventsLost(lost, self._log.history or 0)
+        behind = self._log.end - self._position
+        lagging = behind > self._buffer
+        events = self._log.read(self._position, behind if lagging else _CHUNK)
+        self._position += len(events)
+        wanted: Iterable[Event] = (
+            event for event in events if event.seq >= self._since and self._matches(event)
+        )
+        if lagging and self.policy == "drop_deltas":
+            wanted = (event for event in wanted if event.kind != "model.delta")
+        elif lagging and self.policy == "coalesce":
+            wanted = _joined(wanted)
+        self._ready.extend(wanted)
+        if self.policy == "block" and not self.is_full:
+            self._readers.make_room()
+
+
+def _joined(events: Iterable[Event]) -> Iterable[Event]:
+    """Join the deltas of each call into one event, which stands where the last of them stood."""
+    joined: dict[tuple[Any, ...], Event] = {}
+    for event in events:
+        data = event.data
+        key: tuple[Any, ...] = (event.id,)
+        if event.kind == "model.delta":
+            key = (event.run_id, data.get("call_id"), data.get("type"), data.get("tool_call_id"))
+            if (before := joined.pop(key, None)) is not None:
+                event = event._replace(data={**data, "text": before.data["text"] + data["text"]})
+        joined[key] = event
+    return joined.values()

@@ -1,0 +1,181 @@
+"""Cancellation and concurrency on asyncio and trio: the one place that knows which it is.
+
+Rejected: anyio's cancel scopes and task groups, which this started with. They hide the same two
+libraries, but on asyncio a scope took 3.5 µs and a task 12 µs (against 0.3 and 3.3 µs here) and a
+blocked child 2 kB more, which no target of a run's cost has room for. Off the hot path (timeouts,
+events, threads) anyio is used throughout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import anyio
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["CancelScope", "Job", "gather", "new_scope"]
+
+Job: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class CancelScope(Protocol):
+    """Lets one run be cancelled without its parent."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called (or its deadline has passed)."""
+        ...
+
+    def enter(self) -> None:
+        """Begin, in the task that is to be cancelled."""
+        ...
+
+    def leave(self, error: BaseException | None) -> bool:
+        """End; true when `error` is this scope's own cancellation and nobody else's."""
+        ...
+
+    def cancel(self) -> None:
+        """Interrupt what runs in the scope at its next await."""
+        ...
+
+    def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
+        """After `seconds` call `then`, which may cancel; replaces what was set before."""
+        ...
+
+
+class AsyncioScope:
+    """The way of `asyncio.timeout()`: cancel the task, and take the cancellation back on leaving."""
+
+    __slots__ = ("_cancelled_outside", "_delivered", "_soon", "_task", "_timer", "is_cancelled")
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self._delivered = False
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelled_outside = task.cancelling()
+
+    def leave(self, error: BaseException | None) -> bool:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._soon is not None:
+            self._soon.cancel()
+        if not self._delivered:
+            return False
+        others = self._task.uncancel() > self._cancelled_outside
+        return isinstance(error, asyncio.CancelledError) and not others
+
+    def cancel(self) -> None:
+        if self.is_cancelled:
+            return
+        self.is_cancelled = True
+        if self._task is _current_task():
+            # A task that cancels itself would carry the cancellation out of the scope if it never
+            # awaits again, so it is delivered only once the task waits for something.
+            self._soon = self._task.get_loop().call_soon(self._deliver)
+        else:
+            self._deliver()
+
+    def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(max(seconds, 0), then)
+
+    def _deliver(self) -> None:
+        self._delivered = True
+        self._task.cancel()
+
+
+class TrioScope:
+    """A `trio.CancelScope`."""
+
+    __slots__ = ("_scope", "_then")
+
+    def __init__(self) -> None:
+        import trio
+
+        self._scope = trio.CancelScope()
+        self._then: Callable[[], None] | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._scope.cancel_called
+
+    def enter(self) -> None:
+        self._scope.__enter__()
+
+    def leave(self, error: BaseException | None) -> bool:
+        caught = bool(self._scope.__exit__(type(error) if error else None, error, None))
+        if caught and self._then is not None and self._scope.deadline <= anyio.current_time():
+            self._then()
+        return caught
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
+        self._then = then
+        self._scope.deadline = anyio.current_time() + max(seconds, 0)
+
+
+def new_scope() -> CancelScope:
+    """A scope for the event loop this is called in."""
+    return TrioScope() if _is_trio() else AsyncioScope()
+
+
+async def gather(jobs: Sequence[Job], limit: int) -> None:
+    """Run `jobs`, at most `limit` at once, and wait for all.
+
+    A job keeps its own outcome: one that raises cancels the others.
+    """
+    n = len(jobs)
+    if limit < n:
+        rest = iter(jobs)
+
+        async def work() -> None:
+            for job in rest:
+                await job()
+
+        jobs = [work] * limit
+    if _is_trio():
+        await _gather_in_trio(jobs)
+        return
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job())  # type: ignore[arg-type]  # jobs are coroutine functions
+
+
+async def _gather_in_trio(jobs: Sequence[Job]) -> None:
+    import trio
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(job)
+    except BaseExceptionGroup as group:
+        # Several cancelled tasks are one cancellation; asyncio has no group for that either.
+        leaf: BaseException = group
+        while isinstance(leaf, BaseExceptionGroup):
+            leaf = leaf.exceptions[0]
+        raise leaf from None
+
+
+def _is_trio() -> bool:
+    return "trio" in sys.modules and anyio.get_cancelled_exc_class() is not asyncio.CancelledError
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # called from a thread without an event loop
+        return None

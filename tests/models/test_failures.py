@@ -1,0 +1,330 @@
+"""Whatever goes wrong in an exchange is a `ModelError` that says what a retry policy must know."""
+
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.models.conftest import Side
+from tests.models.exchange import asking, collected, stream_of
+from tests.models.formats import (
+    DONE,
+    EVENT_STREAM,
+    answered,
+    chat_stream,
+    chunk,
+    message_start,
+    message_stream,
+    streamed,
+    text_block,
+)
+from tests.models.wire import Cut, Gate, Hang, Reply, WireServer
+from tinyagents.errors import ModelError
+from tinyagents.models import ModelDelta, ModelReply, ModelRequest
+from tinyagents.models.openai import OpenAIModel
+
+pytestmark = pytest.mark.anyio
+
+# The first half of an answer, in either format.
+BEGUN = {
+    "openai": chat_stream([chunk({"content": "Hel"})], done=False),
+    "anthropic": message_stream([message_start(), *text_block(0, "Hel")[:2]]),
+}
+
+
+def reported(message: str = "Out of order", **fields: Any) -> dict[str, Any]:
+    return {"type": "error", "error": {"message": message} | fields}
+
+
+def refusal(status: int, body: object | None = None, **headers: str) -> Reply:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    headers = {"content-type": "application/json", "x-request-id": "req-9"} | named
+    return answered(reported() if body is None else body, status=status, headers=headers)
+
+
+async def failed(
+    side: Side, wire: WireServer, *replies: Reply, request: ModelRequest | None = None
+) -> ModelError:
+    """How a streamed request fails."""
+    wire.reply(*replies)
+    with pytest.raises(ModelError) as caught:
+        await collected(side.make(wire.url), request)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"),
+    [
+        *[(status, False) for status in (400, 401, 402, 403, 404, 413, 422)],
+        *[(status, True) for status in (408, 409, 429, 500, 502, 503, 504, 529)],
+    ],
+)
+async def test_the_status_says_whether_a_retry_may_help(
+    side: Side, wire: WireServer, status: int, retryable: bool
+) -> None:
+    error = await failed(side, wire, refusal(status))
+    assert (error.status, error.retryable) == (status, retryable)
+    assert (error.provider, error.request_id) == (side.provider, "req-9")
+    assert str(error) == (
+        f"{side.provider}:{error.model}: Out of order (status {status}, request req-9)"
+    )
+    assert len(wire.requests) == 1, "retries belong to the loop"
+
+
+async def test_both_names_of_the_request_id_are_known(side: Side, wire: WireServer) -> None:
+    reply = answered(reported(), status=500, headers={"request-id": "req-7"})
+    assert (await failed(side, wire, reply)).request_id == "req-7"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, {"code": "insufficient_quota"}), (402, {"type": "billing_error"})]
+)
+async def test_an_empty_account_is_not_asked_again(
+    side: Side, wire: WireServer, status: int, kind: Mapping[str, str]
+) -> None:
+    reply = refusal(status, reported(**kind), x_should_retry="true")
+    assert not (await failed(side, wire, reply)).retryable
+
+
+@pytest.mark.parametrize(("wish", "retryable"), [("true", True), ("false", False)])
+async def test_the_server_may_say_itself_whether_to_retry(
+    side: Side, wire: WireServer, wish: str, retryable: bool
+) -> None:
+    status = 400 if retryable else 500
+    assert (await failed(side, wire, refusal(status, x_should_retry=wish))).retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "9", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({}, None),
+    ],
+)
+async def test_retry_after_is_read(
+    side: Side, wire: WireServer, headers: dict[str, str], seconds: float | None
+) -> None:
+    error = await failed(side, wire, answered(reported(), status=429, headers=headers))
+    assert (error.retry_after_s, error.retryable) == (seconds, True)
+
+
+async def test_retry_after_may_be_a_date(side: Side, wire: WireServer) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    error = await failed(side, wire, refusal(429, retry_after=date))
+    assert error.retry_after_s is not None
+    assert 50 < error.retry_after_s <= 60
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": "no such model"}', "no such model"),
+        (b'{"detail": "Not Found"}', "Not Found"),
+        (b'{"object": "error", "message": "too long"}', "too long"),
+        (b'{"fault": 1}', '{"fault": 1}'),
+        (b'"busy"', "busy"),
+        (b"<html>Bad gateway</html>", "<html>Bad gateway</html>"),
+        (b"", "Scripted"),
+        (b"x" * 10_000, "x" * 300),
+    ],
+)
+async def test_errors_of_other_shapes_are_read_too(
+    side: Side, wire: WireServer, body: bytes, message: str
+) -> None:
+    error = await failed(side, wire, Reply((body,), status=404, framing="length"))
+    assert f": {message} (status 404)" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "retryable"),
+    [
+        ({"type": "overloaded_error"}, 529, True),
+        ({"type": "rate_limit_error"}, 429, True),
+        ({"type": "api_error"}, 500, True),
+        ({"type": "invalid_request_error"}, 400, False),
+        ({"type": "authentication_error"}, 401, False),
+        ({"type": "server_error", "code": None}, 500, True),
+        ({"type": "x", "code": "rate_limit_exceeded"}, 429, True),
+        ({"code": "insufficient_quota"}, 429, False),
+        ({"code": 502}, 502, True),
+        ({"code": "404"}, 404, False),
+        ({"type": "something_new"}, None, True),
+        ({}, None, True),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True], ids=["at once", "in the middle"])
+async def test_an_error_in_a_stream_has_the_status_its_kind_means(
+    side: Side,
+    wire: WireServer,
+    kind: dict[str, Any],
+    status: int | None,
+    retryable: bool,
+    begun: bool,
+) -> None:
+    event = chat_stream([reported(**kind)], done=False)
+    reply = streamed(BEGUN[side.provider] if begun else b": hi\n\n", b"event: error\n" + event)
+    error = await failed(side, wire, reply)
+    assert (error.status, error.retryable, error.request_id) == (status, retryable, "req-1")
+    assert "Out of order" in str(error)
+
+
+async def test_what_came_before_an_error_was_given(side: Side, wire: WireServer) -> None:
+    wire.reply(streamed(BEGUN[side.provider], Cut()))
+    seen: list[ModelDelta | ModelReply] = []
+    with pytest.raises(ModelError):
+        async with aclosing(stream_of(side.make(wire.url), asking())) as items:
+            async for item in items:
+                seen.append(item)
+    assert seen == [ModelDelta("text", "Hel")]
+
+
+def cut(begun: bytes) -> Reply:
+    return streamed(begun, Cut())
+
+
+def closed(begun: bytes) -> Reply:
+    return streamed(begun, framing="close")
+
+
+def ended(begun: bytes) -> Reply:
+    return streamed(begun)
+
+
+def half_an_event(begun: bytes) -> Reply:
+    return streamed(begun[:-9])
+
+
+def nothing(begun: bytes) -> Reply:
+    return streamed(b"")
+
+
+def never_began(begun: bytes) -> Reply:
+    return Reply((), first=Cut())
+
+
+def broken_json(begun: bytes) -> Reply:
+    return streamed(begun, b'event: x\ndata: {"cho\n\n')
+
+
+def no_object(begun: bytes) -> Reply:
+    return streamed(begun, b"event: x\ndata: [1]\n\n")
+
+
+def odd_openai(begun: bytes) -> Reply:
+    return streamed(begun, b'data: {"choices": [{"delta": {"tool_calls": [1]}}]}\n\n')
+
+
+def odd_anthropic(begun: bytes) -> Reply:
+    return streamed(begun, b'event: x\ndata: {"type": "content_block_delta"}\n\n')
+
+
+@pytest.mark.parametrize(
+    "way", [cut, closed, ended, half_an_event, nothing, never_began, broken_json, no_object]
+)
+async def test_an_answer_that_breaks_off_is_a_failure_to_retry(
+    side: Side, wire: WireServer, way: Callable[[bytes], Reply]
+) -> None:
+    error = await failed(side, wire, way(BEGUN[side.provider]))
+    assert (error.status, error.retryable, error.provider) == (None, True, side.provider)
+
+
+async def test_an_event_of_another_shape_is_a_failure_to_retry(
+    side: Side, wire: WireServer
+) -> None:
+    odd = odd_openai if side.provider == "openai" else odd_anthropic
+    error = await failed(side, wire, odd(BEGUN[side.provider]))
+    assert error.retryable
+    assert "another shape" in str(error)
+
+
+async def test_what_goes_wrong_after_the_last_event_does_not_matter(
+    side: Side, wire: WireServer
+) -> None:
+    wire.reply(streamed(side.hello, Cut()))
+    _, reply = await collected(side.make(wire.url))
+    assert reply.message.text == "Hello"
+
+
+async def test_nobody_listening_is_a_failure_to_retry(side: Side) -> None:
+    with WireServer() as stopped:
+        url = stopped.url
+    with pytest.raises(ModelError, match="the connection failed") as caught:
+        await collected(side.make(url))
+    assert (caught.value.status, caught.value.retryable) == (None, True)
+
+
+async def test_a_page_instead_of_a_stream_is_explained(side: Side, wire: WireServer) -> None:
+    page = Reply((b"<html>",), headers={"content-type": "text/html"})
+    error = await failed(side, wire, page)
+    assert (error.status, error.retryable) == (200, False)
+    assert "text/html where a stream of events belongs: check base_url" in str(error)
+
+
+async def test_an_error_with_status_200_is_an_error(side: Side, wire: WireServer) -> None:
+    error = await failed(side, wire, answered(reported("Upstream is down", code=502)))
+    assert (error.status, error.retryable) == (502, True)
+    assert "Upstream is down" in str(error)
+
+
+# Waiting.
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle"])
+async def test_a_silent_provider_is_given_up_after_timeout_s(
+    side: Side, wire: WireServer, begun: bool
+) -> None:
+    hanging = streamed(BEGUN[side.provider], Hang()) if begun else Reply((), first=Hang())
+    error = await failed(side, wire, hanging, request=asking(timeout_s=0.2))
+    assert (error.status, error.retryable) == (None, True)
+    assert "no answer in time" in str(error)
+    await wire.requests[0].gone.passed()
+
+
+async def test_a_slow_answer_is_given_as_it_comes(side: Side, wire: WireServer) -> None:
+    first, rest = side.hello[:-60], side.hello[-60:]
+    begun, gate = BEGUN[side.provider], Gate()
+    assert first and rest
+    finish = {
+        "openai": chat_stream([chunk({"content": "lo"}, "stop")]),
+        "anthropic": message_stream(
+            [*text_block(0, "lo")[1:], {"type": "message_stop"}],
+        ),
+    }
+    wire.reply(streamed(begun, gate, finish[side.provider]))
+    texts: list[str] = []
+    async with aclosing(stream_of(side.make(wire.url), asking(timeout_s=10))) as items:
+        async for item in items:
+            if isinstance(item, ModelDelta):
+                texts.append(item.text)
+                gate.open()
+            else:
+                assert item.message.text == "Hello"
+    assert texts == ["Hel", "lo"]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle"])
+@pytest.mark.parametrize("whole", [False, True], ids=["stream", "request"])
+async def test_cancellation_passes_through_and_closes_the_connection(
+    side: Side, wire: WireServer, begun: bool, whole: bool
+) -> None:
+    asked = Gate()
+    steps = (BEGUN[side.provider], Asked(asked), Hang()) if begun else ()
+    wire.reply(streamed(*steps) if begun else Reply((), first=Hang()))
+    model = side.make(wire.url)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_ask, model, whole)
+            await wire.arrived()
+            scope.cancel()
+    assert scope.cancelled_caught
+    await wire.requests[0].gone.passed()

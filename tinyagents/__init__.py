@@ -1,0 +1,98 @@
+"""tinyagents: recursive multi-agent graphs. An agent is a harness around a model; a running agent
+is a node of a run tree; one event stream describes the whole tree.
+
+The arrows between the modules of this floor point one way:
+
+    session -> agent -> handle, subagents -> execute -> loop -> asking, calls -> state -> plan
+                                                              output, middleware -> tools -> schema
+    models.openai, models.anthropic -> models.protocol -> messages -> (ground floor)
+"""
+
+from __future__ import annotations
+
+from tinyagents.agent import Agent
+from tinyagents.context import RunContext
+from tinyagents.errors import (
+    BudgetExceeded,
+    ConfigError,
+    DelegationCycle,
+    DepthExceeded,
+    EventsLost,
+    InvalidOutput,
+    LimitExceeded,
+    ModelError,
+    ModelRetry,
+    RunCancelled,
+    RunConflict,
+    Signal,
+    TinyAgentsError,
+    ToolError,
+)
+from tinyagents.handle import RunHandle
+from tinyagents.messages import (
+    AssistantMessage,
+    Document,
+    Image,
+    Message,
+    SystemMessage,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from tinyagents.middleware import Finish, Middleware
+from tinyagents.models import Model, ModelSettings
+from tinyagents.result import Result
+from tinyagents.retry import Retry
+from tinyagents.session import SubAgentSession
+from tinyagents.subagents import SubAgent, SubAgentTool
+from tinyagents.tools import Tool, tool
+from tinyagents_graph import Event, EventKind, EventSink, RunLimits, Usage, mask
+
+__all__ = [
+    "Agent",
+    "AssistantMessage",
+    "BudgetExceeded",
+    "ConfigError",
+    "DelegationCycle",
+    "DepthExceeded",
+    "Document",
+    "Event",
+    "EventKind",
+    "EventSink",
+    "EventsLost",
+    "Finish",
+    "Image",
+    "InvalidOutput",
+    "LimitExceeded",
+    "Message",
+    "Middleware",
+    "Model",
+    "ModelError",
+    "ModelRetry",
+    "ModelSettings",
+    "Result",
+    "Retry",
+    "RunCancelled",
+    "RunConflict",
+    "RunContext",
+    "RunHandle",
+    "RunLimits",
+    "Signal",
+    "SubAgent",
+    "SubAgentSession",
+    "SubAgentTool",
+    "SystemMessage",
+    "Text",
+    "Thinking",
+    "TinyAgentsError",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "ToolMessage",
+    "Usage",
+    "UserMessage",
+    "mask",
+    "tool",
+]

@@ -1,0 +1,411 @@
+"""`Agent`: a harness around a model; an immutable definition that runs many times at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from types import UnionType
+from typing import Any, Generic, NoReturn, TypeAlias, cast
+
+import anyio
+import anyio.from_thread
+
+from tinyagents.context import DepsT
+from tinyagents.dialect import NATIVE
+from tinyagents.errors import ConfigError
+from tinyagents.execute import execute
+from tinyagents.handle import RunHandle
+from tinyagents.messages import Message, user_message
+from tinyagents.middleware import Hooks
+from tinyagents.models.protocol import Model, ModelSettings
+from tinyagents.models.resolve import resolve
+from tinyagents.output import FINAL_ANSWER, OutputPlan
+from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, table_of
+from tinyagents.result import OutputT, Result
+from tinyagents.retry import Retry
+from tinyagents.state import AgentRun
+from tinyagents.subagents import SubAgent, SubAgentTool
+from tinyagents.tools import Tool, check_name
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Place, Run, current_place
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tasks import gather
+
+__all__ = ["Agent", "Task"]
+
+Task: TypeAlias = str | Message | Sequence[Any]
+"""What an agent can be asked: text, a message, or a list of text, images and documents."""
+
+
+class Agent(Generic[DepsT, OutputT]):
+    """A harness around a model, and a node of every run tree it runs in.
+
+    It is a definition: it never changes, and runs as often and as concurrently as you like.
+
+    Args:
+        model: `"openai:gpt-5-mini"`, `"anthropic:claude-…"`, `"test"`, or a `Model`.
+        name: What parents and traces know it by.
+        description: What a parent's model is told of it.
+        instructions: The system prompt, or a (possibly async) function of the context that makes
+            it.
+        tools: Tools, or functions to make tools of.
+        subagents: Agents it may delegate to; the same as `SubAgentTool`s among the tools.
+        output_type: `str`, or what its answer must be: a pydantic model, a dataclass, a union, …
+        deps_type: Type of `deps`, for type checkers.
+        limits: What one of its runs may use up.
+        settings: How the model should answer.
+        middleware: Objects with hooks, the first one outermost.
+        retry: How failed model calls are tried again.
+        output_retries: How often the model is told that its answer does not do.
+        on_unknown_tool: What a call of an unknown tool becomes: `"tell"` the model, `"fail"` the
+            run, or a mapping from the names models make up to the tools they mean.
+        on_invalid_arguments: The same for arguments that do not fit.
+        max_concurrency: Calls of one turn that run at once.
+
+    Raises:
+        ConfigError: An argument does not do; the message names it and what is allowed.
+    """
+
+    __slots__ = ("_child_limits", "_given", "_plan", "_root_limits", "description", "limits", "name")
+
+    name: str
+    description: str
+    limits: RunLimits
+
+    def __init__(
+        self,
+        model: str | Model,
+        *,
+        name: str = "agent",
+        description: str = "",
+        instructions: Instructions = "",
+        tools: Sequence[Any] = (),
+        subagents: Sequence[Any] = (),
+        output_type: type[OutputT] | UnionType = cast("type[OutputT]", str),  # noqa: B008  # no call
+        deps_type: type[DepsT] | None = None,
+        limits: RunLimits | None = None,
+        settings: ModelSettings | None = None,
+        middleware: Sequence[object] = (),
+        retry: Retry | None = None,
+        output_retries: int = 2,
+        on_unknown_tool: OnUnknownTool = "tell",
+        on_invalid_arguments: OnMistake = "tell",
+        max_concurrency: int = 64,
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        limits = limits or RunLimits()
+        resolved = resolve(model)
+        output = OutputPlan(output_type, native=resolved.capabilities.native_output)
+        offered = [_as_tool(each) for each in tools] + [_as_delegate(each) for each in subagents]
+        table = table_of(offered, output)
+        if max_concurrency < 1:
+            raise ConfigError(f"max_concurrency={max_concurrency}: give at least 1")
+        plan = Plan(
+            name=check_name("agent", name),
+            model=resolved,
+            instructions=instructions,
+            tools=table,
+            specs=tuple([each.spec for each in table.values()]),
+            tool_choice=FINAL_ANSWER if list(table) == [FINAL_ANSWER] else "auto",
+            settings=settings or ModelSettings(),
+            output=output,
+            hooks=Hooks(middleware),
+            retry=retry or Retry(),
+            output_retries=output_retries,
+            on_unknown_tool=on_unknown_tool,
+            on_invalid_arguments=on_invalid_arguments,
+            max_concurrency=max_concurrency,
+            dialect=NATIVE,
+        )
+        settle = partial(object.__setattr__, self)
+        settle("name", name)
+        settle("description", description)
+        settle("limits", limits)
+        settle("_given", given)
+        settle("_plan", plan)
+        settle("_root_limits", limits.filled(ROOT_LIMITS))
+        settle("_child_limits", limits.filled(CHILD_LIMITS))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an Agent never changes: make another with agent.with_({name}=…)")
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r}, model={self._plan.model.name!r})"
+
+    def with_(self, **changes: Any) -> Agent[Any, Any]:
+        """A copy with changes, given as to `Agent(…)`.
+
+        Raises:
+            ConfigError: There is no such argument.
+        """
+        if unknown := sorted(set(changes) - set(self._given)):
+            raise ConfigError(f"with_({unknown[0]}=…): there is {', '.join(sorted(self._given))}")
+        return Agent(**(self._given | changes))
+
+    def as_tool(
+        self, *, name: str | None = None, description: str | None = None, input_type: Any = None
+    ) -> SubAgentTool:
+        """The tool by which another agent delegates to this one."""
+        return SubAgentTool(self, name=name, description=description, input_type=input_type)
+
+    # --- running ------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        task: Task,
+        *,
+        deps: DepsT | None = None,
+        history: Sequence[Message] = (),
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+    ) -> Result[OutputT]:
+        """Do a task and wait for the result.
+
+        Called from a tool or a hook of another run, it becomes a child of that run, unless it is
+        given a `run_id` or another sink.
+
+        Args:
+            task: What to do.
+            deps: What tools get as `ctx.deps`; a child without gets its parent's.
+            history: What was said before, as in an earlier `result.messages`.
+            sink: Where the events go; one of its own if not given.
+            run_id: Id of the run; made up if not given.
+            limits: Limits of this run, besides the agent's own.
+
+        Returns:
+            The result; its status is `"completed"`, or with `RunLimits(on_limit="return")` maybe
+            `"limited"`.
+
+        Raises:
+            LimitExceeded: A limit was reached.
+            ModelError: The model failed for good.
+            InvalidOutput: The model gave no answer that fits `output_type`.
+            RunCancelled: The run was cancelled.
+            Exception: What a tool with `on_error="fail"` or a hook raised. On all of them,
+                `error.result` has what there was until then.
+        """
+        work = self.open(
+            task,
+            deps=deps,
+            history=history,
+            sink=sink,
+            run_id=run_id,
+            limits=limits,
+            place=_place_for(sink, run_id),
+        )
+        return await execute(work)
+
+    def run_sync(self, task: Task, **options: Any) -> Result[OutputT]:
+        """`run` for scripts, with the same arguments. From a sync tool it is a child as well.
+
+        Raises:
+            ConfigError: An event loop runs in this thread; use `await agent.run(…)` there.
+        """
+        call = partial(self.run, task, **options)
+        if _loop_runs_here():
+            raise ConfigError(
+                "run_sync() was called where an event loop runs, which it would block for good; "
+                "write `await agent.run(…)` instead"
+            )
+        if current_place.get() is not None:
+            return anyio.from_thread.run(call)
+        return anyio.run(call)
+
+    def stream(
+        self,
+        task: Task,
+        *,
+        deps: DepsT | None = None,
+        history: Sequence[Message] = (),
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+        policy: Any = "drop_deltas",
+        buffer: int = 10_000,
+    ) -> RunHandle[OutputT]:
+        """Do a task while you watch: `async with agent.stream(task) as run`.
+
+        Models stream, so the events have `model.delta` in them.
+
+        Args:
+            task: What to do.
+            deps: What tools get as `ctx.deps`.
+            history: What was said before.
+            sink: Where the events go; one of its own if not given.
+            run_id: Id of the run; made up if not given.
+            limits: Limits of this run, besides the agent's own.
+            policy: What happens when you read too slowly; see `EventSink.stream`.
+            buffer: How far you may fall behind before that, in events.
+        """
+        work = self.open(
+            task,
+            deps=deps,
+            history=history,
+            sink=sink,
+            run_id=run_id,
+            limits=limits,
+            place=_place_for(sink, run_id),
+            deltas=True,
+        )
+        return RunHandle(work, policy=policy, buffer=buffer)
+
+    async def map(
+        self,
+        tasks: Sequence[Task],
+        *,
+        max_concurrency: int = 10,
+        deps: DepsT | None = None,
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+    ) -> list[Result[OutputT]]:
+        """Do many tasks at once, as children of one run, whose limits hold for all together.
+
+        Args:
+            tasks: What to do.
+            max_concurrency: How many at once.
+            deps: What tools get as `ctx.deps`.
+            sink: Where the events go; one of its own if not given.
+            run_id: Id of the run they are children of.
+            limits: Limits of that run.
+
+        Returns:
+            A result for each task, in order. One that failed has the status `"failed"`,
+            `"cancelled"` or `"limited"` and says why in `result.error`; it harms no other.
+        """
+        results: dict[int, Result[Any]] = {}
+        place = _place_for(sink, run_id)
+        run = Run(
+            "map",
+            parent=place.run if place else None,
+            path=place.next_path("map") if place else "root",
+            limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
+            run_id=run_id,
+            sink=sink,
+            about={"name": "map", "agent": self.name, "tasks": len(tasks)},
+        )
+        paths = [run.next_path(self.name) for _ in tasks]
+
+        async def do(index: int) -> None:
+            try:
+                work = self.open(
+                    tasks[index], deps=deps, place=run, path=paths[index], deltas=False
+                )
+                results[index] = await execute(work)
+            except Exception as error:
+                partial_result: Any = getattr(error, "result", None)
+                results[index] = partial_result or _never_began(run, paths[index], error)
+
+        async with run:
+            await gather([partial(do, index) for index in range(len(tasks))], max_concurrency)
+            run.complete({"output": [results[i].status for i in range(len(tasks))]})
+        return [results[index] for index in range(len(tasks))]
+
+    def open(
+        self,
+        task: Task | None,
+        *,
+        name: str = "",
+        place: Place | None = None,
+        path: str | None = None,
+        deps: Any = None,
+        history: Sequence[Message] = (),
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+        deltas: bool = False,
+        allow_cycles: bool = False,
+    ) -> AgentRun:
+        """Prepare a run without starting it; what all ways of running share.
+
+        Args:
+            task: What to do.
+            name: What the run is called; the agent's name if empty.
+            place: Where in a tree it hangs; `None` makes a root.
+            path: Its address there; the next one of its name if not given.
+            deps: What tools get as `ctx.deps`; the parent's if `None`.
+            history: What was said before.
+            sink: Where a root's events go.
+            run_id: A root's id.
+            limits: Limits besides the agent's own.
+            deltas: For a root: whether models stream.
+            allow_cycles: Whether an ancestor may have the same name and task.
+
+        Raises:
+            LimitExceeded: The tree refuses the run (depth, cycle, number of runs, budget).
+            TypeError: `task` is nothing an agent can be asked.
+        """
+        plan = self._plan
+        name = name or plan.name
+        message = user_message(task) if task is not None else None
+        text = message.text if message is not None else ""
+        about = {"name": name, "agent": plan.name, "model": plan.model.name, "task": text}
+        if place is None:
+            run = Run(
+                name,
+                task=text,
+                limits=self._limits(limits, ROOT_LIMITS, self._root_limits),
+                run_id=run_id,
+                sink=sink,
+                deltas=deltas,
+                about=about,
+            )
+        else:
+            if deps is None:
+                deps = getattr(place, "deps", None)
+            run = Run(
+                name,
+                parent=place.run,
+                path=path or place.next_path(name),
+                task=text,
+                limits=self._limits(limits, CHILD_LIMITS, self._child_limits),
+                allow_cycles=allow_cycles,
+                about=about,
+            )
+        return AgentRun(plan, run, deps, message, history)
+
+    def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
+        return ready if given is None else self.limits.narrowed(given).filled(defaults)
+
+
+def _as_tool(given: Any) -> Tool:
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, (Agent, SubAgent)):
+        return SubAgentTool(cast("SubAgent", given))
+    if callable(given) and not isinstance(given, type):
+        return Tool(given)
+    raise ConfigError(f"tools: {given!r} is neither a Tool nor a function")
+
+
+def _as_delegate(given: Any) -> Tool:
+    if isinstance(given, SubAgentTool):
+        return given
+    if isinstance(given, (Agent, SubAgent)):
+        return SubAgentTool(cast("SubAgent", given))
+    raise ConfigError(f"subagents: {given!r} is neither an Agent, a SubAgent nor a SubAgentTool")
+
+
+def _place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
+    """Where the caller stands in a living tree, unless it asks for a tree of its own."""
+    place = current_place.get()
+    if place is None or run_id is not None:
+        return None
+    wanted = sink is None or sink is place.run.tree.sink
+    return place if wanted and place.is_alive else None
+
+
+def _loop_runs_here() -> bool:
+    try:
+        anyio.get_cancelled_exc_class()
+    except anyio.NoEventLoopError:
+        return False
+    return True
+
+
+def _never_began(run: Run, path: str, error: Exception) -> Result[Any]:
+    return Result(
+        None, "failed", (), NOTHING, NOTHING, f"{run.tree.root_run_id}{path[4:]}", path, run.tree.sink,
+        error=error,
+    )  # fmt: skip

@@ -1,0 +1,299 @@
+"""The calls of one turn: admitted in order, performed together, folded in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+from pydantic import ValidationError
+
+from tinyagents.asking import reason
+from tinyagents.context import RunContext
+from tinyagents.errors import ModelRetry, ToolError
+from tinyagents.messages import ToolCall, ToolMessage
+from tinyagents.middleware import Finish
+from tinyagents.output import FINAL_ANSWER
+from tinyagents.schema import describe_invalid
+from tinyagents.state import AgentRun
+from tinyagents.tools import Tool, cut
+from tinyagents_graph.errors import LimitExceeded, RunCancelled
+from tinyagents_graph.run import current_place, describe
+from tinyagents_graph.tasks import gather
+
+__all__ = ["act"]
+
+
+async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
+    """Do what a reply asks for, and append the results to the transcript in call order.
+
+    Raises:
+        ToolError: A tool that may fail the run failed; the results of the others are kept.
+        LimitExceeded: There may be no more tool calls; none of these was started.
+    """
+    pending = [await admit(work, call) for call in calls]
+    try:
+        if len(pending) == 1:
+            await pending[0].perform()
+        else:
+            await _perform_all(pending, work.plan.max_concurrency)
+    finally:
+        done = [each.message for each in pending if each.message is not None]
+        work.messages.extend(work.plan.dialect.tell(done))
+    for each in pending:
+        if each.fatal is not None:
+            raise each.fatal
+    for each in pending:
+        if each.finish is not None:
+            work.output = each.finish.output
+            return
+
+
+class Pending:
+    """One admitted call.
+
+    Attributes:
+        message: What the model will read; set before performing if the call was refused.
+        refusal: Why it was refused, one word, empty if it was not.
+        fatal: What fails the run.
+        finish: Set if the tool ended the run.
+    """
+
+    __slots__ = ("arguments", "call", "fatal", "finish", "message", "path", "refusal", "tool", "work")
+
+    def __init__(self, work: AgentRun, call: ToolCall) -> None:
+        self.work = work
+        self.call = call
+        self.tool: Tool | None = None
+        self.arguments: dict[str, Any] = {}
+        self.path = ""
+        self.refusal = ""
+        self.message: ToolMessage | None = None
+        self.fatal: Exception | None = None
+        self.finish: Finish | None = None
+
+    # --- performing ---------------------------------------------------------------------------------
+
+    async def perform(self) -> None:
+        """Run it; every `tool.started` gets its one terminal event here."""
+        call, run = self.call, self.work.run
+        if run.needs_attention:
+            await run.checkpoint()
+        run.emit(
+            "tool.started", {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
+        )
+        try:
+            message = self.message or await self._result()
+            for hook in self.work.plan.hooks.after_tool:
+                message = await hook(self.work.ctx, call, message) or message
+        except BaseException as error:
+            facts = {"call_id": call.id, "tool": call.name, "error": reason(error)}
+            run.emit("tool.failed", {**facts, "category": "cancelled"})
+            raise
+        self.message = message
+        if message.failed:
+            data = {"call_id": call.id, "tool": call.name, "content": message.text}
+            run.emit("tool.failed", {**data, "category": self.refusal})
+        else:
+            run.emit(
+                "tool.completed", {"call_id": call.id, "tool": call.name, "content": message.text}
+            )
+
+    async def _result(self) -> ToolMessage:
+        tool, call = self.tool, self.call
+        assert tool is not None
+        ctx: RunContext[Any] = RunContext(
+            self.work.run,
+            self.path,
+            self.work.ctx.deps,
+            self.work.messages,
+            call_id=call.id,
+            tool=tool.name,
+        )
+        token = current_place.set(ctx)
+        try:
+            value = await self._tries(tool, ctx)
+            content = tool.show(value)
+        except Finish as finish:
+            self.finish = finish
+            value = finish.output
+            content = "accepted"
+        except Exception as error:
+            return self._failure(tool, error)
+        finally:
+            current_place.reset(token)
+        if isinstance(content, str):
+            whole = content
+            content = cut(content, tool.max_result_chars)
+            if content is not whole or value is not whole:
+                return ToolMessage(call.id, call.name, content, False, value)
+        return ToolMessage(call.id, call.name, content, False, None)
+
+    async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
+        while True:
+            try:
+                if tool.timeout_s is None:
+                    return await tool.call(ctx, self.arguments)
+                return await self._in_time(tool, ctx, tool.timeout_s)
+            except (ModelRetry, LimitExceeded, RunCancelled):
+                raise
+            except Exception as error:
+                if ctx.attempt >= tool.retries:
+                    raise
+                delay_s = tool.backoff_s * 2**ctx.attempt
+                ctx.attempt += 1
+                facts = {"call_id": self.call.id, "tool": tool.name, "attempt": ctx.attempt}
+                self.work.run.emit(
+                    "tool.retried", {**facts, "delay_s": delay_s, "error": describe(error)}
+                )
+                if delay_s:
+                    await anyio.sleep(delay_s)
+
+    async def _in_time(self, tool: Tool, ctx: RunContext[Any], timeout_s: float) -> Any:
+        with anyio.move_on_after(timeout_s):
+            return await tool.call(ctx, self.arguments)
+        raise ToolError(
+            tool.name, f"timed out after {timeout_s:g} s", category="timeout", call_id=self.call.id
+        )
+
+    # --- failing ------------------------------------------------------------------------------------
+
+    def _failure(self, tool: Tool, error: Exception) -> ToolMessage:
+        if isinstance(error, ModelRetry):
+            return self.refuse("retry", {"message": str(error)})
+        category = "raised"
+        details: dict[str, Any] = {"message": str(error)}
+        if isinstance(error, ToolError):
+            category = error.category
+            details |= error.details
+        elif isinstance(error, LimitExceeded):
+            category = "limit"
+            details["note"] = "stopped by a limit; this is not an answer"
+        elif isinstance(error, RunCancelled):
+            category = "cancelled"
+        else:
+            details = {"type": type(error).__name__, **details}
+        if tool.on_error == "tell":
+            return self.refuse(category, details)
+        if tool.on_error == "fail":
+            self.fatal = _fatal(tool, error, category, self.call.id)
+            return self.refuse(category, details)
+        self.refusal = category
+        return ToolMessage(self.call.id, self.call.name, tool.on_error(error), True, error)
+
+    def refuse(self, category: str, details: dict[str, Any]) -> ToolMessage:
+        """Make what the model reads of a failure."""
+        self.refusal = category
+        failure = {"ok": False, "error": {"category": category, **details}}
+        text = cut(json.dumps(failure, ensure_ascii=False, default=str), 20_000)
+        return ToolMessage(self.call.id, self.call.name, text, True)
+
+
+# --- admission ----------------------------------------------------------------------------------------
+
+
+async def admit(work: AgentRun, call: ToolCall) -> Pending:
+    """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
+    run = work.run
+    try:
+        run.accounts.tool_calls.spend(1)
+    except LimitExceeded as error:
+        run.refuse(error)
+    pending = Pending(work, call)
+    for hook in work.plan.hooks.before_tool:
+        changed = await hook(work.ctx, pending.call)
+        if isinstance(changed, ToolCall):
+            pending.call = changed
+        elif changed is not None:
+            pending.message = (
+                changed
+                if isinstance(changed, ToolMessage)
+                else ToolMessage(call.id, call.name, changed)
+            )
+            return pending
+    tool = work.plan.tools.get(pending.call.name) or _renamed(work, pending)
+    if tool is not None:
+        pending.tool = tool
+        pending.path = run.next_path(tool.name)
+        _check_arguments(work, pending, tool)
+    return pending
+
+
+def _renamed(work: AgentRun, pending: Pending) -> Tool | None:
+    """What a call of an unknown tool becomes: another tool, or a failure that lists the tools."""
+    plan, call = work.plan, pending.call
+    policy = plan.on_unknown_tool
+    other = policy.get(call.name) if not isinstance(policy, str) else None
+    tool = plan.tools.get(other) if other else None
+    facts = {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
+    recovery = f"rewrite:{other}" if tool else "tool_error"
+    work.run.emit("tool.unknown", {**facts, "recovery": recovery})
+    known = sorted(plan.tools)
+    if tool is None:
+        details = {"message": f"there is no tool {call.name!r}", "tools": known}
+        pending.message = pending.refuse("unknown_tool", details)
+        if policy == "fail":
+            raise ToolError(
+                call.name,
+                f"there is no such tool; {work.run.path} has {known}",
+                category="unknown_tool",
+                call_id=call.id,
+            )
+    return tool
+
+
+def _check_arguments(work: AgentRun, pending: Pending, tool: Tool) -> None:
+    call = pending.call
+    try:
+        if call.malformed is not None:
+            raise ModelRetry(f"the arguments are not a JSON object: {cut(call.malformed, 500)}")
+        pending.arguments = tool.validate(call.arguments)
+        return
+    except ValidationError as error:
+        wrong = describe_invalid(error)
+    except ModelRetry as error:
+        wrong = (str(error),)
+    facts = {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
+    work.run.emit("tool.invalid", {**facts, "errors": list(wrong)})
+    details = {"message": "invalid arguments", "errors": wrong, "schema": tool.parameters}
+    pending.message = pending.refuse("invalid_arguments", details)
+    if tool.name == FINAL_ANSWER:
+        work.count_correction(call.malformed or json.dumps(call.arguments, default=str), wrong)
+    elif work.plan.on_invalid_arguments == "fail" and call.malformed is None:
+        raise ToolError(
+            tool.name, "; ".join(wrong), category="invalid_arguments", call_id=call.id
+        )
+
+
+# --- together -------------------------------------------------------------------------------------------
+
+
+async def _perform_all(pending: Sequence[Pending], limit: int) -> None:
+    """Perform runs of calls that may go together, `limit` at once; a sequential one goes alone."""
+    group: list[Pending] = []
+    for each in pending:
+        if each.tool is not None and each.tool.sequential:
+            await _perform_group(group, limit)
+            group = []
+            await each.perform()
+        else:
+            group.append(each)
+    await _perform_group(group, limit)
+
+
+async def _perform_group(group: Sequence[Pending], limit: int) -> None:
+    if len(group) == 1:
+        await group[0].perform()
+    elif group:
+        await gather([each.perform for each in group], limit)
+
+
+def _fatal(tool: Tool, error: Exception, category: str, call_id: str) -> Exception:
+    if isinstance(error, ToolError):
+        return error
+    fatal = ToolError(
+        tool.name, f"{type(error).__name__}: {error}", category=category, call_id=call_id
+    )
+    fatal.__cause__ = error
+    return fatal

@@ -1,0 +1,102 @@
+"""`RunContext`: what tools, hooks and instructions may know of the run they work for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from tinyagents.messages import Message
+from tinyagents_graph.events import Event
+from tinyagents_graph.run import Place, Run
+from tinyagents_graph.usage import Usage
+
+__all__ = ["DepsT", "RunContext"]
+
+DepsT = TypeVar("DepsT", default=Any)
+
+
+class RunContext(Place, Generic[DepsT]):
+    """Where a piece of the user's code stands: in which run, and in which call of it.
+
+    A run started from code that has a context (also without being handed it) becomes a child of
+    `run`, with its events, limits and cancellation.
+
+    Attributes:
+        run: The live run.
+        path: Address of the call in the tree, or of the run outside of a call.
+        deps: What the caller of `Agent.run` handed in.
+        messages: The run's transcript so far. It is the live list: read only.
+        call_id: Id of the tool call, empty outside of one.
+        tool: Name of the tool, empty outside of a call.
+        attempt: 0 for the first try of the call, then 1, 2, …
+    """
+
+    __slots__ = ("attempt", "call_id", "deps", "messages", "tool")
+
+    def __init__(
+        self,
+        run: Run,
+        path: str,
+        deps: DepsT,
+        messages: Sequence[Message],
+        *,
+        call_id: str = "",
+        tool: str = "",
+    ) -> None:
+        super().__init__(run, path)
+        self.deps = deps
+        self.messages = messages
+        self.call_id = call_id
+        self.tool = tool
+        self.attempt = 0
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.run.run_id
+
+    @property
+    def depth(self) -> int:
+        """Depth of the run, 0 for a root."""
+        return self.run.depth
+
+    @property
+    def usage(self) -> Usage:
+        """What the run itself has used so far."""
+        return self.run.usage
+
+    @property
+    def tree_usage(self) -> Usage:
+        """What the run and its descendants have used so far."""
+        return self.run.tree_usage
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the run's deadline, `inf` without one."""
+        return self.run.remaining_s
+
+    def progress(
+        self, message: str = "", *, done: float | None = None, total: float | None = None, **data: Any
+    ) -> None:
+        """Publish how far a tool call is, as a `tool.progress` event. Callable from any thread.
+
+        Args:
+            message: What is going on.
+            done: How much of it is done.
+            total: How much there is to do.
+            data: Plain JSON data to go with it.
+        """
+        facts = {"message": message, "done": done, "total": total}
+        known = {name: value for name, value in facts.items() if value not in (None, "")}
+        self.run.emit("tool.progress", {"call_id": self.call_id, "tool": self.tool, **known, **data})
+
+    def emit(self, name: str, **data: Any) -> Event:
+        """Publish an event of your own, of the kind `custom` with `name` in its data.
+
+        Args:
+            name: What happened.
+            data: Plain JSON data to go with it.
+        """
+        return self.run.emit("custom", {"name": name, "call_id": self.call_id, **data})

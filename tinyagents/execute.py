@@ -1,0 +1,136 @@
+"""Driving one opened run of an agent to its result; the same for roots, children and sessions."""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import Any
+
+from tinyagents.errors import RunCancelled
+from tinyagents.loop import drive
+from tinyagents.messages import Message, SystemMessage
+from tinyagents.middleware import Finish
+from tinyagents.result import Result, Status
+from tinyagents.state import AgentRun
+from tinyagents_graph.events import Origin
+from tinyagents_graph.run import describe
+
+__all__ = ["delegate", "execute"]
+
+
+async def execute(work: AgentRun) -> Result[Any]:
+    """Run an opened agent to its result, as a root or as a child.
+
+    Raises:
+        Exception: Whatever failed the run; its `result` attribute has what there was until then.
+    """
+    parent = work.run.parent
+    return await _execute(work) if parent is None else await delegate(work, parent.origin)
+
+
+async def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Result[Any]:
+    """Run a child between `subagent.started` and its one terminal event, told by `teller`.
+
+    Args:
+        work: The opened child.
+        teller: The run in whose name the events are published.
+        turn: Which turn of a session it is; later ones are told as `subagent.reused` too.
+    """
+    run = work.run
+    emit = run.tree.sink.emit
+    who = {"name": run.name, "run_id": run.run_id, "path": run.path, "depth": run.depth}
+    emit("subagent.started", teller, who)
+    if turn:
+        emit("subagent.reused", teller, {**who, "turn": turn})
+    try:
+        result = await _execute(work)
+    except RunCancelled as error:
+        emit("subagent.cancelled", teller, {**who, "reason": error.reason})
+        raise
+    except Exception as error:
+        emit("subagent.failed", teller, {**who, "error": describe(error)})
+        raise
+    except BaseException as error:
+        reason = f"interrupted by {type(error).__name__}"
+        emit("subagent.cancelled", teller, {**who, "reason": reason})
+        raise
+    emit("subagent.completed", teller, {**who, "status": result.status})
+    return result
+
+
+async def _execute(work: AgentRun) -> Result[Any]:
+    run = work.run
+    try:
+        async with run:
+            try:
+                await _begin(work)
+                await drive(work)
+            except Finish as finish:
+                work.output = finish.output
+            except Exception as error:
+                run.complete({"output": _last_text(work)})
+                await _tell_hooks(work, error)
+                raise
+            await _end(work)
+            run.complete({"output": work.plan.output.dump(work.output)})
+    except BaseException as error:
+        status: Status = "cancelled" if run.status == "cancelled" else "failed"
+        error.result = _result(work, status, None, error)  # type: ignore[attr-defined]  # any error takes it
+        raise
+    if run.status == "limited":
+        return _result(work, "limited", _last_text(work) or None, run.stopped_by)
+    return _result(work, "completed", work.output)
+
+
+def _result(
+    work: AgentRun, status: Status, output: Any, error: BaseException | None = None
+) -> Result[Any]:
+    run = work.run
+    return Result(
+        output,
+        status,
+        tuple(work.messages),
+        run.usage,
+        run.tree_usage,
+        run.run_id,
+        run.path,
+        run.tree.sink,
+        work.stop_reason,
+        error,
+    )
+
+
+async def _begin(work: AgentRun) -> None:
+    """Lay out the transcript: instructions, what was said before, the task."""
+    plan, messages, history = work.plan, work.messages, work.history
+    for hook in plan.hooks.before_run:
+        await hook(work.ctx)
+    instructions = plan.instructions
+    if not isinstance(instructions, str):
+        made = instructions(work.ctx)
+        instructions = await made if isawaitable(made) else made
+    if instructions:
+        messages.append(SystemMessage(instructions))
+    # An earlier turn's system prompt is replaced by this one: it stands there exactly once.
+    messages.extend(history[1:] if history and history[0].role == "system" else history)
+    if work.task is not None:
+        messages.append(work.task)
+
+
+async def _end(work: AgentRun) -> None:
+    for hook in work.plan.hooks.after_run:
+        changed = await hook(work.ctx, work.output)
+        if changed is not None:
+            work.output = changed
+
+
+async def _tell_hooks(work: AgentRun, error: Exception) -> None:
+    for hook in work.plan.hooks.on_error:
+        try:
+            await hook(work.ctx, error)
+        except Exception as second:
+            error.add_note(f"and {hook!r}, told of it, raised {second!r}")
+
+
+def _last_text(work: AgentRun) -> str:
+    texts: list[Message] = work.messages
+    return next((m.text for m in reversed(texts) if m.role == "assistant" and m.text), "")

@@ -1,0 +1,131 @@
+"""`RunHandle`: a live run, for whoever watches and steers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tinyagents.errors import ConfigError, RunCancelled
+from tinyagents.execute import execute
+from tinyagents.result import OutputT, Result
+from tinyagents.state import AgentRun
+from tinyagents_graph.log import EventView
+from tinyagents_graph.stream import EventStream
+from tinyagents_graph.usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["RunHandle"]
+
+
+class RunHandle(Generic[OutputT]):
+    """A run that goes on while you watch: `async with agent.stream(task) as run`.
+
+    Iterate over it for the events of the whole nested tree as they happen; `await run.result()` for
+    what came of it. Leaving the `async with` early cancels the run.
+    """
+
+    def __init__(
+        self,
+        work: AgentRun,
+        drive: Callable[[AgentRun], Awaitable[Result[Any]]] = execute,
+        *,
+        policy: Any = "drop_deltas",
+        buffer: int = 10_000,
+    ) -> None:
+        self._work = work
+        self._drive = drive
+        self._group: TaskGroup | None = None
+        self._done = anyio.Event()
+        self._result: Result[Any] | None = None
+        self._error: BaseException | None = None
+        self._told = False
+        sink = work.run.tree.sink
+        self._stream: EventStream = sink.stream(
+            under=work.run.run_id, policy=policy, buffer=buffer, replay=False
+        )
+
+    async def __aenter__(self) -> Self:
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._go)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._group is not None
+        if not self._done.is_set():
+            # Before its first step there is nothing to close; after it the run closes in order.
+            self._work.run.cancel("abandoned: its stream was left before it ended")
+        await self._stream.aclose()
+        await self._group.__aexit__(None, None, None)
+        if exc is None and self._error is not None and not self._told:
+            if not isinstance(self._error, RunCancelled):
+                raise self._error
+
+    def __aiter__(self) -> EventStream:
+        if self._group is None:
+            raise ConfigError("agent.stream(…) is used as `async with agent.stream(…) as run:`")
+        return self._stream.__aiter__()
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self._work.run.run_id
+
+    @property
+    def events(self) -> EventView:
+        """The events of the run and its descendants so far."""
+        return self._work.run.tree.sink.events_under(self.run_id)
+
+    @property
+    def usage(self) -> Usage:
+        """What the run and its living and ended descendants have used so far."""
+        return self._work.run.tree_usage
+
+    def cancel(self, reason: str = "cancelled by the host") -> bool:
+        """Cancel the run and its descendants.
+
+        Args:
+            reason: Why, for the events and the error.
+
+        Returns:
+            False if it had ended or was cancelled before.
+        """
+        return not self._done.is_set() and self._work.run.cancel(reason)
+
+    async def result(self) -> Result[OutputT]:
+        """Wait for the end of the run.
+
+        Raises:
+            Exception: Whatever failed the run; its `result` attribute has what there was until then.
+        """
+        await self._done.wait()
+        self._told = True
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    async def _go(self) -> None:
+        try:
+            self._result = await self._drive(self._work)
+        except Exception as error:
+            self._error = error
+        except BaseException as error:
+            self._error = RunCancelled(self._work.run.path, "interrupted from outside")
+            self._error.result = getattr(error, "result", None)
+            raise
+        finally:
+            self._done.set()
+            self._stream.end_after_last()

@@ -1,0 +1,90 @@
+"""The loop: ask the model, do what it asks for, until there is an answer.
+
+    drive ── begin_turn      cancellation, deadline, limits
+          ── ask             the model, with hooks, budget and retries   (asking.py)
+          ── act             the calls of its reply, together            (calls.py)
+          ── conclude        is it an answer? else tell the model why not
+
+It knows protocols only: `Model`, `Tool`, `Dialect`, middleware hooks.
+"""
+
+from __future__ import annotations
+
+import anyio.lowlevel
+
+from tinyagents.asking import ask
+from tinyagents.calls import act
+from tinyagents.errors import ModelRetry
+from tinyagents.messages import AssistantMessage, UserMessage
+from tinyagents.models.protocol import ModelReply
+from tinyagents.state import MISSING, AgentRun
+from tinyagents_graph.errors import LimitExceeded
+
+__all__ = ["drive"]
+
+_BREATHE_EVERY = 16
+
+
+async def drive(work: AgentRun) -> None:
+    """Turn after turn until `work.output` is there.
+
+    Raises:
+        LimitExceeded: A limit was reached.
+        ModelError: The model failed for good.
+        InvalidOutput: The model gave no answer that fits.
+        ToolError: A tool that may fail the run failed.
+    """
+    read = work.plan.dialect.read
+    while work.output is MISSING:
+        await begin_turn(work)
+        reply = await ask(work)
+        calls = read(reply.message)
+        if calls:
+            work.messages.append(reply.message)
+            await act(work, calls)
+        else:
+            conclude(work, reply)
+
+
+async def begin_turn(work: AgentRun) -> None:
+    """The safe checkpoint at the top of a turn, and the limit on turns."""
+    run = work.run
+    if run.needs_attention:
+        await run.checkpoint()
+    limit = run.limits.max_turns
+    if limit is not None and work.turns >= limit:
+        run.refuse(LimitExceeded("max_turns", allowed=limit, used=work.turns, path=run.path))
+    if run.accounts.requests.left < 1:
+        run.refuse(run.accounts.requests.refusal())
+    work.turns += 1
+    if work.turns % _BREATHE_EVERY == 0:
+        # A model that never waits (a fake, a cache) would keep timers and readers from running.
+        await anyio.lowlevel.checkpoint()
+
+
+def conclude(work: AgentRun, reply: ModelReply) -> None:
+    """Take a reply without calls as the answer, or tell the model why it is none."""
+    message, plan = reply.message, work.plan
+    text = message.text
+    if not text.strip():
+        if reply.stop_reason == "length" and work.wider == 1:
+            work.wider = 2  # it thought until its tokens were used up: once more with twice as many
+        _correct(work, text, "your reply was empty; answer, or call a tool", keep=None)
+    elif plan.output.is_text:
+        work.messages.append(message)
+        work.output = text
+    else:
+        try:
+            work.output = plan.output.parse(text)
+        except ModelRetry as wrong:
+            _correct(work, text, str(wrong), keep=message)
+        else:
+            work.messages.append(message)
+
+
+def _correct(work: AgentRun, text: str, wrong: str, keep: AssistantMessage | None) -> None:
+    work.count_correction(text, (wrong,))
+    work.run.emit("model.retried", {"reason": "invalid_output", "error": wrong})
+    if keep is not None:
+        work.messages.append(keep)
+    work.messages.append(UserMessage(wrong))

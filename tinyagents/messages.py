@@ -1,0 +1,289 @@
+"""Messages in this project's own words; provider formats live in the providers' files only.
+
+All are frozen values. They go to JSON and back through `to_json` and `from_json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from tinyagents_graph.frozen import frozen
+
+__all__ = [
+    "AssistantMessage",
+    "AssistantPart",
+    "Document",
+    "Image",
+    "Message",
+    "SystemMessage",
+    "Text",
+    "Thinking",
+    "ToolCall",
+    "ToolMessage",
+    "UserMessage",
+    "UserPart",
+    "from_json",
+    "to_dict",
+    "to_json",
+    "user_message",
+]
+
+_JSON_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", extra="forbid")
+
+
+@frozen
+class Text:
+    """Plain text.
+
+    Attributes:
+        text: The text.
+    """
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@frozen
+class Image:
+    """A picture, by its bytes or by URL.
+
+    Attributes:
+        data: The file's bytes; give either these or `url`.
+        url: Where the provider can fetch it.
+        media_type: For example `"image/png"`; needed with `data`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _JSON_BYTES
+
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str = "image/png"
+    type: Literal["image"] = "image"
+
+
+@frozen
+class Document:
+    """A document such as a PDF, by its bytes or by URL.
+
+    Attributes:
+        data: The file's bytes; give either these or `url`.
+        url: Where the provider can fetch it.
+        media_type: For example `"application/pdf"` or `"text/plain"`.
+        name: File name shown to the model.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _JSON_BYTES
+
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str = "application/pdf"
+    name: str = "document"
+    type: Literal["document"] = "document"
+
+
+@frozen
+class Thinking:
+    """What a model thought before it spoke.
+
+    Attributes:
+        text: The thinking, or a summary of it.
+        signature: The provider's proof that it wrote this; sent back unchanged.
+        redacted: The provider's opaque data when it hides the thinking.
+    """
+
+    text: str
+    signature: str | None = None
+    redacted: str | None = None
+    type: Literal["thinking"] = "thinking"
+
+
+@frozen
+class ToolCall:
+    """A model's wish to use a tool.
+
+    Attributes:
+        id: Unique within its run.
+        name: The tool's name as the model wrote it.
+        arguments: The parsed arguments.
+        malformed: The raw text when it was not a JSON object; `arguments` is empty then.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    malformed: str | None = None
+    type: Literal["tool_call"] = "tool_call"
+
+
+UserPart: TypeAlias = Annotated[Text | Image | Document, Field(discriminator="type")]
+AssistantPart: TypeAlias = Annotated[Text | Thinking | ToolCall, Field(discriminator="type")]
+
+
+@frozen
+class SystemMessage:
+    """What the host tells the model about its role.
+
+    Attributes:
+        content: The text.
+    """
+
+    content: str
+    role: Literal["system"] = "system"
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return self.content
+
+
+@frozen
+class UserMessage:
+    """What a human, or a delegating agent, says.
+
+    Attributes:
+        content: Text, or parts in order.
+    """
+
+    content: str | tuple[UserPart, ...]
+    role: Literal["user"] = "user"
+
+    @property
+    def text(self) -> str:
+        """All text of it, without pictures and documents."""
+        return _text_of(self.content)
+
+
+@frozen
+class AssistantMessage:
+    """What a model answered.
+
+    Attributes:
+        parts: Text, thinking and tool calls in the order the model gave them.
+    """
+
+    parts: tuple[AssistantPart, ...]
+    role: Literal["assistant"] = "assistant"
+
+    @property
+    def text(self) -> str:
+        """All text parts joined."""
+        return _text_of(self.parts)
+
+    @property
+    def thinking(self) -> str:
+        """All thinking parts joined."""
+        return "".join(part.text for part in self.parts if type(part) is Thinking)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls in order."""
+        return tuple([part for part in self.parts if type(part) is ToolCall])
+
+
+@frozen
+class ToolMessage:
+    """What came of a tool call.
+
+    Attributes:
+        call_id: Id of the `ToolCall` it answers.
+        name: Name of the tool.
+        content: What the model reads: text, or parts in order.
+        failed: Whether `content` tells of a failure.
+        artifact: What the tool really returned, for the host only: a sub-agent's full result, the
+            object behind the text. Never sent to a model, never serialised, not compared.
+    """
+
+    call_id: str
+    name: str
+    content: str | tuple[UserPart, ...]
+    failed: bool = False
+    artifact: Annotated[Any, Field(exclude=True)] = None
+    role: Literal["tool"] = "tool"
+
+    @property
+    def text(self) -> str:
+        """All text of it."""
+        return _text_of(self.content)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not ToolMessage:
+            return NotImplemented
+        return (self.call_id, self.name, self.content, self.failed) == (
+            other.call_id,
+            other.name,
+            other.content,
+            other.failed,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.call_id, self.name, self.content, self.failed))
+
+
+Message: TypeAlias = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """A message as plain JSON data."""
+    return cast("dict[str, Any]", _one().dump_python(message, mode="json", exclude_none=True))
+
+
+def to_json(messages: Iterable[Message]) -> str:
+    """Messages as a JSON array."""
+    return _many().dump_json(list(messages), exclude_none=True).decode()
+
+
+def from_json(text: str | bytes) -> list[Message]:
+    """Messages from what `to_json` wrote.
+
+    Raises:
+        pydantic.ValidationError: The text is not such an array; it names the place.
+    """
+    return _many().validate_json(text)
+
+
+def user_message(content: str | Message | Sequence[Any]) -> Message:
+    """Make a message of what callers may give as a task.
+
+    Args:
+        content: Text; a message; or a sequence of text and parts (`Text`, `Image`, `Document`).
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    if isinstance(content, str):
+        return UserMessage(content)
+    if isinstance(content, (SystemMessage, UserMessage, AssistantMessage, ToolMessage)):
+        return content
+    if isinstance(content, (Text, Image, Document)):
+        return UserMessage((content,))
+    if isinstance(content, Sequence) and content:
+        parts = tuple(Text(part) if isinstance(part, str) else part for part in content)
+        if all(isinstance(part, (Text, Image, Document)) for part in parts):
+            return UserMessage(parts)
+    raise TypeError(
+        f"a task is text, a message, or a non-empty list of text and parts, not {type(content).__name__}"
+    )
+
+
+def _text_of(content: str | Iterable[Any]) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join([part.text for part in content if type(part) is Text])
+
+
+# Built at first use: a TypeAdapter costs milliseconds, which `import tinyagents` must not pay.
+@cache
+def _one() -> TypeAdapter[Message]:
+    return TypeAdapter(Message)
+
+
+@cache
+def _many() -> TypeAdapter[list[Message]]:
+    return TypeAdapter(list[Message])

@@ -1,0 +1,119 @@
+"""Middleware: plain objects with optional hooks, in a list, the first one outermost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from tinyagents.context import RunContext
+from tinyagents.errors import ConfigError, Signal
+from tinyagents.messages import ToolCall, ToolMessage
+from tinyagents.models.protocol import Model, ModelReply, ModelRequest
+
+__all__ = ["AskModel", "Finish", "Hooks", "Middleware"]
+
+
+class AskModel(Protocol):
+    """What `Middleware.wrap_model` calls to go on."""
+
+    async def __call__(self, request: ModelRequest, model: Model | None = None) -> ModelReply:
+        """Ask the model (or another one) and retry by the agent's policy."""
+        ...
+
+
+class Finish(Signal):
+    """Ends the run at once with an output. Raise it from a hook or a tool.
+
+    Calls of the same turn that run beside it are finished first. It is no `Exception`, so
+    nobody's `except Exception` swallows it.
+
+    Attributes:
+        output: The run's output, taken as it is.
+    """
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+        super().__init__(output)
+
+
+class Middleware:
+    """Does something around runs, model calls and tool calls. Override what you need.
+
+    Any object with at least one of these methods will do; this class is for editors and type
+    checkers. `before_*` hooks run in the order of the list, `after_*` hooks in reverse. A hook that
+    raises fails the run.
+    """
+
+    async def before_run(self, ctx: RunContext[Any]) -> None:
+        """The run has started; nothing has been asked yet."""
+
+    async def after_run(self, ctx: RunContext[Any], output: Any) -> Any:
+        """There is an output. Return another one to replace it, `None` to keep it."""
+
+    async def before_model(
+        self, ctx: RunContext[Any], request: ModelRequest
+    ) -> ModelRequest | ModelReply | None:
+        """Before a model call. Return a request to change it, a reply to skip the call."""
+
+    async def wrap_model(
+        self, ctx: RunContext[Any], request: ModelRequest, ask: AskModel
+    ) -> ModelReply:
+        """Around a model call: call `ask` never, once, or more often."""
+        return await ask(request)
+
+    async def after_model(self, ctx: RunContext[Any], reply: ModelReply) -> ModelReply | None:
+        """After a model call. Return a reply to change it."""
+
+    async def before_tool(
+        self, ctx: RunContext[Any], call: ToolCall
+    ) -> ToolCall | ToolMessage | str | None:
+        """Before a call is checked. Return a call to change it, a message or text to skip it."""
+
+    async def after_tool(
+        self, ctx: RunContext[Any], call: ToolCall, message: ToolMessage
+    ) -> ToolMessage | None:
+        """After a tool call, failed ones too. Return a message to change what the model reads."""
+
+    async def on_error(self, ctx: RunContext[Any], error: BaseException) -> None:
+        """The run fails; called once for each run. What it raises is added as a note."""
+
+
+Hook: TypeAlias = Callable[..., Awaitable[Any]]
+
+
+class Hooks:
+    """The hooks of a list of middleware, ready to be called."""
+
+    __slots__ = (
+        "after_model", "after_run", "after_tool", "before_model", "before_run", "before_tool",
+        "on_error", "wrap_model",
+    )  # fmt: skip
+
+    after_model: tuple[Hook, ...]
+    after_run: tuple[Hook, ...]
+    after_tool: tuple[Hook, ...]
+    before_model: tuple[Hook, ...]
+    before_run: tuple[Hook, ...]
+    before_tool: tuple[Hook, ...]
+    on_error: tuple[Hook, ...]
+    wrap_model: tuple[Hook, ...]
+
+    def __init__(self, middleware: Sequence[object]) -> None:
+        for name in self.__slots__:
+            found = [hook for item in middleware if (hook := _hook(item, name)) is not None]
+            if name.startswith("after_"):
+                found.reverse()
+            setattr(self, name, tuple(found))
+        for item in middleware:
+            if isinstance(item, type) or not any(_hook(item, name) for name in self.__slots__):
+                raise ConfigError(
+                    f"middleware={item!r} has no hook: give an object with at least one of "
+                    f"{', '.join(self.__slots__)}"
+                )
+
+
+def _hook(item: object, name: str) -> Hook | None:
+    """The object's own hook, not the empty one it inherits from `Middleware`."""
+    if getattr(type(item), name, None) is getattr(Middleware, name):
+        return None
+    return getattr(item, name, None)

@@ -1,0 +1,43 @@
+"""From a model string to a model; each provider's file is imported only when named."""
+
+from __future__ import annotations
+
+from tinyagents.errors import ConfigError
+from tinyagents.models.protocol import Model
+
+__all__ = ["resolve"]
+
+_FORMS = "'openai:MODEL', 'anthropic:MODEL', 'test', or a Model object"
+
+
+def resolve(model: str | Model) -> Model:
+    """Turn what an `Agent` was given into a model.
+
+    Args:
+        model: `"openai:gpt-5-mini"`, `"anthropic:claude-…"`, `"test"`, or a model object.
+
+    Raises:
+        ConfigError: The string has another form, names an unknown provider, or the provider's key
+            is missing from the environment; the message names the variable.
+    """
+    if not isinstance(model, str):
+        given: object = model
+        if isinstance(given, Model):
+            return given
+        raise ConfigError(f"model={model!r} is no model: give {_FORMS}")
+    provider, _, name = model.partition(":")
+    if provider == "test":
+        from tinyagents.testing import TestModel
+
+        return TestModel()
+    if not name:
+        raise ConfigError(f"model={model!r} does not say which provider and model: give {_FORMS}")
+    if provider == "openai":
+        from tinyagents.models.openai import OpenAIModel
+
+        return OpenAIModel(name)
+    if provider == "anthropic":
+        from tinyagents.models.anthropic import AnthropicModel
+
+        return AnthropicModel(name)
+    raise ConfigError(f"model={model!r} names an unknown provider {provider!r}: give {_FORMS}")

@@ -1,0 +1,68 @@
+"""`Result`: what came of a run."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeAlias
+
+from typing_extensions import TypeVar
+
+from tinyagents.messages import Message
+from tinyagents_graph.frozen import frozen
+from tinyagents_graph.log import EventView
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.usage import Usage
+
+__all__ = ["OutputT", "Result", "Status"]
+
+OutputT = TypeVar("OutputT", default=str)
+Status: TypeAlias = Literal["completed", "paused", "limited", "failed", "cancelled"]
+
+
+@frozen
+class Result(Generic[OutputT]):
+    """What came of a run; on a failed run, what there was until then (`error.result`).
+
+    Attributes:
+        output: The answer, of the agent's `output_type`. With the status `limited` the last text
+            there was, or `None`; with `failed` and `cancelled` always `None`.
+        status: How it ended.
+        messages: The whole transcript, system message first.
+        usage: What the run itself used.
+        tree_usage: The same with all its descendants.
+        run_id: Id of the run.
+        path: Its address in its tree.
+        stop_reason: Why the last model reply stopped; `"length"` means it was cut off.
+        error: What went wrong, if something did.
+        pending: The asks it waits for, with the status `paused`.
+        sink: Where its events are.
+    """
+
+    output: OutputT
+    status: Status
+    messages: tuple[Message, ...]
+    usage: Usage
+    tree_usage: Usage
+    run_id: str
+    path: str
+    sink: EventSink
+    stop_reason: str = "stop"
+    error: BaseException | None = None
+    pending: tuple[Any, ...] = ()
+
+    @property
+    def events(self) -> EventView:
+        """The events of the run and its descendants."""
+        return self.sink.events_under(self.run_id)
+
+    @property
+    def cost(self) -> float | None:
+        """What the whole tree cost in US dollars; `None` when a price is not known."""
+        return self.tree_usage.cost
+
+    @property
+    def text(self) -> str:
+        """The last thing the model said."""
+        for message in reversed(self.messages):
+            if message.role == "assistant" and message.text:
+                return message.text
+        return ""

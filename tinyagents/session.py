@@ -1,0 +1,246 @@
+"""`SubAgentSession`: a sub-agent kept over several turns."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
+from json import JSONDecodeError, dumps, loads
+from typing import Any, Generic, TypeAlias
+from uuid import uuid4
+
+from tinyagents.agent import Agent, Task
+from tinyagents.errors import ConfigError, RunConflict
+from tinyagents.execute import delegate
+from tinyagents.handle import RunHandle
+from tinyagents.messages import Message, from_json, to_json
+from tinyagents.result import OutputT, Result
+from tinyagents.state import AgentRun
+from tinyagents.subagents import SubAgent
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.run import current_place
+from tinyagents_graph.sink import EventSink
+
+__all__ = ["Compact", "SubAgentSession"]
+
+Compact: TypeAlias = Callable[[Sequence[Message]], Sequence[Message] | Awaitable[Sequence[Message]]]
+"""Makes a shorter transcript of a long one, before the next turn."""
+
+_SCHEMA = 1
+
+
+class SubAgentSession(Generic[OutputT]):
+    """Several turns with one sub-agent, which remembers what was said.
+
+    Each turn is a run of its own over the whole transcript; the system prompt stands in it exactly
+    once. A turn that fails changes nothing: the transcript is as before, what there was is in
+    `error.result`. One turn at a time: a second `send` meanwhile raises `RunConflict`.
+
+    Made in a tool (or another piece of a running agent's code), its turns are children of that run;
+    elsewhere each turn is a tree of its own in `sink`.
+
+    Args:
+        subagent: Whom to talk with, a `SubAgent` or an `Agent`.
+        sink: Where the events go when no run is around; one of its own if not given.
+        deps: What its tools get as `ctx.deps`.
+        limits: Limits of each turn, besides the agent's own.
+        session_id: Name of the session; made up if not given. Turns are `{session_id}-t{turn}`.
+        compact: Called with the transcript before each turn but the first.
+    """
+
+    def __init__(
+        self,
+        subagent: SubAgent | Agent[Any, OutputT],
+        *,
+        sink: EventSink | None = None,
+        deps: Any = None,
+        limits: RunLimits | None = None,
+        session_id: str | None = None,
+        compact: Compact | None = None,
+    ) -> None:
+        self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
+        self.sink = sink or EventSink()
+        self.session_id = session_id or f"{self.subagent.called}-{uuid4().hex[:12]}"
+        self.compact = compact
+        self._deps = deps
+        self._limits = limits
+        self._transcript: tuple[Message, ...] = ()
+        self._turns = 0
+        self._sent = 0
+        self._live: AgentRun | None = None
+        self._busy = False
+
+    @property
+    def transcript(self) -> tuple[Message, ...]:
+        """All that was said in the turns that succeeded."""
+        return self._transcript
+
+    @property
+    def turns(self) -> int:
+        """How many turns have succeeded."""
+        return self._turns
+
+    async def send(self, content: Task) -> Result[OutputT]:
+        """Say something and wait for the answer.
+
+        Raises:
+            RunConflict: A turn is under way.
+            Exception: Whatever failed the turn, as for `Agent.run`; the session is as before.
+        """
+        return await self._take_turn(await self._open(content, deltas=False))
+
+    def stream(self, content: Task) -> SessionStream[OutputT]:
+        """Say something and watch: `async with session.stream(text) as run`, as `Agent.stream`."""
+        return SessionStream(self, content)
+
+    def cancel(self, reason: str = "cancelled by the host") -> bool:
+        """Cancel the turn that is under way.
+
+        Returns:
+            False if there is none.
+        """
+        return self._live is not None and self._live.run.cancel(reason)
+
+    def reset(self) -> None:
+        """Forget everything that was said.
+
+        Raises:
+            RunConflict: A turn is under way.
+        """
+        self._refuse_while_busy()
+        self._transcript = ()
+        self._turns = 0
+
+    def fork(self, *, session_id: str | None = None) -> SubAgentSession[OutputT]:
+        """Another session that begins with all that was said in this one."""
+        other: SubAgentSession[OutputT] = SubAgentSession(
+            self.subagent,
+            sink=self.sink,
+            deps=self._deps,
+            limits=self._limits,
+            session_id=session_id,
+            compact=self.compact,
+        )
+        other._transcript = self._transcript
+        other._turns = self._turns
+        return other
+
+    def save(self) -> str:
+        """The session as JSON: what was said, not the agent."""
+        return dumps(
+            {
+                "schema": _SCHEMA,
+                "agent": self.subagent.called,
+                "session_id": self.session_id,
+                "turns": self._turns,
+                "sent": self._sent,
+                "transcript": loads(to_json(self._transcript)),
+            },
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def load(
+        cls, text: str, subagent: SubAgent | Agent[Any, OutputT], **options: Any
+    ) -> SubAgentSession[OutputT]:
+        """The session that `save` wrote.
+
+        Args:
+            text: What it wrote.
+            subagent: The sub-agent, of the same name.
+            options: As for `SubAgentSession(…)`.
+
+        Raises:
+            ConfigError: The text is no session, is of a newer version, or of another sub-agent.
+        """
+        try:
+            saved = loads(text)
+            if saved["schema"] > _SCHEMA:
+                raise ConfigError(
+                    f"the session has schema {saved['schema']}, this version reads up to {_SCHEMA}: "
+                    "upgrade tinyagents-graph"
+                )
+            made = cls(subagent, session_id=saved["session_id"], **options)
+            made._transcript = tuple(from_json(dumps(saved["transcript"])))
+            made._turns = saved["turns"]
+            made._sent = saved["sent"]
+        except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"this is no saved session: {error!r}") from error
+        if saved["agent"] != made.subagent.called:
+            raise ConfigError(
+                f"the session is with {saved['agent']!r}, not with {made.subagent.called!r}"
+            )
+        return made
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    async def _open(self, content: Task, *, deltas: bool) -> AgentRun:
+        self._refuse_while_busy()
+        self._busy = True
+        try:
+            history = self._transcript
+            if self.compact is not None and self._turns:
+                made = self.compact(history)
+                history = tuple(await made if isawaitable(made) else made)
+            place = current_place.get()
+            if place is not None and not place.is_alive:
+                place = None
+            sub = self.subagent
+            limits = self._limits
+            if sub.limits is not None:
+                limits = sub.limits.narrowed(limits)
+            work = sub.agent.open(
+                content,
+                name=sub.called,
+                place=place,
+                deps=self._deps if self._deps is not None else sub.deps,
+                history=history,
+                sink=self.sink,
+                run_id=f"{self.session_id}-t{self._sent}",
+                limits=limits,
+                deltas=deltas,
+                allow_cycles=True,  # a session says things twice
+            )
+        except BaseException:
+            self._busy = False
+            raise
+        self._live = work
+        self._sent += 1
+        return work
+
+    async def _take_turn(self, work: AgentRun) -> Result[OutputT]:
+        teller = (work.run.parent or work.run).origin
+        try:
+            result = await delegate(work, teller, self._turns)
+            if result.status == "completed":
+                self._transcript = result.messages
+                self._turns += 1
+            return result
+        finally:
+            self._busy = False
+            self._live = None
+
+    def _refuse_while_busy(self) -> None:
+        if self._busy:
+            raise RunConflict(
+                f"session {self.session_id}", "a turn is under way; wait for it, or fork() the session"
+            )
+
+
+class SessionStream(Generic[OutputT]):
+    """One turn of a session to watch; a `RunHandle` once entered."""
+
+    def __init__(self, session: SubAgentSession[OutputT], content: Task) -> None:
+        self._session = session
+        self._content = content
+        self._handle: RunHandle[OutputT] | None = None
+
+    async def __aenter__(self) -> RunHandle[OutputT]:
+        session = self._session
+        work = await session._open(self._content, deltas=True)
+        self._handle = RunHandle(work, session._take_turn)
+        return await self._handle.__aenter__()
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        assert self._handle is not None
+        await self._handle.__aexit__(*exc_info)
+

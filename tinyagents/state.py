@@ -1,0 +1,77 @@
+"""`AgentRun`: an agent at work, all that changes while it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinyagents.context import RunContext
+from tinyagents.errors import InvalidOutput
+from tinyagents.messages import Message
+from tinyagents_graph.run import Run
+
+if TYPE_CHECKING:
+    from tinyagents.plan import Plan
+
+__all__ = ["MISSING", "AgentRun"]
+
+MISSING: Any = object()
+
+
+class AgentRun:
+    """The working state of one run of an agent; the functions of the loop act on it.
+
+    Attributes:
+        plan: The agent's definition, prepared for running.
+        run: Its place in the tree.
+        ctx: The context that hooks get.
+        task: What it is asked.
+        history: What was said before.
+        messages: The transcript, which only grows.
+        turns: Model exchanges so far.
+        corrections: How often the model had to be told that its answer does not do.
+        output: The answer, `MISSING` until there is one.
+        stop_reason: Why the last reply stopped.
+        context_tokens: Tokens of the transcript as far as the provider has counted them.
+        counted: How many messages of the transcript `context_tokens` covers.
+        seen: Ids of all tool calls so far.
+        wider: Factor on the reply's length limit, after a reply that was used up by thinking.
+    """
+
+    __slots__ = (
+        "context_tokens", "corrections", "counted", "ctx", "history", "messages", "output", "plan",
+        "run", "seen", "stop_reason", "task", "turns", "wider",
+    )  # fmt: skip
+
+    def __init__(
+        self, plan: Plan, run: Run, deps: Any, task: Message | None, history: Sequence[Message]
+    ) -> None:
+        self.plan = plan
+        self.run = run
+        self.task = task
+        self.history = history
+        self.messages: list[Message] = []
+        self.ctx: RunContext[Any] = RunContext(run, run.path, deps, self.messages)
+        self.turns = 0
+        self.corrections = 0
+        self.output: Any = MISSING
+        self.stop_reason = "stop"
+        self.context_tokens = 0
+        self.counted = 0
+        self.seen: set[str] | None = None
+        self.wider = 1
+
+    def count_correction(self, text: str, wrong: tuple[str, ...]) -> None:
+        """The model has to be told that its answer does not do.
+
+        Raises:
+            InvalidOutput: It was told so often enough.
+        """
+        self.corrections += 1
+        if self.corrections > self.plan.output_retries:
+            raise InvalidOutput(
+                f"{self.run.path} gave no usable answer in {self.corrections} tries: "
+                f"{'; '.join(wrong)}",
+                text=text,
+                errors=wrong,
+            )

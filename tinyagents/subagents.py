@@ -1,0 +1,179 @@
+"""`SubAgent` and `SubAgentTool`: delegation. A child is a run like any other, one level deeper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from tinyagents.context import RunContext
+from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
+from tinyagents.execute import execute
+from tinyagents.messages import UserPart
+from tinyagents.result import Result
+from tinyagents.schema import Signature, json_schema
+from tinyagents.tools import OnError, Tool, render
+from tinyagents_graph.frozen import frozen
+from tinyagents_graph.limits import RunLimits
+
+if TYPE_CHECKING:
+    from tinyagents.agent import Agent
+
+__all__ = ["SubAgent", "SubAgentTool"]
+
+
+@frozen
+class SubAgent:
+    """An agent as others delegate to it.
+
+    Attributes:
+        agent: Who does the work.
+        name: What parents know it by; the agent's name if empty.
+        description: What parents know of it; the agent's description if empty.
+        limits: Limits of each delegation, besides the agent's own.
+        deps: What its tools get as `ctx.deps`; the parent's if `None`.
+        allow_cycles: Whether it may be given a task that it is already working on further up.
+    """
+
+    agent: Agent[Any, Any]
+    name: str = ""
+    description: str = ""
+    limits: RunLimits | None = None
+    deps: Any = None
+    allow_cycles: bool = False
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.agent, "open") or not hasattr(self.agent, "description"):
+            raise ConfigError(f"SubAgent({self.agent!r}): give an Agent")
+
+    @property
+    def called(self) -> str:
+        """Its name, as parents know it."""
+        return self.name or self.agent.name
+
+    @property
+    def told(self) -> str:
+        """What a parent's model is told of it."""
+        return (
+            self.description
+            or self.agent.description
+            or f"Hands a task to the agent {self.called} and returns its answer."
+        )
+
+
+class SubAgentTool(Tool):
+    """The tool by which a parent's model delegates to a child.
+
+    The model gets the child's text, or the JSON of its typed output; the host finds the child's
+    full `Result` in `ToolMessage.artifact`. A child that fails, hits a limit or is cancelled is a
+    failed call that says who failed, why, and what was spent; it never looks like an answer.
+
+    Args:
+        subagent: Whom to delegate to, a `SubAgent` or an `Agent`.
+        name: What the model calls it by; the sub-agent's name if not given.
+        description: What the model is told of it; the sub-agent's if not given.
+        input_type: A pydantic model (or dataclass, or typed dict) of what the child is given, as
+            JSON; without it the model writes a text, `{"input": str}`.
+        timeout_s: Seconds the child may take.
+        on_error: What a failure of the child becomes, as for any `Tool`.
+        max_result_chars: Longer answers are cut in the middle for the model.
+
+    Raises:
+        ConfigError: The name is no tool name, or `input_type` is no object.
+    """
+
+    def __init__(
+        self,
+        subagent: SubAgent | Agent[Any, Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        input_type: Any = None,
+        timeout_s: float | None = None,
+        on_error: OnError = "tell",
+        max_result_chars: int = 100_000,
+    ) -> None:
+        self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
+        self._input: TypeAdapter[Any] | None = None
+        signature: Signature | None = None
+        if input_type is not None:
+            self._input = adapter = TypeAdapter(input_type)
+            schema = json_schema(adapter)
+            if schema.get("type") != "object":
+                raise ConfigError(
+                    f"input_type={input_type!r}: a model fills in an object; give a pydantic model"
+                )
+            signature = Signature(adapter, schema, "", takes_context=True)
+        super().__init__(
+            self._delegate,
+            name=name or self.subagent.called,
+            description=description or self.subagent.told,
+            timeout_s=timeout_s,
+            on_error=on_error,
+            max_result_chars=max_result_chars,
+            signature=signature,
+        )
+
+    def validate(self, arguments: Any) -> dict[str, Any]:
+        """Check what the model gave for the child."""
+        if self._input is None:
+            return super().validate(arguments)
+        return {"input": self._input.dump_json(self._input.validate_python(arguments)).decode()}
+
+    async def _delegate(self, ctx: RunContext[Any], input: str) -> Result[Any]:
+        """Hand the task to the child.
+
+        Args:
+            ctx: Where the call stands.
+            input: The task, with all the child needs to know: it sees nothing else.
+        """
+        sub = self.subagent
+        work = sub.agent.open(
+            input,
+            name=self.name,
+            place=ctx,
+            # The child is the call: it takes the call's own path. Only a further try needs another.
+            path=ctx.path if not ctx.attempt else ctx.run.next_path(self.name),
+            deps=ctx.deps if sub.deps is None else sub.deps,
+            limits=sub.limits,
+            allow_cycles=sub.allow_cycles,
+        )
+        try:
+            result = await execute(work)
+        except Exception as error:
+            raise self._failed(ctx, error.result, error) from error  # type: ignore[attr-defined]  # set by execute
+        if result.status != "completed":
+            raise self._failed(ctx, result, result.error)
+        return result
+
+    def show(self, value: Any) -> str | tuple[UserPart, ...]:
+        """What the parent's model reads of the child's result."""
+        if not isinstance(value, Result):
+            return render(value, self.name)
+        content = render(value.output, self.name)
+        if value.stop_reason == "length" and isinstance(content, str):
+            return f"{content}\n[the answer was cut off at its length limit]"
+        return content
+
+    def _failed(
+        self, ctx: RunContext[Any], result: Result[Any], error: BaseException | None
+    ) -> ToolError:
+        category, note = "delegate", ""
+        if isinstance(error, LimitExceeded):
+            category, note = "limit", "stopped by a limit; this is not an answer"
+        elif isinstance(error, RunCancelled):
+            category = "cancelled"
+        facts = {
+            "agent": result.path,
+            "type": type(error).__name__,
+            "note": note,
+            "last_words": result.text[:2_000],
+            "spent": result.tree_usage.to_dict(),
+        }
+        return ToolError(
+            self.name,
+            f"{result.path} ended as {result.status}: {error}",
+            category=category,
+            call_id=ctx.call_id,
+            details={name: value for name, value in facts.items() if value},
+        )

@@ -1,0 +1,219 @@
+"""`Tool` and `@tool`: a function a model may call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, Literal, TypeAlias, cast, overload
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
+
+from tinyagents.context import RunContext
+from tinyagents.errors import ConfigError, ToolError
+from tinyagents.messages import Document, Image, Text, UserPart
+from tinyagents.models.protocol import ToolSpec
+from tinyagents.schema import Signature, read_signature
+
+__all__ = ["OnError", "Tool", "check_name", "render", "tool"]
+
+OnError: TypeAlias = Literal["tell", "fail"] | Callable[[Exception], str]
+"""What a tool's exception becomes: told to the model as a structured failure (`"tell"`), the failure
+of the run (`"fail"`), or a text of your own for the model."""
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MAX_THREADS = 64
+
+
+class Tool:
+    """A function a model may call.
+
+    Usually made by `@tool`. The schema comes from the signature, descriptions from the docstring
+    (Google, NumPy or Sphinx style). A first parameter annotated `RunContext` (or called `ctx`) is
+    given the context and not shown to the model. A plain function runs in a worker thread.
+
+    Args:
+        function: What to call, `async` or plain.
+        name: What the model calls it by; the function's name if not given.
+        description: What the model is told of it; from the docstring if not given.
+        timeout_s: Seconds one try may take; then the model is told so. `None`: no limit of its own.
+        retries: How often the function is tried again after an exception or a timeout.
+        backoff_s: Seconds to wait before the first of these tries, doubled for each further one.
+        sequential: Whether no other call of the same turn may run beside it.
+        on_error: What an exception becomes once the retries are used up.
+        max_result_chars: Longer results are cut in the middle for the model; the host keeps them
+            whole in `ToolMessage.artifact`.
+        strict: Whether the provider should enforce the schema where it can.
+        signature: What the function takes, if its own signature does not say it.
+
+    Raises:
+        ConfigError: The name is no tool name, or a parameter cannot be filled in by a model.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout_s: float | None = None,
+        retries: int = 0,
+        backoff_s: float = 0.0,
+        sequential: bool = False,
+        on_error: OnError = "tell",
+        max_result_chars: int = 100_000,
+        strict: bool = False,
+        signature: Signature | None = None,
+    ) -> None:
+        found = name or getattr(function, "__name__", type(function).__name__)
+        self.name = check_name("tool", found)
+        signature = signature or read_signature(function, self.name)
+        self.function = function
+        self.description = signature.description if description is None else description
+        self.parameters: Mapping[str, Any] = signature.parameters
+        self.timeout_s = timeout_s
+        self.retries = retries
+        self.backoff_s = backoff_s
+        self.sequential = sequential
+        self.on_error = on_error
+        self.max_result_chars = max_result_chars
+        self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
+        self._check = signature.adapter.validator.validate_python
+        self._takes_context = signature.takes_context
+        self._is_async = iscoroutinefunction(function) or iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004  # an object with an async __call__
+        )
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name!r})"
+
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a model's arguments and coerce them to the declared types.
+
+        Raises:
+            pydantic.ValidationError: They do not fit.
+        """
+        return cast("dict[str, Any]", self._check(arguments))
+
+    async def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Any:
+        """Call the function once with checked arguments."""
+        if not self._is_async:
+            return await self._call_in_thread(ctx, arguments)
+        if self._takes_context:
+            return await self.function(ctx, **arguments)
+        return await self.function(**arguments)
+
+    def show(self, value: Any) -> str | tuple[UserPart, ...]:
+        """What the model reads of a result.
+
+        Raises:
+            ToolError: It has no JSON; category `"unserialisable"`.
+        """
+        return render(value, self.name)
+
+    async def _call_in_thread(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Any:
+        # Threads of its own, so that tools that hang cannot starve whoever else uses the pool; and
+        # abandoned on cancellation, because a thread cannot be stopped but its run must be.
+        given = (ctx,) if self._takes_context else ()
+        value = await anyio.to_thread.run_sync(
+            partial(self.function, *given, **arguments),
+            abandon_on_cancel=True,
+            limiter=_tool_threads(),
+        )
+        return await value if isawaitable(value) else value
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout_s: float | None = None,
+    retries: int = 0,
+    backoff_s: float = 0.0,
+    sequential: bool = False,
+    on_error: OnError = "tell",
+    max_result_chars: int = 100_000,
+    strict: bool = False,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None, /, **options: Any
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a `Tool` of a function: `@tool`, or `@tool(timeout_s=5)` with any option of `Tool`."""
+    if function is not None:
+        return Tool(function, **options)
+    return partial(Tool, **options)
+
+
+def render(value: Any, tool: str = "") -> str | tuple[UserPart, ...]:
+    """What a model reads of a value: text as it is, parts as parts, anything else as JSON.
+
+    Args:
+        value: What a tool returned.
+        tool: Its name, for the error.
+
+    Raises:
+        ToolError: It has no JSON; category `"unserialisable"`.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (Text, Image, Document)):
+        return (value,)
+    if isinstance(value, (list, tuple)) and value:
+        items = cast("list[Any]", value)
+        if all(isinstance(item, (Text, Image, Document)) for item in items):
+            return tuple(items)
+    try:
+        if isinstance(value, BaseModel):
+            return value.model_dump_json()
+        return to_json(value).decode()
+    except (PydanticSerializationError, ValueError) as error:
+        raise ToolError(
+            tool,
+            f"its result, a {type(value).__name__}, cannot be shown to a model ({error}); "
+            "return text, JSON-able data, a pydantic model, Text, Image or Document",
+            category="unserialisable",
+        ) from error
+
+
+def cut(text: str, most: int) -> str:
+    """`text` with its middle left out if it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    head, tail = most - most // 4, most // 4
+    left_out = len(text) - head - tail
+    return f"{text[:head]}\n[… {left_out:,} characters left out …]\n{text[len(text) - tail :]}"
+
+
+def check_name(what: str, name: str) -> str:
+    """`name`, if a provider takes it as the name of a tool.
+
+    Raises:
+        ConfigError: It does not fit.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{what} name {name!r}: use 1 to 64 letters, digits, '_' or '-', as providers ask"
+        )
+    return name
+
+
+_threads: RunVar[anyio.CapacityLimiter] = RunVar("tinyagents_tool_threads")
+
+
+def _tool_threads() -> anyio.CapacityLimiter:
+    try:
+        return _threads.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_MAX_THREADS)
+        _threads.set(limiter)
+        return limiter
+
+
