@@ -4,9 +4,10 @@ import asyncio
 import gc
 import os
 import tracemalloc
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
+from statistics import fmean
 from time import perf_counter
 
 from benchmarks.contenders import entry
@@ -16,7 +17,7 @@ from benchmarks.workload import Contender, Gate, TurnClock, Workload
 N_WARM = 20
 """Runs in the round that fills caches before memory is measured."""
 
-GATE_TIMEOUT_S = 300.0
+GATE_TIMEOUT_S = 120.0
 
 
 class WrongAnswer(Exception):
@@ -54,7 +55,7 @@ async def checked(workload: Workload, answer: str) -> Workload:
     return workload
 
 
-async def seconds(workload: Workload, n_loops: int) -> float:
+async def seconds(workload: Callable[[], Awaitable[object]], n_loops: int) -> float:
     gc.collect()
     start = perf_counter()
     for _ in range(n_loops):
@@ -62,9 +63,16 @@ async def seconds(workload: Workload, n_loops: int) -> float:
     return perf_counter() - start
 
 
-async def loops_for(row: TimeRow, contender: Contender, sample_s: float) -> int:
+async def loops_for(row: Row, contender: Contender, sample_s: float) -> int:
     """How many runs fill a sample; doubling until it takes half of it also warms everything up."""
-    workload = await checked(row.workload(contender), row.answer)
+    workload: Callable[[], Awaitable[object]]
+    match row:
+        case MemoryRow():
+            return 1
+        case TimeRow():
+            workload = await checked(row.workload(contender), row.answer)
+        case TurnRow():
+            workload = clocked(row, contender)
     n_loops = 1
     while (taken := await seconds(workload, n_loops)) < sample_s / 2:
         n_loops *= 2
@@ -119,15 +127,26 @@ async def memory_sample(row: MemoryRow, contender: Contender, n: int) -> float:
     return (after - before) / n / 1000
 
 
-async def turn_sample(row: TurnRow, contender: Contender) -> float:
-    """Time per turn in µs, over the turns beside the row's own."""
+def clocked(row: TurnRow, contender: Contender) -> Callable[[], Awaitable[float]]:
+    """A run that returns the seconds one turn took, over the turns beside the row's own."""
     if not isinstance(contender, TurnClock):
         raise TypeError(f"{type(contender).__name__} does not tell when its turns begin")
+    run = contender.model_call_times(row.n_turns)
+
+    async def turn_s() -> float:
+        times = await run()
+        if len(times) != row.n_turns:
+            raise WrongAnswer(f"the run made {len(times)} model calls where it needs {row.n_turns}")
+        return (times[row.at + N_BESIDE] - times[row.at - N_BESIDE]) / (2 * N_BESIDE)
+
+    return turn_s
+
+
+async def turn_sample(row: TurnRow, contender: Contender, n_loops: int) -> float:
+    """Time per turn in µs, over `n_loops` runs."""
+    turn_s = clocked(row, contender)
     gc.collect()
-    times = await contender.model_call_times(row.n_turns)()
-    if len(times) != row.n_turns:
-        raise WrongAnswer(f"the run made {len(times)} model calls where it needs {row.n_turns}")
-    return (times[row.at + N_BESIDE] - times[row.at - N_BESIDE]) / (2 * N_BESIDE) * 1e6
+    return fmean([await turn_s() for _ in range(n_loops)]) * 1e6
 
 
 @cache
@@ -136,19 +155,27 @@ def stage(name: str) -> tuple[Contender, asyncio.Runner]:
     return entry(name).load(), asyncio.Runner()
 
 
+@contextmanager
+def blame(name: str, key: str) -> Generator[None]:
+    """Say whose work in which row was wrong."""
+    try:
+        yield
+    except WrongAnswer as error:
+        raise WrongAnswer(f"{name}, row {key!r}: {error}") from error
+
+
 def calibrate(name: str, key: str, sample_s: float) -> int:
-    """How many runs make a sample of about `sample_s` seconds; 1 where a sample is one run."""
+    """How many runs make a sample of about `sample_s` seconds; a memory row needs one."""
     contender, runner = stage(name)
-    measured = row(key)
-    if not isinstance(measured, TimeRow):
-        return 1
-    return runner.run(loops_for(measured, contender, sample_s))
+    with blame(name, key):
+        return runner.run(loops_for(row(key), contender, sample_s))
 
 
 def sample(name: str, key: str, n_loops: int) -> float:
     """Take one sample of a row, in the row's unit."""
     contender, runner = stage(name)
-    return runner.run(measured_once(row(key), contender, n_loops))
+    with blame(name, key):
+        return runner.run(measured_once(row(key), contender, n_loops))
 
 
 async def measured_once(measured: Row, contender: Contender, n_loops: int) -> float:
@@ -158,4 +185,4 @@ async def measured_once(measured: Row, contender: Contender, n_loops: int) -> fl
         case MemoryRow():
             return await memory_sample(measured, contender, measured.n_blocked)
         case TurnRow():
-            return await turn_sample(measured, contender)
+            return await turn_sample(measured, contender, n_loops)

@@ -1,7 +1,7 @@
-"""tinyagents: recursive multi-agent graphs. An agent is a harness around a model; a running agent
-is a node of a run tree; one event stream describes the whole tree.
+"""tinyagents: recursive multi-agent graphs.
 
-The arrows between the modules of this floor point one way:
+An agent is a harness around a model; a running agent is a node of a run tree; one event stream
+describes the whole tree. The arrows between the modules of this floor point one way:
 
     session -> agent -> handle, subagents -> execute -> loop -> asking, calls -> state -> plan
                                                               output, middleware -> tools -> schema
@@ -43,6 +43,7 @@ from tinyagents.messages import (
 )
 from tinyagents.middleware import Finish, Middleware
 from tinyagents.models import Model, ModelSettings
+from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
 from tinyagents.retry import Retry
 from tinyagents.session import SubAgentSession
@@ -54,6 +55,7 @@ __all__ = [
     "Agent",
     "AssistantMessage",
     "BudgetExceeded",
+    "Cache",
     "ConfigError",
     "DelegationCycle",
     "DepthExceeded",
@@ -62,6 +64,7 @@ __all__ = [
     "EventKind",
     "EventSink",
     "EventsLost",
+    "Fallback",
     "Finish",
     "Image",
     "InvalidOutput",

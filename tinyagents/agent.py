@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from types import UnionType
 from typing import Any, Generic, NoReturn, TypeAlias, cast
 
 import anyio
 import anyio.from_thread
+from typing_extensions import TypeForm
 
 from tinyagents.context import DepsT
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
+from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
 from tinyagents.messages import Message, user_message
 from tinyagents.middleware import Hooks
@@ -27,9 +28,9 @@ from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent, SubAgentTool
 from tinyagents.tools import Tool, check_name
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Place, Run, current_place
+from tinyagents_graph.place import Place, current_place
+from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.tasks import gather
 
 __all__ = ["Agent", "Task"]
 
@@ -66,11 +67,23 @@ class Agent(Generic[DepsT, OutputT]):
         ConfigError: An argument does not do; the message names it and what is allowed.
     """
 
-    __slots__ = ("_child_limits", "_given", "_plan", "_root_limits", "description", "limits", "name")
+    __slots__ = (
+        "_child_limits",
+        "_given",
+        "_plan",
+        "_root_limits",
+        "description",
+        "limits",
+        "name",
+    )
 
     name: str
     description: str
     limits: RunLimits
+    _given: dict[str, Any]
+    _plan: Plan
+    _root_limits: RunLimits
+    _child_limits: RunLimits
 
     def __init__(
         self,
@@ -81,7 +94,7 @@ class Agent(Generic[DepsT, OutputT]):
         instructions: Instructions = "",
         tools: Sequence[Any] = (),
         subagents: Sequence[Any] = (),
-        output_type: type[OutputT] | UnionType = cast("type[OutputT]", str),  # noqa: B008  # no call
+        output_type: TypeForm[OutputT] = str,  # type: ignore[assignment]  # OutputT's own default
         deps_type: type[DepsT] | None = None,
         limits: RunLimits | None = None,
         settings: ModelSettings | None = None,
@@ -148,7 +161,7 @@ class Agent(Generic[DepsT, OutputT]):
         """The tool by which another agent delegates to this one."""
         return SubAgentTool(self, name=name, description=description, input_type=input_type)
 
-    # --- running ------------------------------------------------------------------------------------
+    # --- running ----------
 
     async def run(
         self,
@@ -274,39 +287,21 @@ class Agent(Generic[DepsT, OutputT]):
             A result for each task, in order. One that failed has the status `"failed"`,
             `"cancelled"` or `"limited"` and says why in `result.error`; it harms no other.
         """
-        results: dict[int, Result[Any]] = {}
-        place = _place_for(sink, run_id)
-        run = Run(
-            "map",
-            parent=place.run if place else None,
-            path=place.next_path("map") if place else "root",
-            limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
-            run_id=run_id,
+        return await map_tasks(
+            self,
+            tasks,
+            max_concurrency=max_concurrency,
+            deps=deps,
+            place=_place_for(sink, run_id),
             sink=sink,
-            about={"name": "map", "agent": self.name, "tasks": len(tasks)},
+            run_id=run_id,
+            limits=limits,
         )
-        paths = [run.next_path(self.name) for _ in tasks]
-
-        async def do(index: int) -> None:
-            try:
-                work = self.open(
-                    tasks[index], deps=deps, place=run, path=paths[index], deltas=False
-                )
-                results[index] = await execute(work)
-            except Exception as error:
-                partial_result: Any = getattr(error, "result", None)
-                results[index] = partial_result or _never_began(run, paths[index], error)
-
-        async with run:
-            await gather([partial(do, index) for index in range(len(tasks))], max_concurrency)
-            run.complete({"output": [results[i].status for i in range(len(tasks))]})
-        return [results[index] for index in range(len(tasks))]
 
     def open(
         self,
         task: Task | None,
         *,
-        name: str = "",
         place: Place | None = None,
         path: str | None = None,
         deps: Any = None,
@@ -321,7 +316,6 @@ class Agent(Generic[DepsT, OutputT]):
 
         Args:
             task: What to do.
-            name: What the run is called; the agent's name if empty.
             place: Where in a tree it hangs; `None` makes a root.
             path: Its address there; the next one of its name if not given.
             deps: What tools get as `ctx.deps`; the parent's if `None`.
@@ -337,10 +331,10 @@ class Agent(Generic[DepsT, OutputT]):
             TypeError: `task` is nothing an agent can be asked.
         """
         plan = self._plan
-        name = name or plan.name
+        name = plan.name
         message = user_message(task) if task is not None else None
         text = message.text if message is not None else ""
-        about = {"name": name, "agent": plan.name, "model": plan.model.name, "task": text}
+        about = {"model": plan.model.name, "task": text}
         if place is None:
             run = Run(
                 name,
@@ -402,10 +396,3 @@ def _loop_runs_here() -> bool:
     except anyio.NoEventLoopError:
         return False
     return True
-
-
-def _never_began(run: Run, path: str, error: Exception) -> Result[Any]:
-    return Result(
-        None, "failed", (), NOTHING, NOTHING, f"{run.tree.root_run_id}{path[4:]}", path, run.tree.sink,
-        error=error,
-    )  # fmt: skip

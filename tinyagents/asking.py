@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from tinyagents.budget import hold
+from tinyagents.budget import NOTHING_HELD, hold
 from tinyagents.errors import ModelError
 from tinyagents.messages import AssistantMessage, AssistantPart, ToolCall, to_dict
 from tinyagents.models.protocol import Model, ModelDelta, ModelReply, ModelRequest
@@ -28,19 +28,37 @@ async def ask(work: AgentRun) -> ModelReply:
 
     Between `model.started` and its one terminal event lie all tries, fallbacks and hooks.
     """
-    run, plan = work.run, work.plan
+    plan = work.plan
     call_id = f"model-{work.turns - 1}"
-    run.emit("model.started", {"call_id": call_id, "model": plan.model.name})
+    work.run.emit("model.started", {"call_id": call_id, "model": plan.model.name})
     try:
-        reply = await _hooked(work, call_id, _request(work))
-        message = reply.message
-        if (calls := message.tool_calls) and (renamed := _unique(work, message, calls)) is not message:
-            message = renamed
-            reply = replace(reply, message=message)
+        request = _request(work)
+        if plan.hooks.around_models:
+            reply = await _hooked(work, call_id, request)
+        elif work.has_budget or work.run.tree.deltas:
+            reply = await _answer(work, call_id, request)
+        else:
+            # The first try of the plain case stands right here, as `_answer` is one frame more in
+            # the memory of every run that waits for its model.
+            _spend_request(work)
+            try:
+                reply = _priced(await plan.model.request(request), plan.model)
+            except ModelError as error:
+                reply = await _answer(work, call_id, request, first_error=error)
+        return _noted(work, call_id, reply)
     except BaseException as error:
-        run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
+        work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
         raise
-    usage = reply.usage
+
+
+def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
+    """Take note of a reply and publish it, as the terminal event of its call."""
+    run, message, usage = work.run, reply.message, reply.usage
+    if calls := message.tool_calls:
+        unique = _unique(work, message, calls)
+        if unique is not message:
+            message = unique
+            reply = ModelReply(message, usage, reply.stop_reason, reply.model, reply.request_id)
     run.add_usage(usage)
     work.stop_reason = reply.stop_reason
     work.context_tokens = usage.input_tokens + usage.output_tokens
@@ -51,7 +69,7 @@ async def ask(work: AgentRun) -> ModelReply:
         "model.completed",
         {
             "call_id": call_id,
-            "model": reply.model or plan.model.name,
+            "model": reply.model or work.plan.model.name,
             "message": to_dict(message),
             "usage": usage.to_dict(),
             "stop_reason": reply.stop_reason,
@@ -82,20 +100,21 @@ def _request(work: AgentRun) -> ModelRequest:
 
 async def _hooked(work: AgentRun, call_id: str, request: ModelRequest) -> ModelReply:
     hooks = work.plan.hooks
-    reply: ModelReply | None = None
+    asked: ModelRequest | ModelReply = request
     for hook in hooks.before_model:
-        changed = await hook(work.ctx, request)
-        if isinstance(changed, ModelReply):
-            reply = changed
+        asked = await hook(work.ctx, asked) or asked
+        if isinstance(asked, ModelReply):
             break
-        request = changed or request
-    if reply is None:
-        core = partial(_with_retries, work, call_id)
+    if isinstance(asked, ModelReply):
+        reply = asked
+    else:
+        core = partial(_answer, work, call_id)
         for hook in reversed(hooks.wrap_model):
             core = partial(_call_wrapper, hook, work.ctx, core)
-        reply = await core(request)
+        reply = await core(asked)
     for hook in hooks.after_model:
-        reply = await hook(work.ctx, reply) or reply
+        changed: ModelReply | None = await hook(work.ctx, reply)
+        reply = changed or reply
     return reply
 
 
@@ -115,63 +134,76 @@ async def _default_model(
     return reply
 
 
-async def _with_retries(
-    work: AgentRun, call_id: str, request: ModelRequest, model: Model | None = None
+async def _answer(
+    work: AgentRun,
+    call_id: str,
+    request: ModelRequest,
+    model: Model | None = None,
+    first_error: ModelError | None = None,
 ) -> ModelReply:
-    run, retry = work.run, work.plan.retry
+    """The reply of one model, tried again by the agent's policy."""
     model = model or work.plan.model
-    failed = 0
+    failed, error = 0, first_error
     while True:
-        try:
-            return await _once(work, call_id, request, model)
-        except ModelError as error:
-            run.add_usage(_ONE_REQUEST)
+        if error is not None:
             failed += 1
-            delay_s = retry.delay_s(failed, error)
-            if delay_s is None:
-                raise
-            run.emit(
-                "model.retried",
-                {
-                    "call_id": call_id,
-                    "reason": "error",
-                    "attempt": failed,
-                    "delay_s": delay_s,
-                    "error": describe(error),
-                },
-            )
-            await anyio.sleep(delay_s)
+            await _wait_after(work, call_id, failed, error)
+        _spend_request(work)
+        held, sent = NOTHING_HELD, request
+        if work.has_budget:
+            held, sent = await hold(work, request, model)
+        usage: Usage | None = None
+        try:
+            if work.run.tree.deltas and model.capabilities.streaming:
+                reply = await _streamed(work, call_id, sent, model)
+            else:
+                reply = await model.request(sent)
+            reply = _priced(reply, model)
+            usage = reply.usage
+            return reply
+        except ModelError as raised:
+            error = raised
+        finally:
+            held.settle(usage)
 
 
-async def _once(work: AgentRun, call_id: str, request: ModelRequest, model: Model) -> ModelReply:
-    run = work.run
-    try:
-        run.accounts.requests.spend(1)
-    except LimitExceeded as error:
-        run.refuse(error)
-    held, request = await hold(work, request, model)
-    usage: Usage | None = None
-    try:
-        if run.tree.deltas and model.capabilities.streaming:
-            reply = await _streamed(work, call_id, request, model)
-        else:
-            reply = await model.request(request)
-        usage = reply.usage
-        cost = model.cost(usage)
-        if cost is None:
-            usage = replace(usage, unpriced_requests=usage.requests)
-        elif cost:
-            usage = replace(usage, usd=cost)
-    finally:
-        held.settle(usage)
-    return reply if usage is reply.usage else replace(reply, usage=usage)
+async def _wait_after(work: AgentRun, call_id: str, failed: int, error: ModelError) -> None:
+    """Count a failed try and wait before the next, if there is to be one."""
+    work.run.add_usage(_ONE_REQUEST)
+    delay_s = work.plan.retry.delay_s(failed, error)
+    if delay_s is None:
+        raise error
+    facts = {"call_id": call_id, "reason": "error", "attempt": failed, "delay_s": delay_s}
+    work.run.emit("model.retried", {**facts, "error": describe(error)})
+    await anyio.sleep(delay_s)
+
+
+def _spend_request(work: AgentRun) -> None:
+    requests = work.run.accounts.requests
+    if requests is not None:
+        try:
+            requests.spend(1)
+        except LimitExceeded as error:
+            work.run.refuse(error)
+
+
+def _priced(reply: ModelReply, model: Model) -> ModelReply:
+    usage = reply.usage
+    cost = model.cost(usage)
+    if cost == 0:
+        return reply
+    if cost is None:
+        usage = replace(usage, unpriced_requests=usage.requests)
+    else:
+        usage = replace(usage, usd=cost)
+    return replace(reply, usage=usage)
 
 
 async def _streamed(
     work: AgentRun, call_id: str, request: ModelRequest, model: Model
 ) -> ModelReply:
     run = work.run
-    async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]  # a generator
+    async with aclosing(model.stream(request)) as pieces:
         async for piece in pieces:
             if isinstance(piece, ModelReply):
                 return piece
@@ -179,7 +211,10 @@ async def _streamed(
             if run.needs_attention:
                 await run.checkpoint()
     raise ModelError(
-        "the stream ended without a reply", provider=model.provider, model=model.name, retryable=True
+        "the stream ended without a reply",
+        provider=model.provider,
+        model=model.name,
+        retryable=True,
     )
 
 
@@ -215,6 +250,6 @@ def _unique(
                 unique = f"{part.id}#{n}" if part.id else f"call-{n}"
                 n += 1
             seen.add(unique)
-            part = replace(part, id=unique)
+            part = ToolCall(unique, part.name, part.arguments, part.malformed)
         parts.append(part)
     return AssistantMessage(tuple(parts))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import anyio
 from pydantic import ValidationError
@@ -12,17 +13,20 @@ from pydantic import ValidationError
 from tinyagents.asking import reason
 from tinyagents.context import RunContext
 from tinyagents.errors import ModelRetry, ToolError
-from tinyagents.messages import ToolCall, ToolMessage
+from tinyagents.messages import ToolCall, ToolMessage, well_formed
 from tinyagents.middleware import Finish
 from tinyagents.output import FINAL_ANSWER
 from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
-from tinyagents.tools import Tool, cut
+from tinyagents.tools import Tool, cut, shorten
 from tinyagents_graph.errors import LimitExceeded, RunCancelled
-from tinyagents_graph.run import current_place, describe
+from tinyagents_graph.place import current_place
+from tinyagents_graph.run import describe
 from tinyagents_graph.tasks import gather
 
 __all__ = ["act"]
+
+_NO_ARGUMENTS: dict[str, Any] = {}
 
 
 async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
@@ -31,19 +35,27 @@ async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
     Raises:
         ToolError: A tool that may fail the run failed; the results of the others are kept.
         LimitExceeded: There may be no more tool calls; none of these was started.
+        RunCancelled: A tool was interrupted, though nobody cancelled the run.
     """
-    pending = [await admit(work, call) for call in calls]
+    pending: list[Pending] = []
     try:
+        for call in calls:
+            pending.append(await admit(work, call))
         if len(pending) == 1:
             await pending[0].perform()
         else:
-            await _perform_all(pending, work.plan.max_concurrency)
+            await _perform_all(pending, work)
     finally:
-        done = [each.message for each in pending if each.message is not None]
+        # Providers refuse a transcript with a call that has no result, and a partial one is there
+        # to be gone on with.
+        done = [each.message or _undone(each.call) for each in pending]
+        done += [_undone(call) for call in calls[len(pending) :]]
         work.messages.extend(work.plan.dialect.tell(done))
     for each in pending:
         if each.fatal is not None:
             raise each.fatal
+        if each.message is None:
+            raise RunCancelled(work.run.path, f"its tool {each.call.name!r} was interrupted")
     for each in pending:
         if each.finish is not None:
             work.output = each.finish.output
@@ -60,75 +72,123 @@ class Pending:
         finish: Set if the tool ended the run.
     """
 
-    __slots__ = ("arguments", "call", "fatal", "finish", "message", "path", "refusal", "tool", "work")
+    __slots__ = (
+        "arguments",
+        "call",
+        "fatal",
+        "finish",
+        "message",
+        "path",
+        "refusal",
+        "tool",
+        "work",
+    )
 
     def __init__(self, work: AgentRun, call: ToolCall) -> None:
         self.work = work
         self.call = call
         self.tool: Tool | None = None
-        self.arguments: dict[str, Any] = {}
+        self.arguments = _NO_ARGUMENTS
         self.path = ""
         self.refusal = ""
         self.message: ToolMessage | None = None
         self.fatal: Exception | None = None
         self.finish: Finish | None = None
 
-    # --- performing ---------------------------------------------------------------------------------
+    @property
+    def _tool(self) -> Tool:
+        assert self.tool is not None
+        return self.tool
+
+    # --- performing ----------
 
     async def perform(self) -> None:
-        """Run it; every `tool.started` gets its one terminal event here."""
-        call, run = self.call, self.work.run
+        """Run it; every `tool.started` gets its one terminal event here.
+
+        What fails the run is kept in `fatal`, so that the calls beside this one are finished. One
+        coroutine down to the tool's own: each frame more is memory in every blocked child.
+        """
+        call, work = self.call, self.work
+        run = work.run
         if run.needs_attention:
-            await run.checkpoint()
+            try:
+                await run.checkpoint()
+            except Exception as error:
+                self.fatal = error
+                return
         run.emit(
             "tool.started", {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
         )
         try:
-            message = self.message or await self._result()
-            for hook in self.work.plan.hooks.after_tool:
-                message = await hook(self.work.ctx, call, message) or message
+            if self.message is None:
+                ctx = self._context()
+                token = current_place.set(ctx)
+                try:
+                    self.message = self._success(await self._doing(ctx))
+                except Finish as finish:
+                    self.message = self._finished(finish)
+                except Exception as error:
+                    self.message = self._failure(error)
+                finally:
+                    current_place.reset(token)
+            if work.plan.hooks.after_tool:
+                self.message = await self._told_to_hooks(self.message)
         except BaseException as error:
             facts = {"call_id": call.id, "tool": call.name, "error": reason(error)}
-            run.emit("tool.failed", {**facts, "category": "cancelled"})
-            raise
-        self.message = message
-        if message.failed:
-            data = {"call_id": call.id, "tool": call.name, "content": message.text}
-            run.emit("tool.failed", {**data, "category": self.refusal})
+            if not isinstance(error, Exception):
+                run.emit("tool.failed", {**facts, "category": "cancelled"})
+                raise
+            self.fatal = error
+            run.emit("tool.failed", {**facts, "category": "raised"})
         else:
-            run.emit(
-                "tool.completed", {"call_id": call.id, "tool": call.name, "content": message.text}
-            )
+            self._tell(self.message)
 
-    async def _result(self) -> ToolMessage:
-        tool, call = self.tool, self.call
-        assert tool is not None
-        ctx: RunContext[Any] = RunContext(
-            self.work.run,
+    async def _told_to_hooks(self, message: ToolMessage) -> ToolMessage:
+        for hook in self.work.plan.hooks.after_tool:
+            try:
+                changed = await hook(self.work.ctx, self.call, message)
+            except Finish as finish:
+                self.finish = finish
+                break
+            if changed is not None:
+                message = _bound(changed, self.call)
+        return message
+
+    def _context(self) -> RunContext[Any]:
+        work = self.work
+        return RunContext(
+            work.run,
             self.path,
-            self.work.ctx.deps,
-            self.work.messages,
-            call_id=call.id,
-            tool=tool.name,
+            work.deps,
+            work.messages,
+            call_id=self.call.id,
+            tool=self._tool.name,
         )
-        token = current_place.set(ctx)
-        try:
-            value = await self._tries(tool, ctx)
-            content = tool.show(value)
-        except Finish as finish:
-            self.finish = finish
-            value = finish.output
-            content = "accepted"
-        except Exception as error:
-            return self._failure(tool, error)
-        finally:
-            current_place.reset(token)
-        if isinstance(content, str):
-            whole = content
-            content = cut(content, tool.max_result_chars)
-            if content is not whole or value is not whole:
-                return ToolMessage(call.id, call.name, content, False, value)
-        return ToolMessage(call.id, call.name, content, False, None)
+
+    def _doing(self, ctx: RunContext[Any]) -> Awaitable[Any]:
+        tool = self._tool
+        if not tool.is_plain:
+            return self._tries(tool, ctx)
+        arguments, self.arguments = self.arguments, _NO_ARGUMENTS
+        return tool.call(ctx, arguments)
+
+    def _success(self, value: Any) -> ToolMessage:
+        call, tool = self.call, self._tool
+        content = tool.show(value)
+        shown = shorten(content, tool.max_result_chars)
+        is_whole = shown is value or (shown is content and not isinstance(content, str))
+        return ToolMessage(call.id, call.name, shown, False, None if is_whole else value)
+
+    def _finished(self, finish: Finish) -> ToolMessage:
+        self.finish = finish
+        return ToolMessage(self.call.id, self.call.name, "accepted", False, finish.output)
+
+    def _tell(self, message: ToolMessage) -> None:
+        data = {"call_id": self.call.id, "tool": self.call.name, "content": message.text}
+        if message.failed:
+            self.work.run.emit("tool.failed", {**data, "category": self.refusal})
+        else:
+            self.work.run.emit("tool.completed", data)
 
     async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
         while True:
@@ -157,13 +217,15 @@ class Pending:
             tool.name, f"timed out after {timeout_s:g} s", category="timeout", call_id=self.call.id
         )
 
-    # --- failing ------------------------------------------------------------------------------------
+    # --- failing ----------
 
-    def _failure(self, tool: Tool, error: Exception) -> ToolMessage:
+    def _failure(self, raised: Exception) -> ToolMessage:
+        tool = self._tool
+        error = tool.explain(raised)
         if isinstance(error, ModelRetry):
             return self.refuse("retry", {"message": str(error)})
         category = "raised"
-        details: dict[str, Any] = {"message": str(error)}
+        details: dict[str, Any] = {"message": describe(error)["message"]}
         if isinstance(error, ToolError):
             category = error.category
             details |= error.details
@@ -180,37 +242,37 @@ class Pending:
             self.fatal = _fatal(tool, error, category, self.call.id)
             return self.refuse(category, details)
         self.refusal = category
-        return ToolMessage(self.call.id, self.call.name, tool.on_error(error), True, error)
+        words = cast("Callable[[Exception], str]", tool.on_error)(error)
+        return ToolMessage(self.call.id, self.call.name, words, True, error)
 
     def refuse(self, category: str, details: dict[str, Any]) -> ToolMessage:
         """Make what the model reads of a failure."""
         self.refusal = category
         failure = {"ok": False, "error": {"category": category, **details}}
         text = cut(json.dumps(failure, ensure_ascii=False, default=str), 20_000)
-        return ToolMessage(self.call.id, self.call.name, text, True)
+        return ToolMessage(self.call.id, self.call.name, well_formed(text), True)
 
 
-# --- admission ----------------------------------------------------------------------------------------
+# --- admission ----------
 
 
 async def admit(work: AgentRun, call: ToolCall) -> Pending:
     """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
     run = work.run
-    try:
-        run.accounts.tool_calls.spend(1)
-    except LimitExceeded as error:
-        run.refuse(error)
+    if run.accounts.tool_calls is not None:
+        try:
+            run.accounts.tool_calls.spend(1)
+        except LimitExceeded as error:
+            run.refuse(error)
+    run.tool_calls += 1
     pending = Pending(work, call)
     for hook in work.plan.hooks.before_tool:
         changed = await hook(work.ctx, pending.call)
         if isinstance(changed, ToolCall):
-            pending.call = changed
+            pending.call = changed if changed.id == call.id else replace(changed, id=call.id)
         elif changed is not None:
-            pending.message = (
-                changed
-                if isinstance(changed, ToolMessage)
-                else ToolMessage(call.id, call.name, changed)
-            )
+            message = changed if isinstance(changed, ToolMessage) else ToolMessage("", "", changed)
+            pending.message = _bound(message, pending.call)
             return pending
     tool = work.plan.tools.get(pending.call.name) or _renamed(work, pending)
     if tool is not None:
@@ -261,32 +323,43 @@ def _check_arguments(work: AgentRun, pending: Pending, tool: Tool) -> None:
     if tool.name == FINAL_ANSWER:
         work.count_correction(call.malformed or json.dumps(call.arguments, default=str), wrong)
     elif work.plan.on_invalid_arguments == "fail" and call.malformed is None:
-        raise ToolError(
-            tool.name, "; ".join(wrong), category="invalid_arguments", call_id=call.id
-        )
+        raise ToolError(tool.name, "; ".join(wrong), category="invalid_arguments", call_id=call.id)
 
 
-# --- together -------------------------------------------------------------------------------------------
+# --- together ----------
 
 
-async def _perform_all(pending: Sequence[Pending], limit: int) -> None:
-    """Perform runs of calls that may go together, `limit` at once; a sequential one goes alone."""
+async def _perform_all(pending: Sequence[Pending], work: AgentRun) -> None:
+    """Perform calls that may go together at once; a sequential one goes alone."""
     group: list[Pending] = []
     for each in pending:
         if each.tool is not None and each.tool.sequential:
-            await _perform_group(group, limit)
+            await _perform_group(group, work)
             group = []
             await each.perform()
         else:
             group.append(each)
-    await _perform_group(group, limit)
+    await _perform_group(group, work)
 
 
-async def _perform_group(group: Sequence[Pending], limit: int) -> None:
+async def _perform_group(group: Sequence[Pending], work: AgentRun) -> None:
     if len(group) == 1:
         await group[0].perform()
     elif group:
-        await gather([each.perform for each in group], limit)
+        jobs = [each.perform for each in group]
+        await gather(jobs, work.plan.max_concurrency, name=work.run.path)
+
+
+def _bound(message: ToolMessage, call: ToolCall) -> ToolMessage:
+    """The message as the answer to `call`, whatever ids a hook wrote on it."""
+    if message.call_id == call.id:
+        return message
+    return replace(message, call_id=call.id, name=call.name)
+
+
+def _undone(call: ToolCall) -> ToolMessage:
+    failure = {"category": "cancelled", "message": "not finished: the run ended first"}
+    return ToolMessage(call.id, call.name, json.dumps({"ok": False, "error": failure}), True)
 
 
 def _fatal(tool: Tool, error: Exception, category: str, call_id: str) -> Exception:

@@ -9,7 +9,8 @@ from typing_extensions import TypeVar
 
 from tinyagents.messages import Message
 from tinyagents_graph.events import Event
-from tinyagents_graph.run import Place, Run
+from tinyagents_graph.place import Place
+from tinyagents_graph.run import Run
 from tinyagents_graph.usage import Usage
 
 __all__ = ["DepsT", "RunContext"]
@@ -31,9 +32,10 @@ class RunContext(Place, Generic[DepsT]):
         call_id: Id of the tool call, empty outside of one.
         tool: Name of the tool, empty outside of a call.
         attempt: 0 for the first try of the call, then 1, 2, …
+        turn: How many model exchanges have begun; kept up to date for hooks.
     """
 
-    __slots__ = ("attempt", "call_id", "deps", "messages", "tool")
+    __slots__ = ("attempt", "call_id", "deps", "messages", "tool", "turn")
 
     def __init__(
         self,
@@ -45,12 +47,21 @@ class RunContext(Place, Generic[DepsT]):
         call_id: str = "",
         tool: str = "",
     ) -> None:
-        super().__init__(run, path)
+        # Not through `Place.__init__`: a context is made for every call.
+        self.run = run
+        self.path = path
+        self._counts = None
         self.deps = deps
         self.messages = messages
         self.call_id = call_id
         self.tool = tool
         self.attempt = 0
+        self.turn = 0
+
+    @property
+    def model_call_id(self) -> str:
+        """Id of the model call that is under way, as in its `model.*` events."""
+        return f"model-{self.turn - 1}"
 
     @property
     def run_id(self) -> str:
@@ -78,7 +89,12 @@ class RunContext(Place, Generic[DepsT]):
         return self.run.remaining_s
 
     def progress(
-        self, message: str = "", *, done: float | None = None, total: float | None = None, **data: Any
+        self,
+        message: str = "",
+        *,
+        done: float | None = None,
+        total: float | None = None,
+        **data: Any,
     ) -> None:
         """Publish how far a tool call is, as a `tool.progress` event. Callable from any thread.
 
@@ -90,7 +106,9 @@ class RunContext(Place, Generic[DepsT]):
         """
         facts = {"message": message, "done": done, "total": total}
         known = {name: value for name, value in facts.items() if value not in (None, "")}
-        self.run.emit("tool.progress", {"call_id": self.call_id, "tool": self.tool, **known, **data})
+        self.run.emit(
+            "tool.progress", {"call_id": self.call_id, "tool": self.tool, **known, **data}
+        )
 
     def emit(self, name: str, **data: Any) -> Event:
         """Publish an event of your own, of the kind `custom` with `name` in its data.

@@ -65,7 +65,7 @@ class ModelError(TinyAgentsError):
         self.retryable = retryable
         self.request_id = request_id
         self.retry_after_s = retry_after_s
-        who = f"{provider}:{model}" if provider else model
+        who = ":".join(part for part in (provider, model) if part)
         facts = [f"status {status}"] if status is not None else []
         facts += [f"request {request_id}"] if request_id else []
         where = f" ({', '.join(facts)})" if facts else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from inspect import isawaitable
-from typing import Any
+from typing import Any, cast
 
 from tinyagents.errors import RunCancelled
 from tinyagents.loop import drive
@@ -11,54 +12,38 @@ from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
 from tinyagents.result import Result, Status
 from tinyagents.state import AgentRun
-from tinyagents_graph.events import Origin
-from tinyagents_graph.run import describe
+from tinyagents_graph.events import EventKind, Origin
+from tinyagents_graph.run import Run, describe
 
 __all__ = ["delegate", "execute"]
 
 
-async def execute(work: AgentRun) -> Result[Any]:
+def execute(work: AgentRun) -> Awaitable[Result[Any]]:
     """Run an opened agent to its result, as a root or as a child.
 
     Raises:
         Exception: Whatever failed the run; its `result` attribute has what there was until then.
     """
     parent = work.run.parent
-    return await _execute(work) if parent is None else await delegate(work, parent.origin)
+    return _execute(work, parent.origin if parent is not None else None)
 
 
-async def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Result[Any]:
-    """Run a child between `subagent.started` and its one terminal event, told by `teller`.
+def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Awaitable[Result[Any]]:
+    """Run a turn of a session between `subagent.started` and its one terminal event.
 
     Args:
         work: The opened child.
-        teller: The run in whose name the events are published.
-        turn: Which turn of a session it is; later ones are told as `subagent.reused` too.
+        teller: The run in whose name these events are published.
+        turn: Which turn of the session it is; later ones are told as `subagent.reused` too.
     """
-    run = work.run
-    emit = run.tree.sink.emit
-    who = {"name": run.name, "run_id": run.run_id, "path": run.path, "depth": run.depth}
-    emit("subagent.started", teller, who)
-    if turn:
-        emit("subagent.reused", teller, {**who, "turn": turn})
-    try:
-        result = await _execute(work)
-    except RunCancelled as error:
-        emit("subagent.cancelled", teller, {**who, "reason": error.reason})
-        raise
-    except Exception as error:
-        emit("subagent.failed", teller, {**who, "error": describe(error)})
-        raise
-    except BaseException as error:
-        reason = f"interrupted by {type(error).__name__}"
-        emit("subagent.cancelled", teller, {**who, "reason": reason})
-        raise
-    emit("subagent.completed", teller, {**who, "status": result.status})
-    return result
+    return _execute(work, teller, turn)
 
 
-async def _execute(work: AgentRun) -> Result[Any]:
+async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Result[Any]:
+    # One coroutine, and not one around the other for children: its frame is in every live run.
     run = work.run
+    if teller is not None:
+        _tell_start(run, teller, turn)
     try:
         async with run:
             try:
@@ -70,15 +55,40 @@ async def _execute(work: AgentRun) -> Result[Any]:
                 run.complete({"output": _last_text(work)})
                 await _tell_hooks(work, error)
                 raise
-            await _end(work)
+            if work.plan.hooks.after_run:
+                await _end(work)
             run.complete({"output": work.plan.output.dump(work.output)})
     except BaseException as error:
         status: Status = "cancelled" if run.status == "cancelled" else "failed"
-        error.result = _result(work, status, None, error)  # type: ignore[attr-defined]  # any error takes it
+        cast("Any", error).result = _result(work, status, None, error)
+        if teller is not None:
+            _tell_end(run, teller, error)
         raise
+    if teller is not None:
+        _tell_end(run, teller, None)
     if run.status == "limited":
         return _result(work, "limited", _last_text(work) or None, run.stopped_by)
     return _result(work, "completed", work.output)
+
+
+def _tell_start(run: Run, teller: Origin, turn: int) -> None:
+    run.tree.emit("subagent.started", teller, run.about)
+    if turn:
+        run.tree.emit("subagent.reused", teller, {**run.about, "turn": turn})
+
+
+def _tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:
+    data: dict[str, Any] = {"name": run.name, "run_id": run.run_id, "path": run.path}
+    kind: EventKind = "subagent.completed"
+    if error is None:
+        data["status"] = run.status
+    elif isinstance(error, RunCancelled):
+        kind, data["reason"] = "subagent.cancelled", error.reason
+    elif isinstance(error, Exception):
+        kind, data["error"] = "subagent.failed", describe(error)
+    else:
+        kind, data["reason"] = "subagent.cancelled", f"interrupted by {type(error).__name__}"
+    run.tree.emit(kind, teller, data)
 
 
 def _result(

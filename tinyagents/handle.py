@@ -18,8 +18,7 @@ from tinyagents_graph.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["RunHandle"]
 
@@ -69,9 +68,9 @@ class RunHandle(Generic[OutputT]):
             self._work.run.cancel("abandoned: its stream was left before it ended")
         await self._stream.aclose()
         await self._group.__aexit__(None, None, None)
-        if exc is None and self._error is not None and not self._told:
-            if not isinstance(self._error, RunCancelled):
-                raise self._error
+        untold = exc is None and not self._told and not isinstance(self._error, RunCancelled)
+        if untold and self._error is not None:
+            raise self._error
 
     def __aiter__(self) -> EventStream:
         if self._group is None:
@@ -108,7 +107,7 @@ class RunHandle(Generic[OutputT]):
         """Wait for the end of the run.
 
         Raises:
-            Exception: Whatever failed the run; its `result` attribute has what there was until then.
+            Exception: Whatever failed the run; its `result` has what there was until then.
         """
         await self._done.wait()
         self._told = True

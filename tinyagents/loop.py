@@ -44,6 +44,9 @@ async def drive(work: AgentRun) -> None:
             await act(work, calls)
         else:
             conclude(work, reply)
+    if work.run.needs_attention:
+        # Who was told that the run is cancelled must not find it completed.
+        await work.run.checkpoint()
 
 
 async def begin_turn(work: AgentRun) -> None:
@@ -54,8 +57,9 @@ async def begin_turn(work: AgentRun) -> None:
     limit = run.limits.max_turns
     if limit is not None and work.turns >= limit:
         run.refuse(LimitExceeded("max_turns", allowed=limit, used=work.turns, path=run.path))
-    if run.accounts.requests.left < 1:
-        run.refuse(run.accounts.requests.refusal())
+    requests = run.accounts.requests
+    if requests is not None and requests.left < 1:
+        run.refuse(requests.refusal())
     work.turns += 1
     if work.turns % _BREATHE_EVERY == 0:
         # A model that never waits (a fake, a cache) would keep timers and readers from running.

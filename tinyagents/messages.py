@@ -6,11 +6,11 @@ All are frozen values. They go to JSON and back through `to_json` and `from_json
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter
+
 from tinyagents_graph.frozen import frozen
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "to_dict",
     "to_json",
     "user_message",
+    "well_formed",
 ]
 
 _JSON_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", extra="forbid")
@@ -228,9 +229,12 @@ Message: TypeAlias = Annotated[
 ]
 
 
-
 def to_dict(message: Message) -> dict[str, Any]:
     """A message as plain JSON data."""
+    if type(message) is AssistantMessage:
+        # By hand, as pydantic would: this one is in every `model.completed`, and its arguments are
+        # shared instead of copied.
+        return {"parts": [_part(part) for part in message.parts], "role": "assistant"}
     return cast("dict[str, Any]", _one().dump_python(message, mode="json", exclude_none=True))
 
 
@@ -257,19 +261,47 @@ def user_message(content: str | Message | Sequence[Any]) -> Message:
     Raises:
         TypeError: It is none of these.
     """
+    parts: tuple[Any, ...] = ()
     if isinstance(content, str):
-        return UserMessage(content)
+        return UserMessage(well_formed(content))
     if isinstance(content, (SystemMessage, UserMessage, AssistantMessage, ToolMessage)):
         return content
     if isinstance(content, (Text, Image, Document)):
         return UserMessage((content,))
-    if isinstance(content, Sequence) and content:
+    if isinstance(content, (list, tuple)):
         parts = tuple(Text(part) if isinstance(part, str) else part for part in content)
-        if all(isinstance(part, (Text, Image, Document)) for part in parts):
-            return UserMessage(parts)
+    if parts and all(isinstance(part, (Text, Image, Document)) for part in parts):
+        return UserMessage(parts)
     raise TypeError(
-        f"a task is text, a message, or a non-empty list of text and parts, not {type(content).__name__}"
+        f"a task is text, a message, or a non-empty list of text and parts, "
+        f"not {type(content).__name__}"
     )
+
+
+def _part(part: Text | Thinking | ToolCall) -> dict[str, Any]:
+    if type(part) is Text:
+        return {"text": part.text, "type": "text"}
+    if type(part) is ToolCall:
+        plain = {"id": part.id, "name": part.name, "arguments": part.arguments, "type": "tool_call"}
+        return plain if part.malformed is None else {**plain, "malformed": part.malformed}
+    assert isinstance(part, Thinking)
+    facts = {"text": part.text, "signature": part.signature, "redacted": part.redacted}
+    return {name: value for name, value in facts.items() if value is not None} | {"type": part.type}
+
+
+def well_formed(text: str) -> str:
+    """`text` without lone surrogates: UTF-8 has none, so no request could carry them.
+
+    They come from file names, from JSON escapes and from text cut between two halves; halves that
+    belong together are joined.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _text_of(content: str | Iterable[Any]) -> str:

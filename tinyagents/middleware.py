@@ -81,34 +81,42 @@ class Middleware:
 Hook: TypeAlias = Callable[..., Awaitable[Any]]
 
 
+_HOOKS = (
+    "before_run", "after_run", "before_model", "wrap_model", "after_model", "before_tool",
+    "after_tool", "on_error",
+)  # fmt: skip
+
+
 class Hooks:
-    """The hooks of a list of middleware, ready to be called."""
+    """The hooks of a list of middleware, ready to be called.
 
-    __slots__ = (
-        "after_model", "after_run", "after_tool", "before_model", "before_run", "before_tool",
-        "on_error", "wrap_model",
-    )  # fmt: skip
+    Attributes:
+        around_models: Whether any of them has to do with model calls.
+    """
 
-    after_model: tuple[Hook, ...]
-    after_run: tuple[Hook, ...]
-    after_tool: tuple[Hook, ...]
-    before_model: tuple[Hook, ...]
+    __slots__ = ("around_models", *_HOOKS)
+
     before_run: tuple[Hook, ...]
-    before_tool: tuple[Hook, ...]
-    on_error: tuple[Hook, ...]
+    after_run: tuple[Hook, ...]
+    before_model: tuple[Hook, ...]
     wrap_model: tuple[Hook, ...]
+    after_model: tuple[Hook, ...]
+    before_tool: tuple[Hook, ...]
+    after_tool: tuple[Hook, ...]
+    on_error: tuple[Hook, ...]
 
     def __init__(self, middleware: Sequence[object]) -> None:
-        for name in self.__slots__:
+        for name in _HOOKS:
             found = [hook for item in middleware if (hook := _hook(item, name)) is not None]
             if name.startswith("after_"):
                 found.reverse()
             setattr(self, name, tuple(found))
+        self.around_models = bool(self.before_model or self.wrap_model or self.after_model)
         for item in middleware:
-            if isinstance(item, type) or not any(_hook(item, name) for name in self.__slots__):
+            if isinstance(item, type) or not any(_hook(item, name) for name in _HOOKS):
                 raise ConfigError(
                     f"middleware={item!r} has no hook: give an object with at least one of "
-                    f"{', '.join(self.__slots__)}"
+                    f"{', '.join(_HOOKS)}"
                 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -84,7 +84,9 @@ class OutputPlan:
             except ValueError:
                 continue
             return self.check(data)
-        raise ModelRetry(f"the answer is not JSON; answer with JSON of this schema: {self._shape()}")
+        raise ModelRetry(
+            f"the answer is not JSON; answer with JSON of this schema: {self._shape()}"
+        )
 
     def check(self, data: Any) -> Any:
         """The value that parsed JSON holds.
@@ -92,14 +94,24 @@ class OutputPlan:
         Raises:
             ModelRetry: It does not fit; the message names every place.
         """
-        assert self._adapter is not None
-        if self._wrapped and isinstance(data, dict) and set(data) == {"value"}:
-            data = data["value"]
         try:
-            return self._adapter.validate_python(data)
+            return self.validate(data)
         except ValidationError as error:
             wrong = "\n".join(f"- {line}" for line in describe_invalid(error))
-            raise ModelRetry(f"the answer does not fit:\n{wrong}\nSchema: {self._shape()}") from error
+            raise ModelRetry(
+                f"the answer does not fit:\n{wrong}\nSchema: {self._shape()}"
+            ) from error
+
+    def validate(self, data: Any) -> Any:
+        """The value that parsed JSON holds.
+
+        Raises:
+            pydantic.ValidationError: It does not fit.
+        """
+        assert self._adapter is not None
+        if self._wrapped and isinstance(data, dict) and list(cast("Any", data)) == ["value"]:
+            data = cast("dict[str, Any]", data)["value"]
+        return self._adapter.validate_python(data)
 
     def dump(self, value: Any) -> Any:
         """A value as plain JSON data."""
@@ -128,7 +140,7 @@ class FinalAnswer(Tool):
 
     def validate(self, arguments: Any) -> dict[str, Any]:
         """The answer, as the argument of the function that ends the run."""
-        return {"value": self._plan.check(dict(arguments))}
+        return {"value": self._plan.validate(dict(arguments))}
 
     async def _finish(self, value: Any) -> None:
         raise Finish(value)

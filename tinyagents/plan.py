@@ -71,7 +71,7 @@ def table_of(tools: Sequence[Tool], output: OutputPlan) -> dict[str, Tool]:
     for tool in tools:
         if tool.name in table:
             raise ConfigError(
-                f"two tools are called {tool.name!r}: give one another name with Tool(..., name=...)"
+                f"two tools are called {tool.name!r}: give one another name, Tool(..., name=...)"
             )
         table[tool.name] = tool
     if output.tool is not None:

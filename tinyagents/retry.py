@@ -25,7 +25,7 @@ class Retry:
         jitter: Up to this share is added at random, so that many runs do not come back at once.
 
     Raises:
-        ConfigError: `attempts` is less than 1.
+        ConfigError: `attempts` is less than 1, or another number is negative.
     """
 
     attempts: int = 4
@@ -37,11 +37,15 @@ class Retry:
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ConfigError(f"Retry(attempts={self.attempts}): 1 means one try and no retry")
+        for name in ("backoff_s", "max_backoff_s", "max_retry_after_s", "jitter"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"Retry({name}={getattr(self, name)!r}): give a number from 0 on")
 
     def delay_s(self, failed: int, error: ModelError) -> float | None:
         """Seconds to wait after the `failed`-th failure (from 1), or `None` to give up."""
         if not error.retryable or failed >= self.attempts:
             return None
-        own = min(self.backoff_s * 2 ** (failed - 1), self.max_backoff_s)
+        # A float cannot hold 2**1024, and long before that the longest wait is reached.
+        own = min(self.backoff_s * 2.0 ** min(failed - 1, 60), self.max_backoff_s)
         own *= 1 + self.jitter * random.random()
         return max(own, min(error.retry_after_s or 0, self.max_retry_after_s))

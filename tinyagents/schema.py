@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, NotRequired, Required, cast, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict
 
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError
 
+_DATA = ("default", "const", "enum", "examples")
+
 __all__ = ["Signature", "describe_invalid", "json_schema", "read_signature"]
 
 
 class _Untitled(GenerateJsonSchema):
-    """JSON Schema without the titles pydantic makes up: they are tokens that tell a model nothing."""
+    """JSON Schema without the titles pydantic makes up: tokens that tell a model nothing."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -61,25 +65,23 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
     Raises:
         ConfigError: A parameter cannot be filled in by a model; the message names it.
     """
-    hints = _hints(function, name)
-    parameters = list(inspect.signature(function).parameters.values())
-    takes_context = bool(parameters) and _is_context(parameters[0], hints)
-    description, texts = _read_docstring(inspect.getdoc(function) or "")
+    parameters, hints = _parameters(function, name)
+    takes_context = (
+        bool(parameters)
+        and parameters[0].kind is not inspect.Parameter.KEYWORD_ONLY
+        and _is_context(parameters[0], hints)
+    )
+    written = inspect.getdoc(_written(function)) or inspect.getdoc(function)
+    description, texts = _read_docstring(written or "")
     fields: dict[str, Any] = {}
     for parameter in parameters[takes_context:]:
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ConfigError(
-                f"tool {name!r}: parameter {parameter} cannot be filled in by name; "
-                "give the function plain parameters"
-            )
+        _refuse_unfillable(parameter, hints, name)
         fields[parameter.name] = _field(parameter, hints.get(parameter.name, Any), texts)
-    arguments = TypedDict(name, fields)  # type: ignore[operator]  # made from a signature
-    arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(arguments)
+        adapter = _adapter(name, fields)
         schema = json_schema(adapter)
     except Exception as error:
-        raise ConfigError(f"tool {name!r}: its parameters have no JSON Schema: {error}") from error
+        raise ConfigError(f"tool {name!r}: {_without_schema(fields, error)}") from error
     return Signature(adapter, schema, description, takes_context)
 
 
@@ -99,25 +101,71 @@ def describe_invalid(error: ValidationError) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _adapter(name: str, fields: Mapping[str, Any]) -> TypeAdapter[Any]:
+    # Type checkers want a literal here; this one is made from a signature.
+    arguments: Any = cast("Any", TypedDict)(name, fields)
+    arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return TypeAdapter(arguments)
+
+
 def _field(parameter: inspect.Parameter, hint: Any, texts: Mapping[str, str]) -> Any:
-    extra: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     if parameter.default is not parameter.empty and _is_plain(parameter.default):
-        extra["default"] = parameter.default
-    text = texts.get(parameter.name)
-    if text or extra:
-        hint = Annotated[hint, Field(description=text or None, json_schema_extra=extra or None)]
+        said["json_schema_extra"] = {"default": parameter.default}
+    if text := texts.get(parameter.name):
+        said["description"] = text
+    if said:
+        hint = Annotated[hint, Field(**said)]
     return Required[hint] if parameter.default is parameter.empty else NotRequired[hint]
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) else type(function).__call__
+def _written(function: Callable[..., Any]) -> Any:
+    """The function as it stands in the source, with its annotations and its docstring."""
+    if isinstance(function, partial):
+        return _written(cast("partial[Any]", function).func)
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _parameters(
+    function: Callable[..., Any], name: str
+) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+    """The parameters that are open, and the annotations of all."""
+    if not callable(function) or isinstance(function, type):
+        raise ConfigError(f"tool {name!r}: {function!r} is no function")
     try:
-        return get_type_hints(target, include_extras=True)
-    except (NameError, TypeError) as error:
+        parameters = list(inspect.signature(function).parameters.values())
+        hints = get_type_hints(_written(function), include_extras=True)
+    except Exception as error:  # evaluating an annotation can raise anything
         raise ConfigError(
             f"tool {name!r}: its annotations cannot be read ({error}); "
             "they must name types that exist at module level"
         ) from error
+    # What a partial has bound is the host's business: a key, a client. The model must not see it.
+    bound = function.keywords if isinstance(function, partial) else ()
+    return [each for each in parameters if each.name not in bound], hints
+
+
+def _refuse_unfillable(parameter: inspect.Parameter, hints: Mapping[str, Any], name: str) -> None:
+    why = ""
+    if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        why = "cannot be filled in by name; give the function plain parameters"
+    elif hints.get(parameter.name) is not None and _is_context(parameter, hints):
+        why = "is the RunContext, which comes first and is given by position"
+    elif isinstance(parameter.default, FieldInfo):
+        why = "has Field(...) as its default; write Annotated[type, Field(...)] = default"
+    if why:
+        called = parameter.replace(annotation=parameter.empty, default=parameter.empty)
+        raise ConfigError(f"tool {name!r}: parameter '{called}' {why}")
+
+
+def _without_schema(fields: Mapping[str, Any], error: Exception) -> str:
+    """Which parameter it is that pydantic has no JSON Schema for."""
+    for name, hint in fields.items():
+        try:
+            json_schema(_adapter(name, {name: hint}))
+        except Exception as this:
+            return f"parameter {name!r} has no JSON Schema: {str(this).splitlines()[0]}"
+    return f"its parameters have no JSON Schema: {error}"
 
 
 def _is_context(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> bool:
@@ -141,7 +189,13 @@ def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
 def _without_titles(schema: Any) -> Any:
     if isinstance(schema, dict):
         node = cast("dict[str, Any]", schema)
-        return {k: _without_titles(v) for k, v in node.items() if not (k == "title" and v == "")}
+        # Pydantic calls a class's schema by the class's name, and those are objects and enums.
+        is_class = "properties" in node or "enum" in node
+        return {
+            key: value if key in _DATA else _without_titles(value)
+            for key, value in node.items()
+            if not (key == "title" and (value == "" or (is_class and isinstance(value, str))))
+        }
     if isinstance(schema, list):
         return [_without_titles(inner) for inner in cast("list[Any]", schema)]
     return schema
@@ -154,4 +208,3 @@ def _is_plain(value: object) -> bool:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from inspect import isawaitable
 from json import JSONDecodeError, dumps, loads
 from typing import Any, Generic, TypeAlias
 from uuid import uuid4
+
+from typing_extensions import TypeVar
 
 from tinyagents.agent import Agent, Task
 from tinyagents.errors import ConfigError, RunConflict
@@ -17,7 +20,7 @@ from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.run import current_place
+from tinyagents_graph.place import current_place
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["Compact", "SubAgentSession"]
@@ -25,6 +28,7 @@ __all__ = ["Compact", "SubAgentSession"]
 Compact: TypeAlias = Callable[[Sequence[Message]], Sequence[Message] | Awaitable[Sequence[Message]]]
 """Makes a shorter transcript of a long one, before the next turn."""
 
+SavedT = TypeVar("SavedT", default=str)
 _SCHEMA = 1
 
 
@@ -88,9 +92,15 @@ class SubAgentSession(Generic[OutputT]):
         """
         return await self._take_turn(await self._open(content, deltas=False))
 
-    def stream(self, content: Task) -> SessionStream[OutputT]:
+    @asynccontextmanager
+    async def stream(self, content: Task) -> AsyncGenerator[RunHandle[OutputT]]:
         """Say something and watch: `async with session.stream(text) as run`, as `Agent.stream`."""
-        return SessionStream(self, content)
+        work = await self._open(content, deltas=True)
+        try:
+            async with RunHandle[OutputT](work, self._take_turn) as handle:
+                yield handle
+        finally:
+            self._close(work)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the turn that is under way.
@@ -138,10 +148,10 @@ class SubAgentSession(Generic[OutputT]):
             ensure_ascii=False,
         )
 
-    @classmethod
+    @staticmethod
     def load(
-        cls, text: str, subagent: SubAgent | Agent[Any, OutputT], **options: Any
-    ) -> SubAgentSession[OutputT]:
+        text: str, subagent: SubAgent | Agent[Any, SavedT], **options: Any
+    ) -> SubAgentSession[SavedT]:
         """The session that `save` wrote.
 
         Args:
@@ -156,10 +166,10 @@ class SubAgentSession(Generic[OutputT]):
             saved = loads(text)
             if saved["schema"] > _SCHEMA:
                 raise ConfigError(
-                    f"the session has schema {saved['schema']}, this version reads up to {_SCHEMA}: "
-                    "upgrade tinyagents-graph"
+                    f"the session has schema {saved['schema']}, this version reads up to "
+                    f"{_SCHEMA}: upgrade tinyagents-graph"
                 )
-            made = cls(subagent, session_id=saved["session_id"], **options)
+            made = SubAgentSession(subagent, session_id=saved["session_id"], **options)
             made._transcript = tuple(from_json(dumps(saved["transcript"])))
             made._turns = saved["turns"]
             made._sent = saved["sent"]
@@ -171,7 +181,7 @@ class SubAgentSession(Generic[OutputT]):
             )
         return made
 
-    # --- inside -------------------------------------------------------------------------------------
+    # --- inside ----------
 
     async def _open(self, content: Task, *, deltas: bool) -> AgentRun:
         self._refuse_while_busy()
@@ -190,7 +200,6 @@ class SubAgentSession(Generic[OutputT]):
                 limits = sub.limits.narrowed(limits)
             work = sub.agent.open(
                 content,
-                name=sub.called,
                 place=place,
                 deps=self._deps if self._deps is not None else sub.deps,
                 history=history,
@@ -216,31 +225,16 @@ class SubAgentSession(Generic[OutputT]):
                 self._turns += 1
             return result
         finally:
+            self._close(work)
+
+    def _close(self, work: AgentRun) -> None:
+        if self._live is work:
             self._busy = False
             self._live = None
 
     def _refuse_while_busy(self) -> None:
         if self._busy:
             raise RunConflict(
-                f"session {self.session_id}", "a turn is under way; wait for it, or fork() the session"
+                f"session {self.session_id}",
+                "a turn is under way; wait for it, or fork() the session",
             )
-
-
-class SessionStream(Generic[OutputT]):
-    """One turn of a session to watch; a `RunHandle` once entered."""
-
-    def __init__(self, session: SubAgentSession[OutputT], content: Task) -> None:
-        self._session = session
-        self._content = content
-        self._handle: RunHandle[OutputT] | None = None
-
-    async def __aenter__(self) -> RunHandle[OutputT]:
-        session = self._session
-        work = await session._open(self._content, deltas=True)
-        self._handle = RunHandle(work, session._take_turn)
-        return await self._handle.__aenter__()
-
-    async def __aexit__(self, *exc_info: Any) -> None:
-        assert self._handle is not None
-        await self._handle.__aexit__(*exc_info)
-

@@ -24,7 +24,7 @@ class AgentRun:
     Attributes:
         plan: The agent's definition, prepared for running.
         run: Its place in the tree.
-        ctx: The context that hooks get.
+        deps: What tools get as `ctx.deps`.
         task: What it is asked.
         history: What was said before.
         messages: The transcript, which only grows.
@@ -39,8 +39,8 @@ class AgentRun:
     """
 
     __slots__ = (
-        "context_tokens", "corrections", "counted", "ctx", "history", "messages", "output", "plan",
-        "run", "seen", "stop_reason", "task", "turns", "wider",
+        "_ctx", "context_tokens", "corrections", "counted", "deps", "history", "messages", "output",
+        "plan", "run", "seen", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
@@ -51,7 +51,8 @@ class AgentRun:
         self.task = task
         self.history = history
         self.messages: list[Message] = []
-        self.ctx: RunContext[Any] = RunContext(run, run.path, deps, self.messages)
+        self.deps = deps
+        self._ctx: RunContext[Any] | None = None
         self.turns = 0
         self.corrections = 0
         self.output: Any = MISSING
@@ -60,6 +61,19 @@ class AgentRun:
         self.counted = 0
         self.seen: set[str] | None = None
         self.wider = 1
+
+    @property
+    def ctx(self) -> RunContext[Any]:
+        """The context that hooks and instructions get."""
+        if self._ctx is None:
+            self._ctx = RunContext(self.run, self.run.path, self.deps, self.messages)
+        self._ctx.turn = self.turns
+        return self._ctx
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether tokens or money are limited, so that calls have to be covered beforehand."""
+        return self.run.accounts.tokens is not None or self.run.accounts.usd is not None
 
     def count_correction(self, text: str, wrong: tuple[str, ...]) -> None:
         """The model has to be told that its answer does not do.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter
 
@@ -127,37 +128,48 @@ class SubAgentTool(Tool):
             ctx: Where the call stands.
             input: The task, with all the child needs to know: it sees nothing else.
         """
+        return await self.call(ctx, {"input": input})
+
+    def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Result[Any]]:
+        """The child's run: the call is nothing besides."""
         sub = self.subagent
         work = sub.agent.open(
-            input,
-            name=self.name,
+            arguments["input"],
             place=ctx,
-            # The child is the call: it takes the call's own path. Only a further try needs another.
+            # The child takes the call's own path. Only a further try of the call needs another.
             path=ctx.path if not ctx.attempt else ctx.run.next_path(self.name),
             deps=ctx.deps if sub.deps is None else sub.deps,
             limits=sub.limits,
             allow_cycles=sub.allow_cycles,
         )
-        try:
-            result = await execute(work)
-        except Exception as error:
-            raise self._failed(ctx, error.result, error) from error  # type: ignore[attr-defined]  # set by execute
-        if result.status != "completed":
-            raise self._failed(ctx, result, result.error)
-        return result
+        return execute(work)
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:
-        """What the parent's model reads of the child's result."""
+        """What the parent's model reads of the child's result.
+
+        Raises:
+            ToolError: A limit stopped the child, which is not an answer.
+        """
         if not isinstance(value, Result):
             return render(value, self.name)
-        content = render(value.output, self.name)
-        if value.stop_reason == "length" and isinstance(content, str):
+        result = cast("Result[Any]", value)
+        if result.status != "completed":
+            raise self._failed(result, result.error)
+        content = render(result.output, self.name)
+        if result.stop_reason == "length" and isinstance(content, str):
             return f"{content}\n[the answer was cut off at its length limit]"
         return content
 
-    def _failed(
-        self, ctx: RunContext[Any], result: Result[Any], error: BaseException | None
-    ) -> ToolError:
+    def explain(self, error: Exception) -> Exception:
+        """A child's failure as the parent's model should read it: who, why, what was spent."""
+        result = getattr(error, "result", None)
+        if result is None:
+            return error
+        failed = self._failed(result, error)
+        failed.__cause__ = error
+        return failed
+
+    def _failed(self, result: Result[Any], error: BaseException | None) -> ToolError:
         category, note = "delegate", ""
         if isinstance(error, LimitExceeded):
             category, note = "limit", "stopped by a limit; this is not an answer"
@@ -174,6 +186,5 @@ class SubAgentTool(Tool):
             self.name,
             f"{result.path} ended as {result.status}: {error}",
             category=category,
-            call_id=ctx.call_id,
             details={name: value for name, value in facts.items() if value},
         )

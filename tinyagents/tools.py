@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Literal, TypeAlias, cast, overload
@@ -16,15 +16,15 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ToolError
-from tinyagents.messages import Document, Image, Text, UserPart
+from tinyagents.messages import Document, Image, Text, UserPart, well_formed
 from tinyagents.models.protocol import ToolSpec
 from tinyagents.schema import Signature, read_signature
 
 __all__ = ["OnError", "Tool", "check_name", "render", "tool"]
 
 OnError: TypeAlias = Literal["tell", "fail"] | Callable[[Exception], str]
-"""What a tool's exception becomes: told to the model as a structured failure (`"tell"`), the failure
-of the run (`"fail"`), or a text of your own for the model."""
+"""What a tool's exception becomes: told to the model as a structured failure (`"tell"`), the
+failure of the run (`"fail"`), or a text of your own for the model."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MAX_THREADS = 64
@@ -70,7 +70,7 @@ class Tool:
         strict: bool = False,
         signature: Signature | None = None,
     ) -> None:
-        found = name or getattr(function, "__name__", type(function).__name__)
+        found = name or cast("str", getattr(function, "__name__", type(function).__name__))
         self.name = check_name("tool", found)
         signature = signature or read_signature(function, self.name)
         self.function = function
@@ -85,6 +85,7 @@ class Tool:
         self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
         self._check = signature.adapter.validator.validate_python
         self._takes_context = signature.takes_context
+        self.is_plain = timeout_s is None and not retries
         self._is_async = iscoroutinefunction(function) or iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  # an object with an async __call__
         )
@@ -100,13 +101,16 @@ class Tool:
         """
         return cast("dict[str, Any]", self._check(arguments))
 
-    async def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Any:
+    def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Any]:
         """Call the function once with checked arguments."""
         if not self._is_async:
-            return await self._call_in_thread(ctx, arguments)
+            return self._call_in_thread(ctx, arguments)
+        made: Awaitable[Any]
         if self._takes_context:
-            return await self.function(ctx, **arguments)
-        return await self.function(**arguments)
+            made = self.function(ctx, **arguments)
+        else:
+            made = self.function(**arguments)
+        return made
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:
         """What the model reads of a result.
@@ -115,6 +119,10 @@ class Tool:
             ToolError: It has no JSON; category `"unserialisable"`.
         """
         return render(value, self.name)
+
+    def explain(self, error: Exception) -> Exception:
+        """What to make of an exception of the function; for tools that know more about it."""
+        return error
 
     async def _call_in_thread(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Any:
         # Threads of its own, so that tools that hang cannot starve whoever else uses the pool; and
@@ -163,7 +171,7 @@ def render(value: Any, tool: str = "") -> str | tuple[UserPart, ...]:
         ToolError: It has no JSON; category `"unserialisable"`.
     """
     if isinstance(value, str):
-        return value
+        return well_formed(value)
     if isinstance(value, (Text, Image, Document)):
         return (value,)
     if isinstance(value, (list, tuple)) and value:
@@ -173,14 +181,23 @@ def render(value: Any, tool: str = "") -> str | tuple[UserPart, ...]:
     try:
         if isinstance(value, BaseModel):
             return value.model_dump_json()
-        return to_json(value).decode()
+        return to_json(cast("Any", value)).decode()
     except (PydanticSerializationError, ValueError) as error:
         raise ToolError(
             tool,
-            f"its result, a {type(value).__name__}, cannot be shown to a model ({error}); "
+            f"its result ({error}) cannot be shown to a model; "
             "return text, JSON-able data, a pydantic model, Text, Image or Document",
             category="unserialisable",
         ) from error
+
+
+def shorten(content: str | tuple[UserPart, ...], most: int) -> str | tuple[UserPart, ...]:
+    """`content` with each text in it cut to `most` characters; itself if none is longer."""
+    if isinstance(content, str):
+        return cut(content, most)
+    if not any(isinstance(part, Text) and len(part.text) > most for part in content):
+        return content
+    return tuple(Text(cut(part.text, most)) if isinstance(part, Text) else part for part in content)
 
 
 def cut(text: str, most: int) -> str:
@@ -205,6 +222,34 @@ def check_name(what: str, name: str) -> str:
     return name
 
 
+def _name_of(function: Any) -> str:
+    inner: Any = function.func if isinstance(function, partial) else function
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def _check_options(
+    tool: str,
+    timeout_s: float | None,
+    retries: int,
+    backoff_s: float,
+    max_result_chars: int,
+    on_error: object,
+) -> None:
+    wrong = ""
+    if timeout_s is not None and not timeout_s > 0:
+        wrong = f"timeout_s={timeout_s!r}: give seconds, more than 0, or None"
+    elif retries < 0:
+        wrong = f"retries={retries!r}: give a number from 0 on"
+    elif not backoff_s >= 0:
+        wrong = f"backoff_s={backoff_s!r}: give seconds, from 0 on"
+    elif max_result_chars < 1:
+        wrong = f"max_result_chars={max_result_chars!r}: give at least 1"
+    elif on_error not in ("tell", "fail") and not callable(on_error):
+        wrong = f"on_error={on_error!r}: give 'tell', 'fail' or a function of the exception"
+    if wrong:
+        raise ConfigError(f"tool {tool!r}: {wrong}")
+
+
 _threads: RunVar[anyio.CapacityLimiter] = RunVar("tinyagents_tool_threads")
 
 
@@ -215,5 +260,3 @@ def _tool_threads() -> anyio.CapacityLimiter:
         limiter = anyio.CapacityLimiter(_MAX_THREADS)
         _threads.set(limiter)
         return limiter
-
-

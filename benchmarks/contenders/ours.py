@@ -5,13 +5,13 @@ from math import inf
 from time import perf_counter
 
 from benchmarks.workload import TASK, Contender, Gate, TurnClock, Workload, answer_leaf
-from tinyagents import Agent, RunLimits, tool
+from tinyagents import Agent, RunLimits, ToolCall, tool
 from tinyagents.models import ModelRequest
-from tinyagents.testing import Call, FunctionModel, call
+from tinyagents.testing import FunctionModel, call
 
-Decide = Callable[[ModelRequest], Awaitable[str | Call | list[Call]]]
+Decide = Callable[[ModelRequest], Awaitable[str | ToolCall | list[ToolCall]]]
 
-# The defaults stop a tree at 1,000 runs and a run at 25 turns; rows that hold more are opened.
+# The defaults stop a tree at 1,000 runs and a run at 25 turns; the rows that hold more open them.
 WIDE = RunLimits(max_turns=inf, max_requests=inf, max_runs=inf)
 
 
@@ -25,11 +25,11 @@ def leaf(gate: Gate | None) -> Agent:
     async def decide(_: ModelRequest) -> str:
         return await answer_leaf(gate)
 
-    return Agent(FunctionModel(decide), name="leaf", description="Answers.")
+    return Agent(FunctionModel(decide), name="leaf", description="Answers.", output_type=str)
 
 
-def delegator(child: Agent, name: str, n: int, limits: RunLimits | None = None) -> Agent:
-    async def decide(request: ModelRequest) -> str | list[Call]:
+def delegator(child: Agent, name: str, n: int) -> Agent:
+    async def decide(request: ModelRequest) -> str | list[ToolCall]:
         messages = request.messages
         if len(messages) == 1:
             return [call(child.name, input=f"go {i}") for i in range(n)]
@@ -40,21 +40,19 @@ def delegator(child: Agent, name: str, n: int, limits: RunLimits | None = None) 
         name=name,
         description="Delegates.",
         subagents=[child],
-        limits=limits,
+        output_type=str,
     )
 
 
-def looping(
-    n: int, watch: Callable[[], None] | None = None, limits: RunLimits | None = None
-) -> Agent:
-    async def decide(request: ModelRequest) -> str | Call:
+def looping(n: int, watch: Callable[[], None] | None = None) -> Agent:
+    async def decide(request: ModelRequest) -> str | ToolCall:
         if watch is not None:
             watch()
         messages = request.messages
         turn = len(messages) // 2
         return call("echo", text=str(turn)) if turn < n - 1 else messages[-1].text
 
-    return Agent(FunctionModel(decide), name="worker", tools=[echo], limits=limits)
+    return Agent(FunctionModel(decide), name="worker", tools=[echo], output_type=str)
 
 
 def workload(agent: Agent) -> Workload:
@@ -77,12 +75,15 @@ class TinyAgents(Contender, TurnClock):
         return workload(looping(n))
 
     def fan_out(self, n: int, gate: Gate | None = None) -> Workload:
-        return workload(delegator(leaf(gate), "boss", n, WIDE if gate else None))
+        boss = delegator(leaf(gate), "boss", n)
+        # Otherwise 64 of a turn's calls run at once.
+        return workload(boss.with_(limits=WIDE, max_concurrency=n) if gate else boss)
 
     def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
         async def run() -> list[float]:
             times: list[float] = []
-            await looping(n, lambda: times.append(perf_counter()), WIDE).run(TASK)
+            agent = looping(n, lambda: times.append(perf_counter()))
+            await agent.with_(limits=WIDE).run(TASK)
             return times
 
         return run

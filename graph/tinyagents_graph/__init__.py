@@ -24,8 +24,9 @@ from tinyagents_graph.errors import (
 from tinyagents_graph.events import KINDS, TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.limits import DEFAULTS, RunLimits
 from tinyagents_graph.log import EventView
+from tinyagents_graph.place import Place, RunTree, current_place
 from tinyagents_graph.redact import mask
-from tinyagents_graph.run import Place, Run, RunStatus, RunTree, current_place
+from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stream import EventStream
 from tinyagents_graph.usage import Usage

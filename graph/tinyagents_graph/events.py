@@ -151,9 +151,13 @@ class Matcher:
 
     __slots__ = ("kinds", "under")
 
-    def __init__(self, kinds: Collection[str] | str | None = None, under: str | None = None) -> None:
+    def __init__(
+        self, kinds: Collection[str] | str | None = None, under: str | None = None
+    ) -> None:
         names = [kinds] if isinstance(kinds, str) else kinds
-        self.kinds = None if names is None else frozenset(k for name in names for k in _expand(name))
+        self.kinds = (
+            None if names is None else frozenset(k for name in names for k in _expand(name))
+        )
         self.under = under
 
     def __call__(self, event: Event) -> bool:

@@ -10,7 +10,7 @@ tuples (they compare equal to any tuple, and JSON takes them for arrays).
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from typing_extensions import dataclass_transform
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 def frozen(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass with slots and a quick `__init__`."""
     made = dataclass(frozen=True, slots=True)(cls)
-    taken = [field for field in fields(made) if field.init]  # type: ignore[arg-type]  # it is one now
+    taken = [field for field in fields(cast("Any", made)) if field.init]
     scope: dict[str, Any] = {}
     parameters: list[str] = []
     body: list[str] = []
@@ -31,7 +31,9 @@ def frozen(cls: type[T]) -> type[T]:
         name = field.name
         scope[f"_set_{name}"] = made.__dict__[name].__set__
         parameters.append(_parameter(field, scope))
-        value = f"_new_{name}() if {name} is _UNSET else {name}" if f"_new_{name}" in scope else name
+        value = (
+            f"_new_{name}() if {name} is _UNSET else {name}" if f"_new_{name}" in scope else name
+        )
         body.append(f"    _set_{name}(self, {value})")
     scope["_UNSET"] = MISSING
     if hasattr(made, "__post_init__"):

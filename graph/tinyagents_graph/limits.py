@@ -7,7 +7,8 @@ parent's, whose unused part returns when the run ends.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from math import inf
+from typing import Any, Literal, TypeAlias
 
 import anyio
 
@@ -59,7 +60,7 @@ class RunLimits:
     def __post_init__(self) -> None:
         for name in NAMES:
             value = getattr(self, name)
-            if value is not None and not value >= 0:
+            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
                 raise ConfigError(f"RunLimits({name}={value!r}): give a number from 0 on, or None")
         if self.on_limit not in (None, "raise", "return"):
             raise ConfigError(f"RunLimits(on_limit={self.on_limit!r}): give 'raise' or 'return'")
@@ -67,7 +68,14 @@ class RunLimits:
     @property
     def bound_the_tree(self) -> bool:
         """Whether one of them is kept by an account, so that a child needs a slice."""
-        return any(getattr(self, name) is not None for name in _ACCOUNTS.values())
+        return not (
+            self.max_requests is None
+            and self.max_tool_calls is None
+            and self.max_tokens is None
+            and self.max_usd is None
+            and self.max_live_runs is None
+            and self.max_runs is None
+        )
 
     def filled(self, other: RunLimits) -> RunLimits:
         """These limits, with `other`'s where these say nothing."""
@@ -79,7 +87,9 @@ class RunLimits:
         """These limits and `other`'s together: of each the stricter one."""
         if other is None:
             return self
-        stricter = {name: _min(getattr(self, name), getattr(other, name)) for name in NAMES}
+        stricter: dict[str, Any] = {
+            name: _min(getattr(self, name), getattr(other, name)) for name in NAMES
+        }
         return RunLimits(**stricter, on_limit=other.on_limit or self.on_limit)
 
 
@@ -199,53 +209,60 @@ class Account:
 
 
 class Accounts:
-    """One run's accounts; each is its own slice, or its parent's very account."""
+    """One run's accounts: each its own, a slice of its parent's, or its parent's very account.
+
+    What has no limit anywhere has no account: `None`.
+    """
 
     __slots__ = ("live_runs", "requests", "runs", "tokens", "tool_calls", "usd")
 
-    def __init__(
-        self, limits: RunLimits, path: str, parent: Accounts | None = None
-    ) -> None:
-        done: list[Account] = []
+    requests: Account | None
+    tool_calls: Account | None
+    tokens: Account | None
+    usd: Account | None
+    live_runs: Account | None
+    runs: Account | None
+
+    def __init__(self, limits: RunLimits, path: str, parent: Accounts | None = None) -> None:
+        own: list[Account] = []
         try:
-            for slot, name in _ACCOUNTS.items():
+            for slot, name in _ACCOUNTS:
                 limit = getattr(limits, name)
-                if parent is None:
-                    account = Account(name, float("inf") if limit is None else limit, path)
-                else:
-                    account = getattr(parent, slot)
-                    if limit is not None:
-                        account = account.slice(limit, path)
-                        done.append(account)
+                above: Account | None = None if parent is None else getattr(parent, slot)
+                if limit is None or limit == inf:
+                    setattr(self, slot, above)
+                    continue
+                account = above.slice(limit, path) if above else Account(name, limit, path)
+                own.append(account)
                 setattr(self, slot, account)
         except LimitExceeded:
-            for account in done:
+            for account in own:
                 account.close()
             raise
 
-    def slices(self, path: str) -> list[Account]:
-        """The accounts that were cut for the run at `path` itself."""
-        mine: list[Account] = [getattr(self, slot) for slot in _ACCOUNTS]
-        return [a for a in mine if a.parent is not None and a.path == path]
+    def of(self, path: str) -> list[Account]:
+        """The accounts that are the run's at `path` own."""
+        mine: list[Account | None] = [getattr(self, slot) for slot, _ in _ACCOUNTS]
+        return [account for account in mine if account is not None and account.path == path]
 
     def close(self, path: str) -> dict[str, float]:
-        """End the slices of the run at `path`.
+        """End the accounts of the run at `path`.
 
         Returns:
             What of each was not used.
         """
-        return {account.name: account.close() for account in self.slices(path)}
+        return {account.name: account.close() for account in self.of(path)}
 
 
 _BUDGETS = frozenset({"max_tokens", "max_usd"})
-_ACCOUNTS = {
-    "requests": "max_requests",
-    "tool_calls": "max_tool_calls",
-    "tokens": "max_tokens",
-    "usd": "max_usd",
-    "live_runs": "max_live_runs",
-    "runs": "max_runs",
-}
+_ACCOUNTS = (
+    ("requests", "max_requests"),
+    ("tool_calls", "max_tool_calls"),
+    ("tokens", "max_tokens"),
+    ("usd", "max_usd"),
+    ("live_runs", "max_live_runs"),
+    ("runs", "max_runs"),
+)
 
 
 def _min(one: float | None, other: float | None) -> float | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from tinyagents_graph.errors import ConfigError
 
@@ -34,9 +34,10 @@ def mask(
         if isinstance(value, str):
             return found.sub(by, value)
         if isinstance(value, Mapping):
-            return {clean(key): clean(inner) for key, inner in value.items()}
+            items = cast("Mapping[str, Any]", value).items()
+            return {clean(key): clean(inner) for key, inner in items}
         if isinstance(value, (list, tuple)):
-            return [clean(inner) for inner in value]
+            return [clean(inner) for inner in cast("Sequence[Any]", value)]
         return value
 
     return clean

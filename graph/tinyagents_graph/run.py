@@ -1,4 +1,4 @@
-"""`Run`: one execution of an agent, graph or function, and `RunTree`, what all of a tree share.
+"""`Run`: one execution of an agent, graph or function.
 
 A run opens with `async with` and closes exactly once, whatever happens inside: one `run.started`,
 one of `run.completed`, `run.failed` and `run.cancelled`. It gets everything from its parent and can
@@ -7,9 +7,9 @@ only narrow it.
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 from collections.abc import Mapping
-from contextvars import ContextVar
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
@@ -23,85 +23,24 @@ from tinyagents_graph.errors import (
 )
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits
+from tinyagents_graph.place import Place, RunTree
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.tasks import new_scope
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
-    from typing_extensions import Self
-
-__all__ = ["Place", "Run", "RunStatus", "RunTree", "current_place"]
+__all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "RunStatus", "describe"]
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
 
 NOTHING = Usage()
+# A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
+_ids = random.Random()
+os.register_at_fork(after_in_child=_ids.seed)
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
-
-
-class RunTree:
-    """What all runs of one tree share.
-
-    Attributes:
-        root_run_id: Id of the root run.
-        sink: Where the tree's events go.
-        deltas: Whether models stream, so that `model.delta` events are published.
-        live: Every run that is alive now, by path: the address for whoever wants to reach it.
-    """
-
-    __slots__ = ("deltas", "live", "root_run_id", "sink")
-
-    def __init__(self, root_run_id: str, sink: EventSink, deltas: bool) -> None:
-        self.root_run_id = root_run_id
-        self.sink = sink
-        self.deltas = deltas
-        self.live: dict[str, Run] = {}
-
-    def find(self, address: str) -> Run | None:
-        """The live run with this path or id."""
-        if (run := self.live.get(address)) is not None:
-            return run
-        return next((run for run in self.live.values() if run.run_id == address), None)
-
-
-class Place:
-    """Where runs can hang in the tree: a run, or one tool call of a run.
-
-    Attributes:
-        run: The run it is, or belongs to.
-        path: Its address.
-    """
-
-    __slots__ = ("_counts", "path", "run")
-
-    path: str
-    run: Run
-
-    def __init__(self, run: Run, path: str) -> None:
-        self.run = run
-        self.path = path
-        self._counts: dict[str, int] | None = None
-
-    def next_path(self, name: str) -> str:
-        """The path of the next thing called `name` here; asking counts it."""
-        counts = self._counts
-        if counts is None:
-            counts = self._counts = {}
-        index = counts.get(name, 0)
-        counts[name] = index + 1
-        return f"{self.path}/{name}[{index}]"
-
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its run is still open."""
-        return self.run.tree.live.get(self.run.path) is self.run
-
-
-current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
-"""Where the code that runs now stands in a tree; a run started there becomes its child."""
 
 
 class Run(Place):
@@ -119,7 +58,7 @@ class Run(Place):
         sink: Where a root's events go; one of its own if not given.
         deltas: For a root: whether the models of its tree stream.
         allow_cycles: Whether the same task may come back to the same name along one chain.
-        about: What `run.started` tells.
+        about: What `run.started` tells, besides the run's name, id and path.
 
     Raises:
         DepthExceeded: It would be too deep.
@@ -128,9 +67,10 @@ class Run(Place):
     """
 
     __slots__ = (
-        "_about", "_children_usage", "_outcome", "_reason", "_scope", "_timed_out", "accounts",
+        "_children_usage", "_outcome", "_reason", "_scope", "_timed_out", "about",
+        "accounts",
         "deadline", "depth", "limits", "max_depth", "max_output_tokens", "name", "origin", "parent",
-        "run_id", "status", "stopped_by", "task", "tree", "usage",
+        "_final", "_spent", "run_id", "status", "stopped_by", "task", "tool_calls", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -147,23 +87,29 @@ class Run(Place):
         allow_cycles: bool = False,
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(self, path)
+        # A place's fields are set here and not by its `__init__`: a run is made for every child.
+        self.run = self
+        self.path = path
+        self._counts = None
         self.name = name
         self.parent = parent
         self.task = task
         self.limits = limits or (ROOT_LIMITS if parent is None else CHILD_LIMITS)
         self.status: RunStatus = "running"
-        self.usage = NOTHING
+        self.tool_calls = 0
+        self._spent = NOTHING
+        self._final: Usage | None = None
         self._children_usage = NOTHING
-        self._about = about or {}
         self._outcome: Mapping[str, Any] = {}
         self._reason = ""
         self._timed_out = False
         self.stopped_by: LimitExceeded | None = None
         if parent is None:
-            self._be_root(run_id or f"run-{secrets.token_hex(8)}", sink or EventSink(), deltas)
+            self._be_root(run_id or f"run-{_ids.getrandbits(64):016x}", sink or EventSink(), deltas)
         else:
             self._be_child(parent, allow_cycles)
+        self._scope = self.tree.new_scope()
+        self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
 
     def _be_root(self, run_id: str, sink: EventSink, deltas: bool) -> None:
         limits = self.limits
@@ -182,9 +128,7 @@ class Run(Place):
         tree = self.tree = parent.tree
         self.depth = parent.depth + 1
         self.run_id = f"{tree.root_run_id}{self.path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
-        self.origin = Origin(
-            self.run_id, parent.run_id, tree.root_run_id, self.depth, self.path
-        )
+        self.origin = Origin(self.run_id, parent.run_id, tree.root_run_id, self.depth, self.path)
         self.max_depth = min(parent.max_depth, _or_inf(limits.max_depth))
         if self.depth > self.max_depth:
             parent.refuse(
@@ -202,39 +146,50 @@ class Run(Place):
                 self.accounts = Accounts(limits, self.path, parent.accounts)
             self._enrol()
         except LimitExceeded as error:
+            if self.accounts is not parent.accounts:
+                self.accounts.close(self.path)
             parent.refuse(error)
 
     def _enrol(self) -> None:
         """Count this run as one more of the tree, alive."""
-        accounts = self.accounts
-        accounts.runs.spend(1)
+        runs, live = self.accounts.runs, self.accounts.live_runs
+        if runs is not None:
+            runs.spend(1)
+        if live is None:
+            return
         try:
-            accounts.live_runs.spend(1)
+            live.spend(1)
         except LimitExceeded:
-            accounts.runs.give_back(1)
-            accounts.close(self.path)
+            if runs is not None:
+                runs.give_back(1)
             raise
 
     def _refuse_cycle(self, parent: Run) -> None:
         above: Run | None = parent
-        chain = [self.path]
         while above is not None:
-            chain.append(above.path)
             if above.name == self.name and _normal(above.task) == _normal(self.task):
-                parent.refuse(DelegationCycle(chain=tuple(reversed(chain))))
+                parent.refuse(DelegationCycle(chain=self._chain_from(above)))
             above = above.parent
 
-    # --- opening and closing -----------------------------------------------------------------------
+    def _chain_from(self, above: Run) -> tuple[str, ...]:
+        chain: list[str] = [self.path]
+        run = self.parent
+        while run is not None:
+            chain.append(run.path)
+            run = None if run is above else run.parent
+        return tuple(reversed(chain))
+
+    # --- opening and closing ----------
 
     async def __aenter__(self) -> Self:
-        scope = self._scope = new_scope()
+        scope = self._scope
         scope.enter()
         self.tree.live[self.path] = self
-        self.emit("run.started", self._about)
+        self.emit("run.started", self.about)
         if self.limits.max_seconds is not None:
             scope.cancel_at(self.deadline - monotonic(), self._expire)
         if self.accounts is not (self.parent.accounts if self.parent else self.accounts):
-            held = {a.name: a.limit for a in self.accounts.slices(self.path)}
+            held = {account.name: account.limit for account in self.accounts.of(self.path)}
             self.emit("budget.reserved", {"limits": held})
         return self
 
@@ -245,15 +200,20 @@ class Run(Place):
         traceback: TracebackType | None,
     ) -> bool:
         error = exc
-        if self._scope.leave(exc):
-            error = self._interruption()
+        try:
+            if self._scope.leave(exc):
+                error = self._interruption()
+        except BaseException as rest:  # trio raises what is left of a group, less the cancellation
+            error = rest
         if error is None:
             self.status = "completed"
             self._close("run.completed", self._outcome)
         elif isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
             self.status = "limited"
             self.stopped_by = error
-            self._close("run.completed", {**self._outcome, "status": "limited", "limit": error.limit})
+            self._close(
+                "run.completed", {**self._outcome, "status": "limited", "limit": error.limit}
+            )
             return True
         elif isinstance(error, RunCancelled) and error.path == self.path:
             self.status = "cancelled"
@@ -269,27 +229,29 @@ class Run(Place):
         return False
 
     def _close(self, kind: EventKind, data: Mapping[str, Any]) -> None:
-        tree_usage = self.usage
+        usage = tree_usage = self.usage
         if self._children_usage is not NOTHING:
             tree_usage = tree_usage + self._children_usage
+        self._final = tree_usage
         parent = self.parent
         del self.tree.live[self.path]
-        self.accounts.live_runs.give_back(1)
+        if self.accounts.live_runs is not None:
+            self.accounts.live_runs.give_back(1)
         if parent is not None:
             before = parent._children_usage
             parent._children_usage = tree_usage if before is NOTHING else before + tree_usage
             if self.accounts is not parent.accounts:
                 unused = self.accounts.close(self.path)
                 self.emit("budget.released", {"unused": unused})
-        spent = self.usage.to_dict()
-        whole = spent if tree_usage is self.usage else tree_usage.to_dict()
+        spent = usage.to_dict()
+        whole = spent if tree_usage is usage else tree_usage.to_dict()
         self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
 
-    # --- what goes on inside -------------------------------------------------------------------------
+    # --- what goes on inside ----------
 
     def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
         """Publish an event of this run."""
-        return self.tree.sink.emit(kind, self.origin, data)
+        return self.tree.emit(kind, self.origin, data)
 
     def complete(self, outcome: Mapping[str, Any]) -> None:
         """Say what `run.completed` will tell, if nothing goes wrong until the run closes."""
@@ -302,13 +264,22 @@ class Run(Place):
 
     def add_usage(self, usage: Usage) -> None:
         """Count what a call of this run took."""
-        self.usage = usage if self.usage is NOTHING else self.usage + usage
+        self._spent = usage if self._spent is NOTHING else self._spent + usage
+
+    @property
+    def usage(self) -> Usage:
+        """What the run itself has used so far."""
+        if not self.tool_calls:
+            return self._spent
+        return self._spent + Usage(tool_calls=self.tool_calls)
 
     @property
     def tree_usage(self) -> Usage:
         """What this run and its descendants, the living ones too, have used so far."""
+        if self._final is not None:
+            return self._final
         total = self.usage + self._children_usage
-        for run in self.tree.live.values():
+        for run in list(self.tree.live.values()):
             if run.parent is self:
                 total = total + run.tree_usage
         return total
@@ -325,11 +296,11 @@ class Run(Place):
             reason: Why, for the events and the error.
 
         Returns:
-            False if it had been cancelled before.
+            False if it had ended or had been cancelled before.
         """
-        if self._scope.is_cancelled:
+        if self.status != "running" or self._scope.is_cancelled:
             return False
-        self._reason = reason
+        self._reason = reason or "cancelled"
         self._scope.cancel()
         return True
 
@@ -350,12 +321,12 @@ class Run(Place):
             LimitExceeded: Its time is up.
         """
         if self.deadline <= monotonic():
-            self._timed_out = True
+            self._time_out()
         if self._scope.is_cancelled or self._timed_out:
             raise self._interruption()
         await self.tree.sink.wait_for_readers()
 
-    # --- inside --------------------------------------------------------------------------------------
+    # --- inside ----------
 
     def _tell_limit(self, error: LimitExceeded) -> None:
         facts = {"limit": error.limit, "allowed": error.allowed, "used": error.used}
@@ -365,8 +336,13 @@ class Run(Place):
         self.emit(kind, {**facts, "path": error.path, "message": str(error)})
 
     def _expire(self) -> None:
-        self._timed_out = True
+        self._time_out()
         self._scope.cancel()
+
+    def _time_out(self) -> None:
+        # What came first is why the run ends: its time may also run out while it cleans up.
+        if not self._reason:
+            self._timed_out = True
 
     def _interruption(self) -> LimitExceeded | RunCancelled:
         """Why this run's own scope was cancelled, published if it is a limit."""
@@ -393,7 +369,11 @@ class Run(Place):
 
 def describe(error: BaseException) -> dict[str, Any]:
     """An error as plain JSON data."""
-    return {"type": type(error).__name__, "message": str(error)}
+    try:
+        message = str(error)
+    except Exception as second:
+        message = f"(its text cannot be had: {type(second).__name__})"
+    return {"type": type(error).__name__, "message": message}
 
 
 def _normal(task: str) -> str:

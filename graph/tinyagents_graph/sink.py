@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from inspect import iscoroutinefunction
 from time import perf_counter, time
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import Event, EventKind, Matcher, Origin
@@ -26,6 +26,8 @@ Redactor: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _logger = logging.getLogger("tinyagents.sink")
 _SLOW_S = 0.1
+# What `Event(…)` does, without the Python function that a named tuple puts around it.
+_new_event: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
 
 
 class EventSink:
@@ -83,7 +85,7 @@ class EventSink:
         with self._lock:
             seq = self._seqs.get(root, 0)
             self._seqs[root] = seq + 1
-            event = Event(seq, time(), kind, origin, data)
+            event = _new_event(Event, (seq, time(), kind, origin, data))
             self._log.append(event)
             if self._listeners:
                 self._undelivered.append(event)
@@ -175,7 +177,7 @@ class EventSink:
     @property
     def is_congested(self) -> bool:
         """Whether a reader with `policy="block"` has fallen too far behind."""
-        return self._readers.is_congested
+        return bool(self._readers.blocking) and self._readers.is_congested
 
     async def wait_for_readers(self) -> None:
         """Wait until no reader with `policy="block"` is too far behind."""

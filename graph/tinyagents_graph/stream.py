@@ -22,8 +22,7 @@ from tinyagents_graph.log import EventLog
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["EventStream", "Policy", "Readers"]
 
@@ -125,7 +124,7 @@ class EventStream:
         self._closed = False
         self._ending = False
 
-    # --- what a reader uses ------------------------------------------------------------------------
+    # --- what a reader uses ----------
 
     def __aiter__(self) -> Self:
         self._open()
@@ -164,7 +163,7 @@ class EventStream:
         self._readers.remove(self)
         self.wake()
 
-    # --- what the sink uses ------------------------------------------------------------------------
+    # --- what the sink uses ----------
 
     @property
     def position(self) -> int:
@@ -192,7 +191,7 @@ class EventStream:
         else:
             self._wake_soon(news.set)
 
-    # --- inside --------------------------------------------------------------------------------------
+    # --- inside ----------
 
     def _open(self) -> None:
         if self._thread or self._closed:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import anyio
 
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["CancelScope", "Job", "gather", "new_scope"]
+__all__ = ["CancelScope", "Job", "gather", "scope_type"]
 
-Job: TypeAlias = Callable[[], Awaitable[None]]
+Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class CancelScope(Protocol):
@@ -40,7 +40,10 @@ class CancelScope(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Interrupt what runs in the scope at its next await."""
+        """Interrupt what runs in the scope at its next await. Callable from any thread.
+
+        Before `enter` it is kept until then.
+        """
         ...
 
     def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
@@ -49,13 +52,14 @@ class CancelScope(Protocol):
 
 
 class AsyncioScope:
-    """The way of `asyncio.timeout()`: cancel the task, and take the cancellation back on leaving."""
+    """As `asyncio.timeout()` does it: cancel the task, take the cancellation back on leaving."""
 
     __slots__ = ("_cancelled_outside", "_delivered", "_soon", "_task", "_timer", "is_cancelled")
 
     def __init__(self) -> None:
         self.is_cancelled = False
         self._delivered = False
+        self._task: asyncio.Task[Any] | None = None
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,25 +68,35 @@ class AsyncioScope:
         assert task is not None
         self._task = task
         self._cancelled_outside = task.cancelling()
+        if self.is_cancelled:
+            self._soon = task.get_loop().call_soon(self._deliver)
 
     def leave(self, error: BaseException | None) -> bool:
         if self._timer is not None:
             self._timer.cancel()
         if self._soon is not None:
             self._soon.cancel()
-        if not self._delivered:
+        # A cancellation that comes too late must not reach what the task does next.
+        task, self._task = self._task, None
+        if not self._delivered or task is None:
             return False
-        others = self._task.uncancel() > self._cancelled_outside
+        others = task.uncancel() > self._cancelled_outside
         return isinstance(error, asyncio.CancelledError) and not others
 
     def cancel(self) -> None:
         if self.is_cancelled:
             return
         self.is_cancelled = True
-        if self._task is _current_task():
+        if self._task is None:
+            return
+        loop = self._task.get_loop()
+        current = _current_task()
+        if current is None or current.get_loop() is not loop:  # a callback, or another thread
+            self._soon = loop.call_soon_threadsafe(self._deliver)
+        elif current is self._task:
             # A task that cancels itself would carry the cancellation out of the scope if it never
             # awaits again, so it is delivered only once the task waits for something.
-            self._soon = self._task.get_loop().call_soon(self._deliver)
+            self._soon = loop.call_soon(self._deliver)
         else:
             self._deliver()
 
@@ -92,51 +106,67 @@ class AsyncioScope:
         self._timer = asyncio.get_running_loop().call_later(max(seconds, 0), then)
 
     def _deliver(self) -> None:
-        self._delivered = True
-        self._task.cancel()
+        if self._task is not None:
+            self._delivered = True
+            self._task.cancel()
 
 
 class TrioScope:
     """A `trio.CancelScope`."""
 
-    __slots__ = ("_scope", "_then")
+    __slots__ = ("_scope", "_then", "_token")
 
     def __init__(self) -> None:
         import trio
 
         self._scope = trio.CancelScope()
         self._then: Callable[[], None] | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
 
     @property
     def is_cancelled(self) -> bool:
         return self._scope.cancel_called
 
     def enter(self) -> None:
+        import trio
+
+        self._token = trio.lowlevel.current_trio_token()
         self._scope.__enter__()
 
     def leave(self, error: BaseException | None) -> bool:
         caught = bool(self._scope.__exit__(type(error) if error else None, error, None))
+        caught = caught and error is not None  # trio says so of a block that ended well, too
         if caught and self._then is not None and self._scope.deadline <= anyio.current_time():
             self._then()
         return caught
 
     def cancel(self) -> None:
-        self._scope.cancel()
+        import trio
+
+        if self._token is None or trio.lowlevel.in_trio_run():
+            self._scope.cancel()
+        else:
+            self._token.run_sync_soon(self._scope.cancel)
 
     def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
         self._then = then
         self._scope.deadline = anyio.current_time() + max(seconds, 0)
 
 
-def new_scope() -> CancelScope:
-    """A scope for the event loop this is called in."""
-    return TrioScope() if _is_trio() else AsyncioScope()
+def scope_type() -> Callable[[], CancelScope]:
+    """What makes scopes for the event loop this is called in (asyncio's if there is none)."""
+    return TrioScope if _is_trio() else AsyncioScope
 
 
-async def gather(jobs: Sequence[Job], limit: int) -> None:
+async def gather(jobs: Sequence[Job], limit: int, name: str = "tinyagents") -> None:
     """Run `jobs`, at most `limit` at once, and wait for all.
 
     A job keeps its own outcome: one that raises cancels the others.
+
+    Args:
+        jobs: What to run.
+        limit: How many at once.
+        name: What their tasks are called, for debuggers.
     """
     n = len(jobs)
     if limit < n:
@@ -147,31 +177,45 @@ async def gather(jobs: Sequence[Job], limit: int) -> None:
                 await job()
 
         jobs = [work] * limit
-    if _is_trio():
-        await _gather_in_trio(jobs)
-        return
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job())  # type: ignore[arg-type]  # jobs are coroutine functions
+    try:
+        if _is_trio():
+            await _gather_in_trio(jobs, name)
+            return
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(job(), name=name)
+    except BaseExceptionGroup as several:
+        # What cancelled the others is the cause, and their cancellations are its consequences.
+        raise _cause(several) from None
 
 
-async def _gather_in_trio(jobs: Sequence[Job]) -> None:
+async def _gather_in_trio(jobs: Sequence[Job], name: str) -> None:
     import trio
 
-    try:
-        async with trio.open_nursery() as nursery:
-            for job in jobs:
-                nursery.start_soon(job)
-    except BaseExceptionGroup as group:
-        # Several cancelled tasks are one cancellation; asyncio has no group for that either.
-        leaf: BaseException = group
-        while isinstance(leaf, BaseExceptionGroup):
-            leaf = leaf.exceptions[0]
-        raise leaf from None
+    async with trio.open_nursery() as nursery:
+        for job in jobs:
+            nursery.start_soon(job, name=name)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What really went wrong in a group: its first error, or the cancellation if that is all."""
+    _, causes = group.split(anyio.get_cancelled_exc_class())
+    return _first_of(causes or group)
+
+
+def _first_of(error: BaseException) -> BaseException:
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return _first_of(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
 
 
 def _is_trio() -> bool:
-    return "trio" in sys.modules and anyio.get_cancelled_exc_class() is not asyncio.CancelledError
+    if "trio" not in sys.modules:
+        return False
+    try:
+        return anyio.get_cancelled_exc_class() is not asyncio.CancelledError
+    except anyio.NoEventLoopError:
+        return False
 
 
 def _current_task() -> asyncio.Task[Any] | None:

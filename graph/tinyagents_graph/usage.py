@@ -63,8 +63,16 @@ class Usage:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that are not zero, as plain JSON data."""
-        return {name: value for name in _FIELDS if (value := getattr(self, name))}
+        """Plain JSON data: requests and tokens, and of the rest what is not zero."""
+        data: dict[str, Any] = {
+            "requests": self.requests,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+        }
+        for name in _RARE:
+            if value := getattr(self, name):
+                data[name] = value
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Usage:
@@ -72,4 +80,11 @@ class Usage:
         return cls(**data)
 
 
-_FIELDS = tuple(Usage.__dataclass_fields__)  # type: ignore[attr-defined]  # `frozen` makes it a dataclass
+_RARE = (
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "tool_calls",
+    "usd",
+    "unpriced_requests",
+)

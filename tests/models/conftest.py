@@ -32,13 +32,22 @@ class Side(NamedTuple):
     hello: bytes
 
 
-SIDES = [
-    Side("openai", lambda url: OpenAIModel("m-1", base_url=f"{url}/v1"), HELLO_CHAT),
-    Side("anthropic", lambda url: AnthropicModel("claude-1", base_url=url), HELLO_MESSAGE),
-]
+def _openai(url: str) -> Model:
+    return OpenAIModel("m-1", base_url=f"{url}/v1")
 
 
-@pytest.fixture(params=SIDES, ids=lambda side: side.provider)
+def _anthropic(url: str) -> Model:
+    return AnthropicModel("claude-1", base_url=url)
+
+
+SIDES = [Side("openai", _openai, HELLO_CHAT), Side("anthropic", _anthropic, HELLO_MESSAGE)]
+
+
+def _name(side: Side) -> str:
+    return side.provider
+
+
+@pytest.fixture(params=SIDES, ids=_name)
 def side(request: pytest.FixtureRequest) -> Side:
     found: Side = request.param
     return found

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
+from tests.models.wire import WireServer
 from tinyagents.messages import Message, SystemMessage, UserMessage
 from tinyagents.models import Model, ModelDelta, ModelReply, ModelRequest, ModelSettings
-from tests.models.wire import WireServer
 
 HI = (SystemMessage("Be brief."), UserMessage("Hi"))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from tests.models.wire import Reply, Step
@@ -38,7 +39,12 @@ def message_event(data: dict[str, Any]) -> bytes:
 
 
 def message_start(**usage: Any) -> dict[str, Any]:
-    message = {"id": "msg-1", "role": "assistant", "model": "claude-1", "content": []}
+    message: dict[str, Any] = {
+        "id": "msg-1",
+        "role": "assistant",
+        "model": "claude-1",
+        "content": [],
+    }
     usage = {"input_tokens": 10, "output_tokens": 1} | usage
     return {"type": "message_start", "message": message | {"usage": usage}}
 
@@ -68,12 +74,13 @@ def message_stream(events: Iterable[dict[str, Any]]) -> bytes:
 
 
 def streamed(*steps: Step, **fields: Any) -> Reply:
-    return Reply(steps, **({"headers": EVENT_STREAM} | fields))
+    return replace(Reply(steps, headers=EVENT_STREAM), **fields)
 
 
 def answered(data: object, **fields: Any) -> Reply:
     """An answer that is JSON as a whole."""
-    return Reply((dumped(data).encode(),), **({"headers": JSON, "framing": "length"} | fields))
+    reply = Reply((dumped(data).encode(),), headers=JSON, framing="length")
+    return replace(reply, **fields)
 
 
 HELLO_CHAT = chat_stream([chunk({"content": "Hello"}), chunk(finish="stop")])

@@ -109,9 +109,7 @@ async def asked(
     return sent(wire)
 
 
-async def read(
-    wire: WireServer, *events: dict[str, Any]
-) -> tuple[list[ModelDelta], ModelReply]:
+async def read(wire: WireServer, *events: dict[str, Any]) -> tuple[list[ModelDelta], ModelReply]:
     """What comes of an answer's events."""
     wire.reply(streamed(message_stream(events)))
     return await collected(model_at(wire))
@@ -183,7 +181,9 @@ async def test_new_kinds_of_events_and_blocks_are_skipped(wire: WireServer) -> N
         message_start(),
         {"type": "something_new", "data": 1},
         *block(0, {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}, {}),
-        *block(1, {"type": "text", "text": "H"}, {"type": "text_delta", "text": "i"}, {"type": "?"}),
+        *block(
+            1, {"type": "text", "text": "H"}, {"type": "text_delta", "text": "i"}, {"type": "?"}
+        ),
         *message_end(),
     )
     assert reply.message.parts == (Text("Hi"),)

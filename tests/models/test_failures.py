@@ -1,6 +1,6 @@
 """Whatever goes wrong in an exchange is a `ModelError` that says what a retry policy must know."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,22 +12,24 @@ import pytest
 from tests.models.conftest import Side
 from tests.models.exchange import asking, collected, stream_of
 from tests.models.formats import (
-    DONE,
-    EVENT_STREAM,
+    JSON,
     answered,
     chat_stream,
     chunk,
+    message_end,
     message_start,
     message_stream,
     streamed,
     text_block,
 )
-from tests.models.wire import Cut, Gate, Hang, Reply, WireServer
+from tests.models.wire import Cut, Drip, Gate, Hang, Reply, Tell, WireServer
 from tinyagents.errors import ModelError
-from tinyagents.models import ModelDelta, ModelReply, ModelRequest
+from tinyagents.models import Model, ModelDelta, ModelReply, ModelRequest
 from tinyagents.models.openai import OpenAIModel
 
 pytestmark = pytest.mark.anyio
+
+HTML = {"content-type": "text/html"}
 
 # The first half of an answer, in either format.
 BEGUN = {
@@ -180,12 +182,10 @@ async def test_an_error_in_a_stream_has_the_status_its_kind_means(
 
 async def test_what_came_before_an_error_was_given(side: Side, wire: WireServer) -> None:
     wire.reply(streamed(BEGUN[side.provider], Cut()))
-    seen: list[ModelDelta | ModelReply] = []
-    with pytest.raises(ModelError):
-        async with aclosing(stream_of(side.make(wire.url), asking())) as items:
-            async for item in items:
-                seen.append(item)
-    assert seen == [ModelDelta("text", "Hel")]
+    async with aclosing(stream_of(side.make(wire.url), asking())) as items:
+        assert await anext(items) == ModelDelta("text", "Hel")
+        with pytest.raises(ModelError):
+            await anext(items)
 
 
 def cut(begun: bytes) -> Reply:
@@ -209,11 +209,15 @@ def nothing(begun: bytes) -> Reply:
 
 
 def never_began(begun: bytes) -> Reply:
-    return Reply((), first=Cut())
+    return Reply((), first=(Cut(),))
 
 
 def broken_json(begun: bytes) -> Reply:
     return streamed(begun, b'event: x\ndata: {"cho\n\n')
+
+
+def endless_json(begun: bytes) -> Reply:
+    return streamed(begun, b"event: x\ndata: " + b"[" * 100_000 + b"\n\n")
 
 
 def no_object(begun: bytes) -> Reply:
@@ -229,7 +233,18 @@ def odd_anthropic(begun: bytes) -> Reply:
 
 
 @pytest.mark.parametrize(
-    "way", [cut, closed, ended, half_an_event, nothing, never_began, broken_json, no_object]
+    "way",
+    [
+        cut,
+        closed,
+        ended,
+        half_an_event,
+        nothing,
+        never_began,
+        broken_json,
+        endless_json,
+        no_object,
+    ],
 )
 async def test_an_answer_that_breaks_off_is_a_failure_to_retry(
     side: Side, wire: WireServer, way: Callable[[bytes], Reply]
@@ -264,8 +279,7 @@ async def test_nobody_listening_is_a_failure_to_retry(side: Side) -> None:
 
 
 async def test_a_page_instead_of_a_stream_is_explained(side: Side, wire: WireServer) -> None:
-    page = Reply((b"<html>",), headers={"content-type": "text/html"})
-    error = await failed(side, wire, page)
+    error = await failed(side, wire, Reply((b"<html>",), headers=HTML))
     assert (error.status, error.retryable) == (200, False)
     assert "text/html where a stream of events belongs: check base_url" in str(error)
 
@@ -283,48 +297,124 @@ async def test_an_error_with_status_200_is_an_error(side: Side, wire: WireServer
 async def test_a_silent_provider_is_given_up_after_timeout_s(
     side: Side, wire: WireServer, begun: bool
 ) -> None:
-    hanging = streamed(BEGUN[side.provider], Hang()) if begun else Reply((), first=Hang())
+    hanging = streamed(BEGUN[side.provider], Hang()) if begun else Reply((), first=(Hang(),))
     error = await failed(side, wire, hanging, request=asking(timeout_s=0.2))
     assert (error.status, error.retryable) == (None, True)
     assert "no answer in time" in str(error)
     await wire.requests[0].gone.passed()
 
 
+# The second half.
+ENDED = {
+    "openai": chat_stream([chunk({"content": "lo"}, "stop")]),
+    "anthropic": message_stream([*text_block(0, "lo")[1:], *message_end()]),
+}
+
+
+# Each keeps the connection busy without bringing the answer any further.
+DRIPS = {
+    "before the answer": Reply((), first=(Drip(b"HTTP/1.1 102 Processing\r\n\r\n"),)),
+    "in the middle": streamed(Drip(b"5\r\n: hi\n\r\n")),
+}
+
+
+@pytest.mark.parametrize("reply", DRIPS.values(), ids=DRIPS)
+async def test_a_provider_that_only_keeps_the_line_open_is_given_up_too(
+    side: Side, wire: WireServer, reply: Reply
+) -> None:
+    error = await failed(side, wire, reply, request=asking(timeout_s=0.2))
+    assert "no answer in time" in str(error)
+    await wire.requests[0].gone.passed()
+
+
+async def test_a_patience_longer_than_the_sdk_s_own_is_told_to_it(
+    side: Side, wire: WireServer
+) -> None:
+    wire.reply(streamed(side.hello))
+    await collected(side.make(wire.url), asking(timeout_s=3600))
+    assert wire.requests[0].headers["x-stainless-read-timeout"] == "3600"
+
+
 async def test_a_slow_answer_is_given_as_it_comes(side: Side, wire: WireServer) -> None:
-    first, rest = side.hello[:-60], side.hello[-60:]
-    begun, gate = BEGUN[side.provider], Gate()
-    assert first and rest
-    finish = {
-        "openai": chat_stream([chunk({"content": "lo"}, "stop")]),
-        "anthropic": message_stream(
-            [*text_block(0, "lo")[1:], {"type": "message_stop"}],
-        ),
-    }
-    wire.reply(streamed(begun, gate, finish[side.provider]))
-    texts: list[str] = []
+    gate = Gate()
+    wire.reply(streamed(BEGUN[side.provider], gate, ENDED[side.provider]))
+    seen: list[ModelDelta | ModelReply] = []
     async with aclosing(stream_of(side.make(wire.url), asking(timeout_s=10))) as items:
         async for item in items:
-            if isinstance(item, ModelDelta):
-                texts.append(item.text)
-                gate.open()
-            else:
-                assert item.message.text == "Hello"
-    assert texts == ["Hel", "lo"]
+            seen.append(item)
+            gate.open()
+    assert seen[:2] == [ModelDelta("text", "Hel"), ModelDelta("text", "lo")]
+    assert isinstance(seen[2], ModelReply)
+    assert seen[2].message.text == "Hello"
 
 
+async def _streaming(model: Model) -> None:
+    await collected(model)
+
+
+async def _requesting(model: Model) -> None:
+    await model.request(asking())
+
+
+@pytest.mark.parametrize("ask", [_streaming, _requesting])
 @pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle"])
-@pytest.mark.parametrize("whole", [False, True], ids=["stream", "request"])
 async def test_cancellation_passes_through_and_closes_the_connection(
-    side: Side, wire: WireServer, begun: bool, whole: bool
+    side: Side, wire: WireServer, begun: bool, ask: Callable[[Model], Awaitable[None]]
 ) -> None:
-    asked = Gate()
-    steps = (BEGUN[side.provider], Asked(asked), Hang()) if begun else ()
-    wire.reply(streamed(*steps) if begun else Reply((), first=Hang()))
-    model = side.make(wire.url)
-    with anyio.CancelScope() as scope:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_ask, model, whole)
-            await wire.arrived()
-            scope.cancel()
-    assert scope.cancelled_caught
+    there = Gate()
+    wire.reply(
+        streamed(BEGUN[side.provider], Tell(there), Hang())
+        if begun
+        else Reply((), first=(Tell(there), Hang()))
+    )
+    came_back: list[str] = []
+
+    async def asking_in_vain() -> None:
+        try:
+            await ask(side.make(wire.url))
+        except BaseException as error:
+            came_back.append(type(error).__name__)
+            raise
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(asking_in_vain)
+        await there.passed()
+        tasks.cancel_scope.cancel()
+    assert came_back == [anyio.get_cancelled_exc_class().__name__]
     await wire.requests[0].gone.passed()
+
+
+async def test_leaving_a_stream_closes_the_connection(side: Side, wire: WireServer) -> None:
+    wire.reply(streamed(BEGUN[side.provider], Hang()))
+    async with aclosing(stream_of(side.make(wire.url), asking())) as items:
+        assert await anext(items) == ModelDelta("text", "Hel")
+    await wire.requests[0].gone.passed()
+
+
+# An answer of OpenAI in one piece; Anthropic's is a stream underneath.
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "retryable", "message"),
+    [
+        (refusal(429), 429, True, "Out of order"),
+        (answered(reported("Upstream is down", code=502)), 502, True, "Upstream is down"),
+        (answered({"detail": "wrong path"}), None, True, "wrong path"),
+        (answered([]), None, True, "no JSON object: \\[\\]"),
+        (answered({"choices": [{"message": {"tool_calls": [1]}}]}), None, True, "another shape"),
+        (Reply((b'{"cho',), headers=JSON), None, True, "broken JSON"),
+        (Reply((b'{"cho', Cut()), headers=JSON), None, True, "the connection failed"),
+        (Reply((b"<html>",), headers=HTML), 200, False, "is text/html where JSON belongs"),
+        (Reply((), first=(Cut(),)), None, True, "the connection failed"),
+        (Reply((b'{"cho', Hang()), headers=JSON), None, True, "no answer in time"),
+        (Reply((Drip(b"1\r\n \r\n"),), headers=JSON), None, True, "no answer in time"),
+    ],
+)
+async def test_an_answer_in_one_piece_fails_the_same_way(
+    wire: WireServer, reply: Reply, status: int | None, retryable: bool, message: str
+) -> None:
+    wire.reply(reply)
+    model = OpenAIModel("m-1", base_url=f"{wire.url}/v1")
+    with pytest.raises(ModelError, match=message) as caught:
+        await model.request(asking(timeout_s=0.2))
+    assert (caught.value.status, caught.value.retryable) == (status, retryable)

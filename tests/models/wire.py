@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 import anyio.to_thread
 
 _PATIENCE_S: Final = 10
+_DRIP_S: Final = 0.02
 
 
 class Gate:
@@ -42,11 +43,25 @@ class Hang:
     """Say nothing more and wait until the client is gone."""
 
 
+@dataclass(frozen=True)
+class Drip:
+    """Send a piece, raw, every now and then until the client is gone."""
+
+    piece: bytes
+
+
 class Cut:
     """Close the connection, whether the body is complete or not."""
 
 
-Step: TypeAlias = bytes | Gate | Hang | Cut
+@dataclass(frozen=True)
+class Tell:
+    """Open a gate to tell the test that the answer has come this far."""
+
+    gate: Gate
+
+
+Step: TypeAlias = bytes | Gate | Hang | Drip | Cut | Tell
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     framing: Literal["chunked", "close", "length"] = "chunked"
-    first: Gate | Hang | Cut | None = None
+    first: tuple[Gate | Hang | Drip | Cut | Tell, ...] = ()
 
 
 @dataclass
@@ -93,6 +108,7 @@ class WireServer:
         self.requests: list[Received] = []
         self.unexpected: list[str] = []
         self._script: deque[Reply] = deque()
+        self._arrival = threading.Condition()
         self._connections = itertools.count()
         self._started: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -104,6 +120,15 @@ class WireServer:
     def reply(self, *replies: Reply) -> None:
         """Script the next answers, one for each request."""
         self._script.extend(replies)
+
+    async def has(self, n_requests: int) -> None:
+        """Return when so many requests have come, on any event loop."""
+        arrived = await anyio.to_thread.run_sync(self._wait_for, n_requests)
+        assert arrived, f"{len(self.requests)} of {n_requests} requests came"
+
+    def _wait_for(self, n_requests: int) -> bool:
+        with self._arrival:
+            return self._arrival.wait_for(lambda: len(self.requests) >= n_requests, _PATIENCE_S)
 
     def reset(self) -> None:
         """Begin a new test.
@@ -150,15 +175,17 @@ class WireServer:
     async def _answer(
         self, received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self.requests.append(received)
+        with self._arrival:
+            self.requests.append(received)
+            self._arrival.notify_all()
         if self._script:
             reply = self._script.popleft()
         else:
             self.unexpected.append(f"nobody scripted an answer to {received.path}")
             reply = Reply((b"{}",), status=501)
         try:
-            if reply.first is not None:
-                await _take(reply.first, reply, reader, writer)
+            for before in reply.first:
+                await _take(before, reply, reader, writer)
             writer.write(_head(reply))
             for step in reply.steps:
                 await _take(step, reply, reader, writer)
@@ -170,6 +197,15 @@ class WireServer:
         await writer.drain()
         if reply.framing == "close":
             raise Silent
+
+
+async def _leaves(reader: asyncio.StreamReader) -> bool:
+    """Whether the client leaves before the next drop falls."""
+    try:
+        await asyncio.wait_for(reader.read(1), _DRIP_S)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _request(reader: asyncio.StreamReader, connection: int) -> Received | None:
@@ -196,20 +232,30 @@ def _head(reply: Reply) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+def _chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(piece), piece)
+
+
 async def _take(
     step: Step, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     match step:
         case bytes():
-            if reply.framing == "chunked":
-                step = b"%x\r\n%s\r\n" % (len(step), step)
-            writer.write(step)
+            writer.write(_chunk(step) if reply.framing == "chunked" and step else step)
             await writer.drain()
         case Gate():
             await step.passed()
+        case Tell():
+            await writer.drain()
+            step.gate.open()
         case Hang():
             await writer.drain()
             await reader.read(1)
+            raise Silent
+        case Drip():
+            while not await _leaves(reader):
+                writer.write(step.piece)
+                await writer.drain()
             raise Silent
         case Cut():
             await writer.drain()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +12,7 @@ import httpx2
 from tinyagents.models.anthropic_wire import MessageReader, message_body
 from tinyagents.models.failures import Failures
 from tinyagents.models.hosted import HostedModel
-from tinyagents.models.http import endpoint, shared_client
+from tinyagents.models.http import endpoint, shared_client, tls
 from tinyagents.models.protocol import Capabilities, ModelDelta, ModelReply, ModelRequest
 from tinyagents_graph.usage import Usage
 
@@ -57,14 +57,11 @@ class AnthropicModel(HostedModel):
         """Answer in one piece; see `HostedModel.request`."""
         # On the wire it is a stream too: without one the API refuses long replies, and what lies
         # between cuts connections that are silent for minutes.
-        async with aclosing(self._answer(request)) as items:
+        async with aclosing(self.stream(request)) as items:
             return [item async for item in items if isinstance(item, ModelReply)][0]
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelDelta | ModelReply]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
         """Answer piece by piece; see `HostedModel.stream`."""
-        return self._answer(request)
-
-    def _answer(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
         body = message_body(request, self._name) | {"stream": True}
         return self._streamed(body, request, MessageReader())
 
@@ -88,7 +85,11 @@ class AnthropicModel(HostedModel):
             # Retries belong to the agent's loop, where each one is an event and counts in limits;
             # spans belong to `tinyagents.telemetry`, and the SDK's would tell everything twice.
             return anthropic.AsyncAnthropic(
-                api_key=at.key, base_url=at.url, max_retries=0, open_telemetry=False
+                api_key=at.key,
+                base_url=at.url,
+                max_retries=0,
+                open_telemetry=False,
+                http_client=anthropic.DefaultAsyncHttpxClient(verify=tls()),
             )
 
         return await shared_client((anthropic.AsyncAnthropic, at), make)

@@ -109,10 +109,24 @@ class Failures:
             return self.reported(cast("object", body), response)
         kind = response.headers.get("content-type", "no content type")
         return self.broken(
-            f"the answer has {kind} where a stream of events belongs: check base_url, or give "
+            f"the answer is {kind} where a stream of events belongs: check base_url, or give "
             "capabilities=Capabilities(streaming=False) if that server cannot stream",
             response,
             retryable=False,
+        )
+
+    def object_in(self, response: httpx2.Response) -> dict[str, Any]:
+        """The JSON object in an answer that came in one piece.
+
+        Raises:
+            ModelError: The answer is no JSON at all.
+            BrokenReply: It is broken JSON, or no object.
+        """
+        kind = response.headers.get("content-type", "no content type")
+        if "json" in kind.lower():
+            return parsed(response.text)
+        raise self.broken(
+            f"the answer is {kind} where JSON belongs: check base_url", response, retryable=False
         )
 
     def _of(self, error: Exception) -> ModelError:
@@ -135,28 +149,30 @@ def parsed(text: str) -> dict[str, Any]:
     """
     try:
         data: object = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenReply(f"the answer is broken JSON ({error}): {text[:_EXCERPT]}") from error
     if not isinstance(data, dict):
         raise BrokenReply(f"the answer is no JSON object: {text[:_EXCERPT]}")
     return cast("dict[str, Any]", data)
 
 
-def fed(feed: Callable[[dict[str, Any]], Iterator[ModelDelta]], text: str) -> list[ModelDelta]:
-    """What an event, given as JSON, adds to a reply.
+def fed(
+    feed: Callable[[dict[str, Any]], Iterator[ModelDelta]], event: dict[str, Any]
+) -> list[ModelDelta]:
+    """What an event adds to a reply.
 
     Args:
-        feed: Takes in the event's data.
-        text: The JSON.
+        feed: Takes in the event.
+        event: Its data.
 
     Raises:
         BrokenReply: The event does not have the API's shape.
     """
-    event = parsed(text)
     try:
         return list(feed(event))
     except (AttributeError, KeyError, TypeError) as error:
-        raise BrokenReply(f"the answer has another shape ({error!r}): {text[:_EXCERPT]}") from error
+        text = str(event)[:_EXCERPT]
+        raise BrokenReply(f"the answer has another shape ({error!r}): {text}") from error
 
 
 def request_id(response: httpx2.Response) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -110,8 +110,10 @@ class HostedModel(ABC):
         """
 
     @abstractmethod
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelDelta | ModelReply]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
         """Answer piece by piece; the last item is the whole `ModelReply`.
+
+        Closing it early (`contextlib.aclosing`) closes the connection.
 
         Raises:
             ModelError: The provider failed, before or in the middle.
@@ -156,7 +158,7 @@ class HostedModel(ABC):
         if data.startswith("[DONE]"):
             reader.ended = True
             return []
-        # Most events hold no error, and parsing each of them twice would be felt.
-        if '"error"' in data and (event := parsed(data)).get("error"):
+        event = parsed(data)
+        if event.get("error"):
             raise self._failures.reported(event, response)
-        return fed(reader.feed, data)
+        return fed(reader.feed, event)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol, TypeAlias, TypeVar, cast
 
 import anyio
@@ -14,7 +16,7 @@ from anyio.lowlevel import RunVar
 
 from tinyagents.errors import ConfigError
 
-__all__ = ["Endpoint", "endpoint", "events", "is_event_stream", "shared_client"]
+__all__ = ["Endpoint", "endpoint", "events", "is_event_stream", "shared_client", "tls"]
 
 # How long the end of a body may take after its last event; the openai SDK grants as much.
 _REST_S = 0.1
@@ -101,6 +103,12 @@ async def _until_the_loop_ends(client: _Closable) -> AsyncGenerator[None]:
         yield
     finally:
         await client.close()
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """The certificates to trust, loaded once; they are most of what making a client costs."""
+    return httpx2.create_ssl_context()
 
 
 def is_event_stream(response: httpx2.Response) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio
 import httpx2
 import openai
 
-from tinyagents.models.failures import Failures, fed, parsed, request_id
+from tinyagents.models.failures import Failures, fed, request_id
 from tinyagents.models.hosted import HostedModel
-from tinyagents.models.http import endpoint, shared_client
+from tinyagents.models.http import endpoint, shared_client, tls
 from tinyagents.models.openai_wire import ChatReader, chat_body
 from tinyagents.models.protocol import Capabilities, ModelDelta, ModelReply, ModelRequest
 from tinyagents_graph.usage import Usage
@@ -65,14 +65,14 @@ class OpenAIModel(HostedModel):
                 response = await client.post(
                     _PATH, cast_to=httpx2.Response, body=body, options=_options(request)
                 )
-            answer = parsed(response.text)
+            answer = self._failures.object_in(response)
             if answer.get("error") or "choices" not in answer:
                 raise self._failures.reported(answer, response)
             reader = ChatReader()
-            fed(reader.feed, response.text)
+            fed(reader.feed, answer)
             return reader.reply(request_id(response))
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelDelta | ModelReply]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
         """Answer piece by piece; see `HostedModel.stream`."""
         streaming = {"stream": True, "stream_options": {"include_usage": True}}
         return self._streamed(streaming | chat_body(request, self._name), request, ChatReader())
@@ -94,7 +94,12 @@ class OpenAIModel(HostedModel):
 
         def make() -> openai.AsyncOpenAI:
             # Retries belong to the agent's loop, where each one is an event and counts in limits.
-            return openai.AsyncOpenAI(api_key=at.key, base_url=at.url, max_retries=0)
+            return openai.AsyncOpenAI(
+                api_key=at.key,
+                base_url=at.url,
+                max_retries=0,
+                http_client=openai.DefaultAsyncHttpxClient(verify=tls()),
+            )
 
         return await shared_client((openai.AsyncOpenAI, at), make)
 

@@ -25,11 +25,13 @@ def usd(provider: str, model: str, usage: Usage) -> float | None:
     # Loading the tables takes over 0.1 s, which only those who call a model should pay.
     import genai_prices
 
+    # The tables refuse usage whose parts are more than the whole, and servers do report that.
+    cached = min(usage.cached_tokens, usage.input_tokens)
     spent = genai_prices.Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
+        cache_read_tokens=cached,
+        cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
     )
     try:
         if "://" in provider:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -188,7 +188,7 @@ class Model(Protocol):
         """
         ...
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelDelta | ModelReply]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
         """Answer piece by piece; the last item is the whole `ModelReply`.
 
         Raises:

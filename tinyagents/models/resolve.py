@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from tinyagents.errors import ConfigError
 from tinyagents.models.protocol import Model
 
@@ -21,7 +23,7 @@ def resolve(model: str | Model) -> Model:
             is missing from the environment; the message names the variable.
     """
     if not isinstance(model, str):
-        given: object = model
+        given = cast("object", model)
         if isinstance(given, Model):
             return given
         raise ConfigError(f"model={model!r} is no model: give {_FORMS}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Literal, Protocol, TypeAlias, cast
@@ -83,7 +83,7 @@ class FunctionModel:
             said = await said
         return _reply(said, self.name)
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelDelta | ModelReply]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
         """Answer word by word."""
         reply = await self.request(request)
         for delta in _pieces(reply.message):
@@ -158,7 +158,7 @@ class ScriptedModel(FunctionModel):
 
 
 class TestModel(FunctionModel):
-    """The model behind the string `"test"`: repeats the task, or makes up the smallest valid output."""
+    """The model behind `"test"`: repeats the task, or gives the smallest valid output."""
 
     __test__ = False  # not a test case, whatever its name makes pytest think
 
@@ -179,9 +179,10 @@ def _reply(said: Any, model: str) -> ModelReply:
     if isinstance(said, AssistantMessage):
         message = said
     elif isinstance(said, Iterable) and not isinstance(said, (str, bytes, Mapping)):
-        items = list(cast("Iterable[Any]", said))
-        message = AssistantMessage(tuple(Text(i) if isinstance(i, str) else i for i in items))
-        if not all(isinstance(part, (Text, Thinking, ToolCall)) for part in message.parts):
+        given = cast("Iterable[Any]", said)
+        items: tuple[Any, ...] = tuple(Text(i) if isinstance(i, str) else i for i in given)
+        message = AssistantMessage(items)
+        if not all(isinstance(item, (Text, Thinking, ToolCall)) for item in items):
             raise ConfigError(f"a fake model answered {said!r}: a list holds texts and calls")
     else:
         raise ConfigError(

@@ -69,7 +69,10 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
                 yield f"{where}: {key[2]!r} has started before"
             ever.add(key)
             open_things[key] = event
-        elif event.kind in _OPENERS and open_things.pop(_key(event, _OPENERS[event.kind]), None) is None:
+        elif (
+            event.kind in _OPENERS
+            and open_things.pop(_key(event, _OPENERS[event.kind]), None) is None
+        ):
             yield f"{where}: ends what is not open"
         if event.kind == "run.started":
             runs[event.run_id] = event
@@ -80,9 +83,7 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
             yield f"{kind} {subject!r} has no terminal event"
 
 
-def _place(
-    event: Event, where: str, runs: dict[str, Event], ended: set[str]
-) -> Iterator[str]:
+def _place(event: Event, where: str, runs: dict[str, Event], ended: set[str]) -> Iterator[str]:
     # A session without a parent tells of its child in the child's own name, around its run.
     outside = event.kind.startswith("subagent.") or event.kind == "limit.reached"
     if event.run_id not in runs and event.kind != "run.started" and not outside:

@@ -1,0 +1,80 @@
+"""`Place`: where runs can hang in a tree, and `RunTree`, what all runs of one tree share."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tasks import scope_type
+
+if TYPE_CHECKING:
+    from tinyagents_graph.run import Run
+
+__all__ = ["Place", "RunTree", "current_place"]
+
+
+class RunTree:
+    """What all runs of one tree share.
+
+    Attributes:
+        root_run_id: Id of the root run.
+        sink: Where the tree's events go.
+        deltas: Whether models stream, so that `model.delta` events are published.
+        live: Every run that is alive now, by path: the address for whoever wants to reach it.
+        emit: The sink's `emit`.
+        new_scope: Makes the scope by which a run can be cancelled.
+    """
+
+    __slots__ = ("deltas", "emit", "live", "new_scope", "root_run_id", "sink")
+
+    def __init__(self, root_run_id: str, sink: EventSink, deltas: bool) -> None:
+        self.root_run_id = root_run_id
+        self.sink = sink
+        self.emit = sink.emit
+        self.new_scope = scope_type()
+        self.deltas = deltas
+        self.live: dict[str, Run] = {}
+
+    def find(self, address: str) -> Run | None:
+        """The live run with this path or id."""
+        if (run := self.live.get(address)) is not None:
+            return run
+        return next((run for run in self.live.values() if run.run_id == address), None)
+
+
+class Place:
+    """Where runs can hang in the tree: a run, or one tool call of a run.
+
+    Attributes:
+        run: The run it is, or belongs to.
+        path: Its address.
+    """
+
+    __slots__ = ("_counts", "path", "run")
+
+    run: Run
+    path: str
+
+    def __init__(self, run: Run, path: str) -> None:
+        self.run = run
+        self.path = path
+        self._counts: dict[str, int] | None = None
+
+    def next_path(self, name: str) -> str:
+        """The path of the next thing called `name` here; asking counts it."""
+        counts = self._counts
+        if counts is None:
+            counts = self._counts = {}
+        index = counts.get(name, 0)
+        counts[name] = index + 1
+        return f"{self.path}/{name}[{index}]"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its run is still open."""
+        return self.run.tree.live.get(self.run.path) is self.run
+
+
+current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
+"""Where the code that runs now stands in a tree; a run started there becomes its child."""

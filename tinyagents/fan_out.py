@@ -1,0 +1,73 @@
+"""Many tasks for one agent at once, as children of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tinyagents.errors import ConfigError
+from tinyagents.execute import execute
+from tinyagents.result import Result
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.place import Place
+from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Run
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tasks import gather
+
+if TYPE_CHECKING:
+    from tinyagents.agent import Agent
+
+__all__ = ["map_tasks"]
+
+
+async def map_tasks(
+    agent: Agent[Any, Any],
+    tasks: Sequence[Any],
+    *,
+    max_concurrency: int,
+    deps: Any,
+    place: Place | None,
+    sink: EventSink | None,
+    run_id: str | None,
+    limits: RunLimits | None,
+) -> list[Result[Any]]:
+    """What `Agent.map` does; see there."""
+    if isinstance(tasks, str):
+        raise ConfigError("map() takes a list of tasks; for a single one use run()")
+    if max_concurrency < 1:
+        raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
+    run = Run(
+        "map",
+        parent=place.run if place else None,
+        path=place.next_path("map") if place else "root",
+        limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
+        run_id=run_id,
+        sink=sink,
+        about={"agent": agent.name, "tasks": len(tasks)},
+    )
+    if deps is None:
+        deps = getattr(place, "deps", None)
+    # Numbered before any starts: a child's address must not depend on who is quicker.
+    paths = [run.next_path(agent.name) for _ in tasks]
+    results: dict[int, Result[Any]] = {}
+
+    async def do(index: int) -> None:
+        try:
+            work = agent.open(tasks[index], deps=deps, place=run, path=paths[index])
+            results[index] = await execute(work)
+        except Exception as error:
+            kept: Result[Any] | None = getattr(error, "result", None)
+            results[index] = kept or _never_began(run, paths[index], error)
+
+    async with run:
+        jobs = [partial(do, index) for index in range(len(tasks))]
+        await gather(jobs, max_concurrency, name=run.path)
+        run.complete({"output": [results[index].status for index in range(len(tasks))]})
+    return [results[index] for index in range(len(tasks))]
+
+
+def _never_began(run: Run, path: str, error: Exception) -> Result[Any]:
+    run_id = f"{run.tree.root_run_id}{path[4:]}"
+    sink = run.tree.sink
+    return Result(None, "failed", (), NOTHING, NOTHING, run_id, path, sink, error=error)
