@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.compare import Cell, compare
+from benchmarks.compare import compare
 from benchmarks.contenders import ENTRIES, FLOOR, OURS, Entry, entry
 from benchmarks.measure import last_core, pin
 from benchmarks.profiling import profile
@@ -50,12 +50,15 @@ def groups(keys: Sequence[str], names: Sequence[str]) -> list[tuple[list[Row], l
     return [(rows, contenders) for rows, contenders in split if rows and contenders]
 
 
-def measured(setting: Setting, keys: Sequence[str], names: Sequence[str]) -> list[Group]:
+def measure_all(setting: Setting, keys: Sequence[str], names: Sequence[str]) -> list[Group]:
     done: list[Group] = []
     for rows, contenders in groups(keys, names):
-        cells: dict[tuple[str, str], Cell] = compare(
+        there = [each for each in contenders if each.version is not None]
+        if not there:
+            continue
+        cells = compare(
             rows,
-            [each for each in contenders if each.version is not None],
+            there,
             n_rounds=setting.n_rounds,
             sample_s=setting.sample_s,
             core=setting.core,
@@ -70,15 +73,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = made.parse_args(argv)
     if options.rounds < 1 or options.seconds <= 0:
         made.error("--rounds takes a number from 1 on, --seconds a number above 0")
+    wanted = [entry(name) for name in ([options.of] if options.profile else options.only)]
+    if all(each.version is None for each in wanted):
+        made.error("; ".join(each.how_to_install for each in wanted))
     core = last_core()
     if options.profile:
-        if entry(options.of).version is None:
-            made.error(f"--of {options.of}: {entry(options.of).how_to_install}")
         pin(core)
         profile(options.of, options.profile)
         return
     setting = Setting(options.rounds, options.seconds, core)
-    done = measured(setting, options.rows, options.only)
+    done = measure_all(setting, options.rows, options.only)
     if options.json:
         print(to_json(done, setting))
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import sys
 import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -26,7 +27,7 @@ class WrongAnswer(Exception):
 
 def pin(core: int | None) -> None:
     """Keep this process on one core; None leaves it to the system."""
-    if core is not None:
+    if sys.platform == "linux" and core is not None:
         os.sched_setaffinity(0, {core})
 
 
@@ -35,9 +36,9 @@ def last_core() -> int | None:
 
     The last rather than the first, which tends to serve the machine's interrupts.
     """
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    return max(os.sched_getaffinity(0))
+    if sys.platform == "linux":
+        return max(os.sched_getaffinity(0))
+    return None
 
 
 def check(said: str, answer: str) -> None:

@@ -93,7 +93,7 @@ def table(group: Group) -> Table:
     grid = Table("figure", "unit", box=box.MARKDOWN)
     for entry in group.contenders:
         grid.add_column(entry.name, justify="right")
-    for title in ("ours / floor", "target", ""):
+    for title in ("ours / floor", "target", "verdict"):
         grid.add_column(title, justify="right")
     for verdict in group.verdicts:
         target = verdict.row.target
@@ -129,9 +129,13 @@ def print_text(groups: Sequence[Group], setting: Setting) -> None:
     # Wide enough for all columns even in a pipe, where rich would cut at 80.
     console.width = max(console.width, 160)
     print(setting)
-    print(", ".join(f"{each.name} {each.version}" for each in contenders if each.version))
+    versions = [f"{e.name} {e.version}" for e in contenders if e.distribution and e.version]
+    print(", ".join(versions) or "no library takes part")
     for group in groups:
-        console.print(table(group))
+        with console.capture() as capture:
+            console.print(table(group))
+        # rich frames even a Markdown table with blank lines of spaces.
+        print("", *filter(None, map(str.rstrip, capture.get().splitlines())), "", sep="\n")
         if (line := growth(group)) is not None:
             print(line)
     for each in contenders:

@@ -21,7 +21,7 @@ from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings
 from tinyagents.models.resolve import resolve
 from tinyagents.output import FINAL_ANSWER, OutputPlan
-from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, table_of
+from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items, limits_of, table_of
 from tinyagents.result import OutputT, Result
 from tinyagents.retry import Retry
 from tinyagents.state import AgentRun
@@ -106,13 +106,12 @@ class Agent(Generic[DepsT, OutputT]):
         max_concurrency: int = 64,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        limits = limits or RunLimits()
+        limits = limits_of(limits)
         resolved = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
-        offered = [_as_tool(each) for each in tools] + [_as_delegate(each) for each in subagents]
+        offered = [_as_tool(each) for each in items("tools", tools)]
+        offered += [_as_delegate(each) for each in items("subagents", subagents)]
         table = table_of(offered, output)
-        if max_concurrency < 1:
-            raise ConfigError(f"max_concurrency={max_concurrency}: give at least 1")
         plan = Plan(
             name=check_name("agent", name),
             model=resolved,
@@ -122,7 +121,7 @@ class Agent(Generic[DepsT, OutputT]):
             tool_choice=FINAL_ANSWER if list(table) == [FINAL_ANSWER] else "auto",
             settings=settings or ModelSettings(),
             output=output,
-            hooks=Hooks(middleware),
+            hooks=Hooks(items("middleware", middleware)),
             retry=retry or Retry(),
             output_retries=output_retries,
             on_unknown_tool=on_unknown_tool,
@@ -344,10 +343,9 @@ class Agent(Generic[DepsT, OutputT]):
                 sink=sink,
                 deltas=deltas,
                 about=about,
+                deps=deps,
             )
         else:
-            if deps is None:
-                deps = getattr(place, "deps", None)
             run = Run(
                 name,
                 parent=place.run,
@@ -356,8 +354,9 @@ class Agent(Generic[DepsT, OutputT]):
                 limits=self._limits(limits, CHILD_LIMITS, self._child_limits),
                 allow_cycles=allow_cycles,
                 about=about,
+                deps=deps,
             )
-        return AgentRun(plan, run, deps, message, history)
+        return AgentRun(plan, run, message, history)
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)

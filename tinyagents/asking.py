@@ -29,8 +29,9 @@ async def ask(work: AgentRun) -> ModelReply:
     Between `model.started` and its one terminal event lie all tries, fallbacks and hooks.
     """
     plan = work.plan
-    call_id = f"model-{work.turns - 1}"
-    work.run.emit("model.started", {"call_id": call_id, "model": plan.model.name})
+    opening = plan.opening(work.turns - 1)
+    call_id = opening["call_id"]
+    work.run.emit("model.started", opening)
     try:
         request = _request(work)
         if plan.hooks.around_models:

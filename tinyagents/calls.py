@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tinyagents.asking import reason
 from tinyagents.context import RunContext
-from tinyagents.errors import ModelRetry, ToolError
+from tinyagents.errors import ConfigError, ModelRetry, ToolError
 from tinyagents.messages import ToolCall, ToolMessage, well_formed
 from tinyagents.middleware import Finish
 from tinyagents.output import FINAL_ANSWER
@@ -21,7 +21,7 @@ from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, shorten
 from tinyagents_graph.errors import LimitExceeded, RunCancelled
 from tinyagents_graph.place import current_place
-from tinyagents_graph.run import describe
+from tinyagents_graph.run import Run, describe
 from tinyagents_graph.tasks import gather
 
 __all__ = ["act"]
@@ -159,7 +159,6 @@ class Pending:
         return RunContext(
             work.run,
             self.path,
-            work.deps,
             work.messages,
             call_id=self.call.id,
             tool=self._tool.name,
@@ -242,8 +241,10 @@ class Pending:
             self.fatal = _fatal(tool, error, category, self.call.id)
             return self.refuse(category, details)
         self.refusal = category
-        words = cast("Callable[[Exception], str]", tool.on_error)(error)
-        return ToolMessage(self.call.id, self.call.name, words, True, error)
+        words: object = cast("Callable[[Exception], object]", tool.on_error)(error)
+        if not isinstance(words, str):
+            raise ConfigError(f"on_error of tool {tool.name!r} returned {words!r}: return a text")
+        return ToolMessage(self.call.id, self.call.name, well_formed(words), True, error)
 
     def refuse(self, category: str, details: dict[str, Any]) -> ToolMessage:
         """Make what the model reads of a failure."""
@@ -259,12 +260,8 @@ class Pending:
 async def admit(work: AgentRun, call: ToolCall) -> Pending:
     """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
     run = work.run
-    if run.accounts.tool_calls is not None:
-        try:
-            run.accounts.tool_calls.spend(1)
-        except LimitExceeded as error:
-            run.refuse(error)
-    run.tool_calls += 1
+    if work.plan.output.tool is None or call.name != FINAL_ANSWER:
+        _count(run)
     pending = Pending(work, call)
     for hook in work.plan.hooks.before_tool:
         changed = await hook(work.ctx, pending.call)
@@ -280,6 +277,16 @@ async def admit(work: AgentRun, call: ToolCall) -> Pending:
         pending.path = run.next_path(tool.name)
         _check_arguments(work, pending, tool)
     return pending
+
+
+def _count(run: Run) -> None:
+    """One tool call more; giving the final answer is none."""
+    if run.accounts.tool_calls is not None:
+        try:
+            run.accounts.tool_calls.spend(1)
+        except LimitExceeded as error:
+            run.refuse(error)
+    run.tool_calls += 1
 
 
 def _renamed(work: AgentRun, pending: Pending) -> Tool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
@@ -27,7 +27,6 @@ class RunContext(Place, Generic[DepsT]):
     Attributes:
         run: The live run.
         path: Address of the call in the tree, or of the run outside of a call.
-        deps: What the caller of `Agent.run` handed in.
         messages: The run's transcript so far. It is the live list: read only.
         call_id: Id of the tool call, empty outside of one.
         tool: Name of the tool, empty outside of a call.
@@ -35,13 +34,12 @@ class RunContext(Place, Generic[DepsT]):
         turn: How many model exchanges have begun; kept up to date for hooks.
     """
 
-    __slots__ = ("attempt", "call_id", "deps", "messages", "tool", "turn")
+    __slots__ = ("attempt", "call_id", "messages", "tool", "turn")
 
     def __init__(
         self,
         run: Run,
         path: str,
-        deps: DepsT,
         messages: Sequence[Message],
         *,
         call_id: str = "",
@@ -51,12 +49,21 @@ class RunContext(Place, Generic[DepsT]):
         self.run = run
         self.path = path
         self._counts = None
-        self.deps = deps
         self.messages = messages
         self.call_id = call_id
         self.tool = tool
         self.attempt = 0
         self.turn = 0
+
+    def next_path(self, name: str) -> str:
+        """The path of the next thing called `name` here; asking counts it."""
+        # Outside of a call this is the run's own place: two counters would give one path twice.
+        return super().next_path(name) if self.call_id else self.run.next_path(name)
+
+    @property
+    def deps(self) -> DepsT:
+        """What the caller of `Agent.run` handed in."""
+        return cast("DepsT", self.run.deps)
 
     @property
     def model_call_id(self) -> str:
@@ -98,23 +105,32 @@ class RunContext(Place, Generic[DepsT]):
     ) -> None:
         """Publish how far a tool call is, as a `tool.progress` event. Callable from any thread.
 
+        Once the run has ended, which a thread that was left behind may outlive, it does nothing.
+
         Args:
             message: What is going on.
             done: How much of it is done.
             total: How much there is to do.
             data: Plain JSON data to go with it.
         """
+        if not self.is_alive:
+            return
         facts = {"message": message, "done": done, "total": total}
         known = {name: value for name, value in facts.items() if value not in (None, "")}
         self.run.emit(
             "tool.progress", {"call_id": self.call_id, "tool": self.tool, **known, **data}
         )
 
-    def emit(self, name: str, **data: Any) -> Event:
+    def emit(self, name: str, **data: Any) -> Event | None:
         """Publish an event of your own, of the kind `custom` with `name` in its data.
 
         Args:
             name: What happened.
             data: Plain JSON data to go with it.
+
+        Returns:
+            The event, or `None` once the run has ended: nothing comes after its last event.
         """
+        if not self.is_alive:
+            return None
         return self.run.emit("custom", {"name": name, "call_id": self.call_id, **data})

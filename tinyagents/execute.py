@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any
 
 from tinyagents.errors import RunCancelled
 from tinyagents.loop import drive
@@ -13,6 +13,7 @@ from tinyagents.middleware import Finish
 from tinyagents.result import Result, Status
 from tinyagents.state import AgentRun
 from tinyagents_graph.events import EventKind, Origin
+from tinyagents_graph.place import current_place
 from tinyagents_graph.run import Run, describe
 
 __all__ = ["delegate", "execute"]
@@ -44,6 +45,8 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
     run = work.run
     if teller is not None:
         _tell_start(run, teller, turn)
+    # Hooks, instructions and models may start runs: those are children of this one.
+    token = current_place.set(run)
     try:
         async with run:
             try:
@@ -60,10 +63,13 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
             run.complete({"output": work.plan.output.dump(work.output)})
     except BaseException as error:
         status: Status = "cancelled" if run.status == "cancelled" else "failed"
-        cast("Any", error).result = _result(work, status, None, error)
+        # Not by an assignment: a frozen dataclass may be an exception, and would refuse it.
+        vars(error)["result"] = _result(work, status, None, error)
         if teller is not None:
             _tell_end(run, teller, error)
         raise
+    finally:
+        current_place.reset(token)
     if teller is not None:
         _tell_end(run, teller, None)
     if run.status == "limited":

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.result import Result
+from tinyagents.runnable import Runnable
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather
 
-if TYPE_CHECKING:
-    from tinyagents.agent import Agent
-
 __all__ = ["map_tasks"]
 
 
 async def map_tasks(
-    agent: Agent[Any, Any],
+    agent: Runnable,
     tasks: Sequence[Any],
     *,
     max_concurrency: int,
@@ -45,16 +43,15 @@ async def map_tasks(
         run_id=run_id,
         sink=sink,
         about={"agent": agent.name, "tasks": len(tasks)},
+        deps=deps,
     )
-    if deps is None:
-        deps = getattr(place, "deps", None)
     # Numbered before any starts: a child's address must not depend on who is quicker.
     paths = [run.next_path(agent.name) for _ in tasks]
     results: dict[int, Result[Any]] = {}
 
     async def do(index: int) -> None:
         try:
-            work = agent.open(tasks[index], deps=deps, place=run, path=paths[index])
+            work = agent.open(tasks[index], place=run, path=paths[index])
             results[index] = await execute(work)
         except Exception as error:
             kept: Result[Any] | None = getattr(error, "result", None)

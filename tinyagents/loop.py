@@ -88,7 +88,8 @@ def conclude(work: AgentRun, reply: ModelReply) -> None:
 
 def _correct(work: AgentRun, text: str, wrong: str, keep: AssistantMessage | None) -> None:
     work.count_correction(text, (wrong,))
-    work.run.emit("model.retried", {"reason": "invalid_output", "error": wrong})
+    facts = {"call_id": work.ctx.model_call_id, "reason": "invalid_output", "error": wrong}
+    work.run.emit("model.retried", facts)
     if keep is not None:
         work.messages.append(keep)
     work.messages.append(UserMessage(wrong))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
 
 __all__ = [
@@ -56,6 +57,9 @@ class Image:
         data: The file's bytes; give either these or `url`.
         url: Where the provider can fetch it.
         media_type: For example `"image/png"`; needed with `data`.
+
+    Raises:
+        ConfigError: Neither or both of `data` and `url` were given.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _JSON_BYTES
@@ -64,6 +68,9 @@ class Image:
     url: str | None = None
     media_type: str = "image/png"
     type: Literal["image"] = "image"
+
+    def __post_init__(self) -> None:
+        _require_one(self.data, self.url, "Image")
 
 
 @frozen
@@ -75,6 +82,9 @@ class Document:
         url: Where the provider can fetch it.
         media_type: For example `"application/pdf"` or `"text/plain"`.
         name: File name shown to the model.
+
+    Raises:
+        ConfigError: Neither or both of `data` and `url` were given.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _JSON_BYTES
@@ -84,6 +94,9 @@ class Document:
     media_type: str = "application/pdf"
     name: str = "document"
     type: Literal["document"] = "document"
+
+    def __post_init__(self) -> None:
+        _require_one(self.data, self.url, "Document")
 
 
 @frozen
@@ -287,6 +300,11 @@ def _part(part: Text | Thinking | ToolCall) -> dict[str, Any]:
     assert isinstance(part, Thinking)
     facts = {"text": part.text, "signature": part.signature, "redacted": part.redacted}
     return {name: value for name, value in facts.items() if value is not None} | {"type": part.type}
+
+
+def _require_one(data: bytes | None, url: str | None, what: str) -> None:
+    if (data is None) == (url is None):
+        raise ConfigError(f"{what}(): give either data=... or url=...")
 
 
 def well_formed(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeAlias
 
 from tinyagents.context import RunContext
@@ -118,6 +119,13 @@ class Hooks:
                     f"middleware={item!r} has no hook: give an object with at least one of "
                     f"{', '.join(_HOOKS)}"
                 )
+            for name in _HOOKS:
+                if not _is_async(hook := _hook(item, name)):
+                    raise ConfigError(f"middleware: {hook!r} is no `async def`, as hooks are")
+
+
+def _is_async(hook: object) -> bool:
+    return hook is None or iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__)
 
 
 def _hook(item: object, name: str) -> Hook | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from dataclasses import field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, cast
 
 from tinyagents.context import RunContext
 from tinyagents.dialect import Dialect
@@ -14,12 +15,23 @@ from tinyagents.output import FINAL_ANSWER, OutputPlan
 from tinyagents.retry import Retry
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.limits import RunLimits
 
-__all__ = ["Instructions", "OnMistake", "OnUnknownTool", "Plan", "table_of"]
+__all__ = [
+    "Instructions",
+    "OnMistake",
+    "OnUnknownTool",
+    "Plan",
+    "limits_of",
+    "items",
+    "table_of",
+]
 
 Instructions: TypeAlias = str | Callable[[RunContext[Any]], str | Awaitable[str]]
 OnMistake: TypeAlias = Literal["tell", "fail"]
 OnUnknownTool: TypeAlias = OnMistake | Mapping[str, str]
+
+_KEPT_OPENINGS = 32
 
 
 @frozen
@@ -42,6 +54,7 @@ class Plan:
         on_invalid_arguments: What a call with wrong arguments becomes.
         max_concurrency: Calls of one turn that run at once.
         dialect: How replies become calls.
+        openings: What `opening` has made so far.
     """
 
     name: str
@@ -59,6 +72,58 @@ class Plan:
     on_invalid_arguments: OnMistake
     max_concurrency: int
     dialect: Dialect
+
+    openings: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
+
+    def opening(self, turn: int) -> Mapping[str, str]:
+        """What `model.started` tells in the `turn`-th turn, from 0.
+
+        It is the same for every run, so the first ones are made once: a blocked child costs that
+        much less memory.
+        """
+        if turn < len(self.openings):
+            return self.openings[turn]
+        made = {"call_id": f"model-{turn}", "model": self.model.name}
+        if turn == len(self.openings) < _KEPT_OPENINGS:
+            self.openings.append(made)
+        return made
+
+    def __post_init__(self) -> None:
+        instructions: object = self.instructions
+        unknown: object = self.on_unknown_tool
+        is_text = isinstance(instructions, str) or callable(instructions)
+        is_policy = unknown in ("tell", "fail") or isinstance(unknown, Mapping)
+        _require(is_text, "instructions", instructions, "a text, or a function of the context")
+        _require_a(ModelSettings, "settings", self.settings)
+        _require_a(Retry, "retry", self.retry)
+        _require(self.output_retries >= 0, "output_retries", self.output_retries, "0 or more")
+        _require(is_policy, "on_unknown_tool", unknown, "'tell', 'fail', or a mapping of names")
+        invalid = self.on_invalid_arguments
+        _require(invalid in ("tell", "fail"), "on_invalid_arguments", invalid, "'tell' or 'fail'")
+        _require(self.max_concurrency >= 1, "max_concurrency", self.max_concurrency, "1 or more")
+
+
+def limits_of(given: object) -> RunLimits:
+    """The limits an agent was given.
+
+    Raises:
+        ConfigError: They are no `RunLimits`.
+    """
+    if given is None:
+        return RunLimits()
+    _require_a(RunLimits, "limits", given)
+    return cast("RunLimits", given)
+
+
+def items(name: str, given: object) -> list[Any]:
+    """What was given as the argument `name`.
+
+    Raises:
+        ConfigError: It is no list.
+    """
+    is_list = isinstance(given, Iterable) and not isinstance(given, (str, Mapping))
+    _require(is_list, name, given, f"a list, {name}=[...]")
+    return list(cast("Iterable[Any]", given))
 
 
 def table_of(tools: Sequence[Tool], output: OutputPlan) -> dict[str, Tool]:
@@ -82,3 +147,12 @@ def table_of(tools: Sequence[Tool], output: OutputPlan) -> dict[str, Tool]:
             )
         table[FINAL_ANSWER] = output.tool
     return table
+
+
+def _require(is_fine: bool, name: str, given: object, allowed: str) -> None:
+    if not is_fine:
+        raise ConfigError(f"{name}={given!r}: give {allowed}")
+
+
+def _require_a(kind: type[Any], name: str, given: object) -> None:
+    _require(isinstance(given, kind), name, given, f"{kind.__name__}(...)")

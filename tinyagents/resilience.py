@@ -55,7 +55,12 @@ class Fallback(Middleware):
                 continue
             tried.add(name)
             lacking = _lacking(request, model)
-            facts = {"to": name, "skipped": bool(lacking), "error": describe(failed)}
+            facts = {
+                "call_id": ctx.model_call_id,
+                "to": name,
+                "skipped": bool(lacking),
+                "error": describe(failed),
+            }
             ctx.run.emit("model.fallback", {**facts, "lacking": lacking} if lacking else facts)
             if lacking:
                 continue

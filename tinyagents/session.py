@@ -201,6 +201,7 @@ class SubAgentSession(Generic[OutputT]):
             work = sub.agent.open(
                 content,
                 place=place,
+                path=place.next_path(sub.called) if place else None,
                 deps=self._deps if self._deps is not None else sub.deps,
                 history=history,
                 sink=self.sink,

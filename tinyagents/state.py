@@ -24,7 +24,6 @@ class AgentRun:
     Attributes:
         plan: The agent's definition, prepared for running.
         run: Its place in the tree.
-        deps: What tools get as `ctx.deps`.
         task: What it is asked.
         history: What was said before.
         messages: The transcript, which only grows.
@@ -39,19 +38,18 @@ class AgentRun:
     """
 
     __slots__ = (
-        "_ctx", "context_tokens", "corrections", "counted", "deps", "history", "messages", "output",
+        "_ctx", "context_tokens", "corrections", "counted", "history", "messages", "output",
         "plan", "run", "seen", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
-        self, plan: Plan, run: Run, deps: Any, task: Message | None, history: Sequence[Message]
+        self, plan: Plan, run: Run, task: Message | None, history: Sequence[Message]
     ) -> None:
         self.plan = plan
         self.run = run
         self.task = task
         self.history = history
         self.messages: list[Message] = []
-        self.deps = deps
         self._ctx: RunContext[Any] | None = None
         self.turns = 0
         self.corrections = 0
@@ -66,7 +64,7 @@ class AgentRun:
     def ctx(self) -> RunContext[Any]:
         """The context that hooks and instructions get."""
         if self._ctx is None:
-            self._ctx = RunContext(self.run, self.run.path, self.deps, self.messages)
+            self._ctx = RunContext(self.run, self.run.path, self.messages)
         self._ctx.turn = self.turns
         return self._ctx
 

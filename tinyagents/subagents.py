@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
@@ -12,13 +12,11 @@ from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolErro
 from tinyagents.execute import execute
 from tinyagents.messages import UserPart
 from tinyagents.result import Result
+from tinyagents.runnable import Runnable
 from tinyagents.schema import Signature, json_schema
 from tinyagents.tools import OnError, Tool, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
-
-if TYPE_CHECKING:
-    from tinyagents.agent import Agent
 
 __all__ = ["SubAgent", "SubAgentTool"]
 
@@ -36,7 +34,7 @@ class SubAgent:
         allow_cycles: Whether it may be given a task that it is already working on further up.
     """
 
-    agent: Agent[Any, Any]
+    agent: Runnable
     name: str = ""
     description: str = ""
     limits: RunLimits | None = None
@@ -85,7 +83,7 @@ class SubAgentTool(Tool):
 
     def __init__(
         self,
-        subagent: SubAgent | Agent[Any, Any],
+        subagent: SubAgent | Runnable,
         *,
         name: str | None = None,
         description: str | None = None,

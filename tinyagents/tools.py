@@ -70,8 +70,8 @@ class Tool:
         strict: bool = False,
         signature: Signature | None = None,
     ) -> None:
-        found = name or cast("str", getattr(function, "__name__", type(function).__name__))
-        self.name = check_name("tool", found)
+        self.name = check_name("tool", name or _name_of(function))
+        _check_options(self.name, timeout_s, retries, backoff_s, max_result_chars, on_error)
         signature = signature or read_signature(function, self.name)
         self.function = function
         self.description = signature.description if description is None else description
@@ -128,8 +128,9 @@ class Tool:
         # Threads of its own, so that tools that hang cannot starve whoever else uses the pool; and
         # abandoned on cancellation, because a thread cannot be stopped but its run must be.
         given = (ctx,) if self._takes_context else ()
-        value = await anyio.to_thread.run_sync(
-            partial(self.function, *given, **arguments),
+        # In a tuple, because trio takes a thread that returns a coroutine for a mistake.
+        (value,) = await anyio.to_thread.run_sync(
+            lambda: (self.function(*given, **arguments),),
             abandon_on_cancel=True,
             limiter=_tool_threads(),
         )

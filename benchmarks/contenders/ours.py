@@ -29,10 +29,11 @@ def leaf(gate: Gate | None) -> Agent:
 
 
 def delegator(child: Agent, name: str, n: int) -> Agent:
-    async def decide(request: ModelRequest) -> str | list[ToolCall]:
+    async def decide(request: ModelRequest) -> str | ToolCall | list[ToolCall]:
         messages = request.messages
         if len(messages) == 1:
-            return [call(child.name, input=f"go {i}") for i in range(n)]
+            calls = [call(child.name, input=f"go {i}") for i in range(n)]
+            return calls if n > 1 else calls[0]
         return f"{len(messages) - 2} {messages[-1].text}"
 
     return Agent(

@@ -2,9 +2,9 @@
 
 The arrows between its modules point one way:
 
-    run -> limits, sink, tasks, usage
-           sink -> stream -> log -> events
-                                    events, limits, usage -> errors, frozen
+    run -> place -> sink -> stream -> log -> events -> errors
+           place -> tasks
+    run -> limits, usage -> frozen
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ __all__ = [
     "Event",
     "EventKind",
     "EventSink",
+    "EventsLost",
     "EventStream",
     "EventView",
-    "EventsLost",
     "LimitExceeded",
     "Origin",
     "Place",

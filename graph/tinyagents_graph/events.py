@@ -117,9 +117,14 @@ class Event(NamedTuple):
 
     def to_json(self) -> str:
         """The event as one line of JSON."""
-        flat = {"seq": self.seq, "id": self.id, "time": self.time, "kind": self.kind}
-        flat |= self.origin._asdict()
-        return json.dumps(flat | {"data": self.data}, ensure_ascii=False, separators=(",", ":"))
+        flat: dict[str, Any] = {"seq": self.seq, "id": self.id, "time": self.time}
+        flat |= {"kind": self.kind, **self.origin._asdict(), "data": self.data}
+        text = json.dumps(flat, ensure_ascii=False, separators=(",", ":"))
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a character, such as Python puts into odd file names
+            text = json.dumps(flat, separators=(",", ":"))
+        return text
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Event:
@@ -169,10 +174,12 @@ class Matcher:
 
 def is_under(origin: Origin, under: str) -> bool:
     """Whether a run is `under` (a path or a run id) or one of its descendants."""
-    return any(
-        place == under or (place.startswith(under) and place[len(under)] == "/")
-        for place in (origin.path, origin.run_id)
-    )
+    return is_at_or_below(origin.path, under) or is_at_or_below(origin.run_id, under)
+
+
+def is_at_or_below(place: str, under: str) -> bool:
+    """Whether a path is `under` or leads down from it; likewise of two run ids."""
+    return place == under or (place.startswith(under) and place[len(under)] == "/")
 
 
 def _expand(name: str) -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import overload
 
-from tinyagents_graph.events import Event, Matcher
+from tinyagents_graph.events import Event, is_at_or_below
 
 __all__ = ["EventLog", "EventView"]
 
@@ -15,38 +13,54 @@ __all__ = ["EventLog", "EventView"]
 class EventLog:
     """Events in the order they were published, addressed by position since the sink began.
 
+    One thread at a time may append and trim; any thread may read at any time. Rejected: a deque,
+    which cannot be read from the middle without walking there, nor while another thread drops.
+
     Args:
         history: How many to keep; `None` keeps all.
     """
 
-    __slots__ = ("append", "dropped", "events", "history")
+    __slots__ = ("_held", "append", "dropped", "history")
 
     def __init__(self, history: int | None) -> None:
         self.history = history
-        # A list is read by slices; only a bounded log pays for a deque, to drop from its left.
-        self.events: list[Event] | deque[Event] = [] if history is None else deque()
         self.dropped = 0
-        self.append = self.events.append
+        # A list, and the position of its first event: in one value, so that a reader in another
+        # thread never sees the one without the other.
+        self._held: tuple[int, list[Event]] = (0, [])
+        self.append = self._held[1].append
+
+    def __len__(self) -> int:
+        return self.end - self.dropped
 
     @property
     def end(self) -> int:
         """Position of the next event."""
-        return self.dropped + len(self.events)
+        first, events = self._held
+        return first + len(events)
 
-    def read(self, position: int, most: int) -> list[Event]:
-        """Up to `most` events from `position` on, which must not be dropped yet."""
-        start = position - self.dropped
-        if isinstance(self.events, list):
-            return self.events[start : start + most]
-        return list(islice(self.events, start, start + most))
+    def read(self, position: int, most: int) -> tuple[int, list[Event]]:
+        """Up to `most` events from `position` on, or from the oldest one there is.
 
-    def trim(self, wanted: int) -> None:
+        Returns:
+            The position of the first of them, and the events.
+        """
+        first, events = self._held
+        start = max(position - first, 0)
+        return first + start, events[start : start + most]
+
+    def trim(self, wanted: float) -> None:
         """Drop what is beyond `history`, but nothing at position `wanted` or later."""
-        events = self.events
-        if isinstance(events, deque) and self.history is not None:
-            while len(events) > self.history and self.dropped < wanted:
-                events.popleft()
-                self.dropped += 1
+        if self.history is None:
+            return
+        first, events = self._held
+        beyond = first + len(events) - self.history
+        self.dropped = max(self.dropped, int(min(beyond, wanted)))
+        gone = self.dropped - first
+        if gone > self.history // 4:  # a quarter at once, for a copy each time would be dear
+            kept = events[gone:]
+            self._held = (self.dropped, kept)
+            self.append = kept.append
 
 
 class EventView(Sequence[Event]):
@@ -59,14 +73,17 @@ class EventView(Sequence[Event]):
 
     def __init__(self, log: EventLog, under: str | None = None) -> None:
         self._log = log
-        self._matches = None if under is None else Matcher(None, under)
+        self._under = under
 
     def __iter__(self) -> Iterator[Event]:
-        events = self._log.read(self._log.dropped, len(self._log.events))
-        return iter(events) if self._matches is None else filter(self._matches, events)
+        _, events = self._log.read(self._log.dropped, len(self._log))
+        under = self._under
+        if under is None:
+            return iter(events)
+        return (event for event in events if is_at_or_below(event.run_id, under))
 
     def __len__(self) -> int:
-        return len(self._log.events) if self._matches is None else sum(1 for _ in self)
+        return len(self._log) if self._under is None else sum(1 for _ in self)
 
     @overload
     def __getitem__(self, index: int) -> Event: ...

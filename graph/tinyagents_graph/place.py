@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+import anyio
+
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import scope_type
 
 if TYPE_CHECKING:
     from tinyagents_graph.run import Run
 
-__all__ = ["Place", "RunTree", "current_place"]
+__all__ = ["Place", "RunTree", "current_place", "cycle_of"]
 
 
 class RunTree:
@@ -40,7 +42,39 @@ class RunTree:
         """The live run with this path or id."""
         if (run := self.live.get(address)) is not None:
             return run
-        return next((run for run in self.live.values() if run.run_id == address), None)
+        return next((run for run in list(self.live.values()) if run.run_id == address), None)
+
+    async def end_children(self, of: Run, reason: str) -> BaseException | None:
+        """Cancel the children that a run leaves in tasks and threads, and wait for their end.
+
+        Args:
+            of: The run, which is about to close.
+            reason: Why it was cancelled, empty if it was not.
+
+        Returns:
+            A cancellation that came meanwhile, to be raised once the run has closed.
+        """
+        why = f"{of.path} was cancelled: {reason}" if reason else f"{of.path} has ended"
+        interruption: BaseException | None = None
+        # Read from the sink, because a child may live in the event loop of another thread.
+        news = self.sink.stream(kinds="run.*", under=of.run_id, policy="block", replay=False)
+        self._cancel_children(of, why)
+        with anyio.CancelScope(shield=True):
+            while of.n_children:
+                try:
+                    event = await anext(news)
+                except anyio.get_cancelled_exc_class() as error:
+                    interruption = error
+                    continue
+                if event.kind == "run.started":
+                    self._cancel_children(of, why)
+        await news.aclose()
+        return interruption
+
+    def _cancel_children(self, of: Run, why: str) -> None:
+        for run in list(self.live.values()):
+            if run.parent is of:
+                run.cancel(why)
 
 
 class Place:
@@ -78,3 +112,23 @@ class Place:
 
 current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
 """Where the code that runs now stands in a tree; a run started there becomes its child."""
+
+
+def cycle_of(run: Run) -> tuple[str, ...] | None:
+    """The paths from an ancestor with the same name and task down to `run`, if there is one."""
+    task = _normal(run.task)
+    above = run.parent
+    while above is not None and (above.name != run.name or _normal(above.task) != task):
+        above = above.parent
+    if above is None:
+        return None
+    chain = [run.path]
+    while run is not above and run.parent is not None:
+        run = run.parent
+        chain.append(run.path)
+    return tuple(reversed(chain))
+
+
+def _normal(task: str) -> str:
+    """A task without what a model varies when it means the same: white space and case."""
+    return " ".join(task.split()).casefold()

@@ -22,17 +22,21 @@ def mask(
         by: What stands in their place.
 
     Raises:
-        ConfigError: Nothing to mask was given, or an empty text, which would match everywhere.
+        ConfigError: Nothing to mask was given, or an empty text, which would match everywhere, or a
+            pattern is no regular expression.
     """
-    if not all(secrets) or not (secrets or patterns):
+    if not all((*secrets, *patterns)) or not (secrets or patterns):
         raise ConfigError("mask() needs at least one secret or pattern, and no empty text")
     # Longest first, so that a secret which contains another is masked whole.
-    literals = [re.escape(secret) for secret in sorted(secrets, key=len, reverse=True)]
-    found = re.compile("|".join([*literals, *(f"(?:{pattern})" for pattern in patterns)]))
+    literals = "|".join(re.escape(each) for each in sorted(secrets, key=len, reverse=True))
+    # Patterns are not joined: each may have flags and groups of its own.
+    found = [_compiled(each) for each in (literals, *patterns) if each]
 
     def clean(value: Any) -> Any:
         if isinstance(value, str):
-            return found.sub(by, value)
+            for each in found:
+                value = each.sub(lambda _: by, value)
+            return value
         if isinstance(value, Mapping):
             items = cast("Mapping[str, Any]", value).items()
             return {clean(key): clean(inner) for key, inner in items}
@@ -41,3 +45,12 @@ def mask(
         return value
 
     return clean
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"mask(patterns=…): {pattern!r} is no regular expression: {error}"
+        ) from error

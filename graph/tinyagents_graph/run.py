@@ -14,6 +14,8 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
+import anyio.lowlevel
+
 from tinyagents_graph.errors import (
     BudgetExceeded,
     DelegationCycle,
@@ -23,7 +25,7 @@ from tinyagents_graph.errors import (
 )
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits
-from tinyagents_graph.place import Place, RunTree
+from tinyagents_graph.place import Place, RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
 
@@ -59,6 +61,7 @@ class Run(Place):
         deltas: For a root: whether the models of its tree stream.
         allow_cycles: Whether the same task may come back to the same name along one chain.
         about: What `run.started` tells, besides the run's name, id and path.
+        deps: What the run's own code needs from its host; the parent's if `None`.
 
     Raises:
         DepthExceeded: It would be too deep.
@@ -67,10 +70,10 @@ class Run(Place):
     """
 
     __slots__ = (
-        "_children_usage", "_outcome", "_reason", "_scope", "_timed_out", "about",
-        "accounts",
-        "deadline", "depth", "limits", "max_depth", "max_output_tokens", "name", "origin", "parent",
-        "_final", "_spent", "run_id", "status", "stopped_by", "task", "tool_calls", "tree",
+        "_children_usage", "_final", "_outcome", "_reason", "_scope", "_spent", "_timed_out",
+        "about", "accounts", "deadline", "depth", "deps", "limits", "max_depth", "max_output_tokens",
+        "n_children", "name", "origin", "parent", "run_id", "status", "stopped_by", "task",
+        "tool_calls", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +89,7 @@ class Run(Place):
         deltas: bool = False,
         allow_cycles: bool = False,
         about: Mapping[str, Any] | None = None,
+        deps: Any = None,
     ) -> None:
         # A place's fields are set here and not by its `__init__`: a run is made for every child.
         self.run = self
@@ -94,9 +98,11 @@ class Run(Place):
         self.name = name
         self.parent = parent
         self.task = task
+        self.deps = parent.deps if deps is None and parent is not None else deps
         self.limits = limits or (ROOT_LIMITS if parent is None else CHILD_LIMITS)
         self.status: RunStatus = "running"
         self.tool_calls = 0
+        self.n_children = 0
         self._spent = NOTHING
         self._final: Usage | None = None
         self._children_usage = NOTHING
@@ -134,8 +140,8 @@ class Run(Place):
             parent.refuse(
                 DepthExceeded(allowed=int(self.max_depth), depth=self.depth, path=self.path)
             )
-        if not allow_cycles and self.task:
-            self._refuse_cycle(parent)
+        if not allow_cycles and self.task and (chain := cycle_of(self)):
+            parent.refuse(DelegationCycle(chain=chain))
         self.max_output_tokens = _stricter(parent.max_output_tokens, limits.max_output_tokens)
         self.deadline = parent.deadline
         if limits.max_seconds is not None:
@@ -164,27 +170,14 @@ class Run(Place):
                 runs.give_back(1)
             raise
 
-    def _refuse_cycle(self, parent: Run) -> None:
-        above: Run | None = parent
-        while above is not None:
-            if above.name == self.name and _normal(above.task) == _normal(self.task):
-                parent.refuse(DelegationCycle(chain=self._chain_from(above)))
-            above = above.parent
-
-    def _chain_from(self, above: Run) -> tuple[str, ...]:
-        chain: list[str] = [self.path]
-        run = self.parent
-        while run is not None:
-            chain.append(run.path)
-            run = None if run is above else run.parent
-        return tuple(reversed(chain))
-
     # --- opening and closing ----------
 
     async def __aenter__(self) -> Self:
         scope = self._scope
         scope.enter()
         self.tree.live[self.path] = self
+        if self.parent is not None:
+            self.parent.n_children += 1
         self.emit("run.started", self.about)
         if self.limits.max_seconds is not None:
             scope.cancel_at(self.deadline - monotonic(), self._expire)
@@ -203,8 +196,10 @@ class Run(Place):
         try:
             if self._scope.leave(exc):
                 error = self._interruption()
-        except BaseException as rest:  # trio raises what is left of a group, less the cancellation
-            error = rest
+        except BaseException as rest:  # trio raises what else a group held; it stays the context
+            error = self._interruption() if self._scope.is_cancelled else rest
+        if self.n_children and not isinstance(exc, GeneratorExit):
+            error = await self.tree.end_children(self, self._reason) or error
         if error is None:
             self.status = "completed"
             self._close("run.completed", self._outcome)
@@ -238,6 +233,7 @@ class Run(Place):
         if self.accounts.live_runs is not None:
             self.accounts.live_runs.give_back(1)
         if parent is not None:
+            parent.n_children -= 1
             before = parent._children_usage
             parent._children_usage = tree_usage if before is NOTHING else before + tree_usage
             if self.accounts is not parent.accounts:
@@ -305,10 +301,18 @@ class Run(Place):
         return True
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether it or a run above it was cancelled; it may still have to wait to notice."""
+        run: Run | None = self
+        while run is not None and not run._scope.is_cancelled:
+            run = run.parent
+        return run is not None
+
+    @property
     def needs_attention(self) -> bool:
         """Whether `checkpoint` has something to do; cheap enough to ask at every step."""
         return (
-            self._scope.is_cancelled
+            self.is_cancelled
             or self.tree.sink.is_congested
             or (self.deadline != inf and self.deadline <= monotonic())
         )
@@ -324,6 +328,8 @@ class Run(Place):
             self._time_out()
         if self._scope.is_cancelled or self._timed_out:
             raise self._interruption()
+        if self.is_cancelled:
+            await anyio.lowlevel.checkpoint()  # where the cancellation from above arrives
         await self.tree.sink.wait_for_readers()
 
     # --- inside ----------
@@ -348,22 +354,26 @@ class Run(Place):
         """Why this run's own scope was cancelled, published if it is a limit."""
         if not self._timed_out:
             return RunCancelled(self.path, self._reason)
-        owner = self
-        while owner.parent is not None and owner.parent.deadline <= owner.deadline:
-            owner = owner.parent
+        owner = self._whose_deadline()
         allowed = owner.limits.max_seconds or 0
         error = LimitExceeded("max_seconds", allowed=allowed, used=allowed, path=owner.path)
         self._tell_limit(error)
         return error
 
+    def _whose_deadline(self) -> Run:
+        owner = self
+        while owner.parent is not None and owner.parent.deadline <= owner.deadline:
+            owner = owner.parent
+        return owner
+
     def _reason_from_above(self, error: BaseException) -> str:
         above = self.parent
         while above is not None:
-            if above._timed_out:
-                return f"max_seconds of {above.path} reached"
             if above._reason:
                 return f"{above.path} was cancelled: {above._reason}"
             above = above.parent
+        if self.deadline <= monotonic():
+            return f"max_seconds of {self._whose_deadline().path} reached"
         return f"interrupted by {type(error).__name__}"
 
 
@@ -374,11 +384,6 @@ def describe(error: BaseException) -> dict[str, Any]:
     except Exception as second:
         message = f"(its text cannot be had: {type(second).__name__})"
     return {"type": type(error).__name__, "message": message}
-
-
-def _normal(task: str) -> str:
-    """A task without what a model varies when it means the same: white space and case."""
-    return " ".join(task.split()).casefold()
 
 
 def _or_inf(limit: float | None) -> float:

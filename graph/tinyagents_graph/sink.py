@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from inspect import iscoroutinefunction
+from math import inf
 from time import perf_counter, time
 from typing import Any, TypeAlias, cast
 
 from tinyagents_graph.errors import ConfigError
-from tinyagents_graph.events import Event, EventKind, Matcher, Origin
+from tinyagents_graph.events import Event, EventKind, Matcher, Origin, is_at_or_below
 from tinyagents_graph.log import EventLog, EventView
 from tinyagents_graph.stream import EventStream, Policy, Readers
 
@@ -51,10 +52,11 @@ class EventSink:
             raise ConfigError(f"EventSink(history={history}): keep at least 1 event, None for all")
         self._redact = redact
         self._log = EventLog(history)
-        self._seqs: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._seqs: defaultdict[str, int] = defaultdict(int)
+        # Reentrant, for the garbage collector may close an abandoned run, which emits, anywhere.
+        self._lock = threading.RLock()
         self._listeners: tuple[tuple[Listener, Matcher | None], ...] = ()
-        self._undelivered: deque[Event] = deque()
+        self._told = 0  # position of the first event the listeners have not been told of
         self._delivering = False
         self._slow: set[int] = set()
         self._readers = Readers()
@@ -82,14 +84,16 @@ class EventSink:
         if self._redact is not None:
             data = self._redacted(self._redact, data)
         root = origin.root_run_id
+        seqs = self._seqs
         with self._lock:
-            seq = self._seqs.get(root, 0)
-            self._seqs[root] = seq + 1
-            event = _new_event(Event, (seq, time(), kind, origin, data))
+            event = _new_event(Event, (seqs[root], time(), kind, origin, data))
+            # A run closed by the garbage collector may have taken that number meanwhile. It cannot
+            # come between the last look and the append: nothing is called there.
+            while event.seq != seqs[root]:
+                event = event._replace(seq=seqs[root])
+            seqs[root] = event.seq + 1
             self._log.append(event)
-            if self._listeners:
-                self._undelivered.append(event)
-        if self._undelivered and not self._delivering:
+        if self._listeners and not self._delivering:
             self._deliver()
         if self._readers.all:
             self._readers.wake()
@@ -127,6 +131,8 @@ class EventSink:
             )
         entry = (callback, None if kinds is None and under is None else Matcher(kinds, under))
         with self._lock:
+            if not self._listeners:
+                self._told = self._log.end
             self._listeners = (*self._listeners, entry)
 
         def unsubscribe() -> None:
@@ -148,7 +154,9 @@ class EventSink:
         """Read events in async code: first what is already there, then live, no gap, no duplicate.
 
         Args:
-            since: First `seq` wanted, of each tree in the sink.
+            since: First `seq` wanted, of each tree in the sink. Where a sink with bounded history
+                has dropped some of what is wanted, reading begins with an `EventsLost`; with 0 it
+                begins at the oldest event there is.
             kinds: Only these kinds; `"tool.*"` means the whole group.
             under: Only the run with this path or id, and its descendants.
             policy: What happens when the reader is more than `buffer` events behind. `"block"`:
@@ -172,7 +180,17 @@ class EventSink:
             policy=policy,
             buffer=buffer,
             start=self._log.dropped if replay else self._log.end,
+            lost=self._lost_from(since, under) if replay and since else 0,
         )
+
+    def _lost_from(self, since: int, under: str | None) -> int:
+        """How many events from `since` on have been dropped, of the trees that `under` names."""
+        with self._lock:
+            oldest = dict(self._seqs)
+            for event in list(self.events)[::-1]:
+                oldest[event.root_run_id] = event.seq
+        named = [root for root in oldest if under is not None and is_at_or_below(under, root)]
+        return sum(max(oldest[root] - since, 0) for root in named or oldest)
 
     @property
     def is_congested(self) -> bool:
@@ -184,25 +202,29 @@ class EventSink:
         await self._readers.wait_for_room()
 
     def _deliver(self) -> None:
-        """Tell the listeners, in order; whoever emits meanwhile only appends to the queue.
+        """Tell the listeners, in order; whoever emits meanwhile only appends to the log.
 
-        Without the queue a listener that emits would recurse, and of two threads one could overtake
-        the other between taking a number and telling of it. The outer loop looks once more after
+        Otherwise a listener that emits would recurse, and of two threads one could overtake the
+        other between taking a number and telling of it. The outer loop looks once more after
         giving up the turn, for an event appended in between.
         """
         while True:
             with self._lock:
-                if self._delivering or not self._undelivered:
+                if self._delivering or self._told == self._log.end:
                     return
                 self._delivering = True
             try:
-                while self._undelivered:
-                    event = self._undelivered.popleft()
-                    for callback, matches in self._listeners:
-                        if matches is None or matches(event):
-                            self._tell(callback, event)
+                while self._told < self._log.end:
+                    at, events = self._log.read(self._told, 1)
+                    self._told = at + 1
+                    self._tell_all(events[0])
             finally:
                 self._delivering = False
+
+    def _tell_all(self, event: Event) -> None:
+        for callback, matches in self._listeners:
+            if matches is None or matches(event):
+                self._tell(callback, event)
 
     def _tell(self, callback: Listener, event: Event) -> None:
         started = perf_counter()
@@ -225,7 +247,7 @@ class EventSink:
             return {"withheld": f"redactor raised {type(error).__name__}"}
 
     def _trim(self) -> None:
-        """Drop the oldest events, but none that a blocking reader still has to see."""
+        """Drop the oldest events, but none that a listener or blocking reader still has to see."""
         with self._lock:
-            wanted = self._readers.oldest_wanted
-            self._log.trim(self._log.end if wanted is None else wanted)
+            untold = self._told if self._listeners else inf
+            self._log.trim(min(untold, self._readers.oldest_wanted))

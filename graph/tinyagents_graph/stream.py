@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 from weakref import ref
 
@@ -30,15 +31,49 @@ Policy: TypeAlias = Literal["block", "drop_deltas", "coalesce"]
 _CHUNK = 256
 
 
-class Readers:
-    """The open streams of one sink, held weakly: a reader that was forgotten is gone."""
+class EventLoop:
+    """The event loop it is made in, which other threads reach through `call`."""
 
-    __slots__ = ("_room", "all", "blocking")
+    __slots__ = ("_call_soon", "_thread")
+
+    def __init__(self) -> None:
+        loop = cast("Any", anyio.lowlevel.current_token().native_token)
+        # asyncio's loop and trio's token name the same thing differently.
+        self._call_soon: Callable[[Callable[[], None]], object] = (
+            getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+        )
+        self._thread = threading.get_ident()
+
+    def call(self, do: Callable[[], None]) -> bool:
+        """Do something in the loop: at once in its own thread, else soon.
+
+        Returns:
+            False if the loop has closed, so that nobody waits in it any more.
+        """
+        if threading.get_ident() == self._thread:
+            do()
+            return True
+        try:
+            self._call_soon(do)
+        except RuntimeError:
+            return False
+        return True
+
+
+class Readers:
+    """The open streams of one sink, held weakly: a reader that was forgotten is gone.
+
+    Runs and readers may live in different threads.
+    """
+
+    __slots__ = ("_lock", "_waiting", "all", "blocking")
 
     def __init__(self) -> None:
         self.all: tuple[ref[EventStream], ...] = ()
         self.blocking: tuple[ref[EventStream], ...] = ()
-        self._room: anyio.Event | None = None
+        # Reentrant, for the garbage collector may forget a stream at any point.
+        self._lock = threading.RLock()
+        self._waiting: list[tuple[EventLoop, anyio.Event]] = []
 
     def wake(self) -> None:
         """Tell every reader that there is something to read."""
@@ -49,9 +84,10 @@ class Readers:
     def add(self, stream: EventStream) -> None:
         """A stream opened."""
         held = ref(stream, self._forget)
-        self.all = (*self.all, held)
-        if stream.policy == "block":
-            self.blocking = (*self.blocking, held)
+        with self._lock:
+            self.all = (*self.all, held)
+            if stream.policy == "block":
+                self.blocking = (*self.blocking, held)
 
     def remove(self, stream: EventStream) -> None:
         """A stream closed."""
@@ -65,26 +101,37 @@ class Readers:
         return any(stream.is_full for held in self.blocking if (stream := held()) is not None)
 
     @property
-    def oldest_wanted(self) -> int | None:
-        """Position of the first event a blocking reader has not fetched, `None` without one."""
+    def is_waited_for(self) -> bool:
+        """Whether a run waits for room."""
+        return bool(self._waiting)
+
+    @property
+    def oldest_wanted(self) -> float:
+        """Position of the first event a blocking reader has not fetched, `inf` without one."""
         wanted = [stream.position for held in self.blocking if (stream := held()) is not None]
-        return min(wanted, default=None)
+        return min(wanted, default=inf)
 
     async def wait_for_room(self) -> None:
         """Wait until no blocking reader is too far behind."""
         while self.is_congested:
-            self._room = self._room or anyio.Event()
-            await self._room.wait()
+            room = anyio.Event()
+            with self._lock:
+                self._waiting.append((EventLoop(), room))
+            # It looks again, for a reader in another thread may just have made room.
+            if self.is_congested:
+                await room.wait()
 
     def make_room(self) -> None:
         """A reader has read on, or left."""
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for loop, room in waiting:
+            loop.call(room.set)
 
     def _forget(self, gone: ref[EventStream]) -> None:
-        self.all = tuple(held for held in self.all if held is not gone)
-        self.blocking = tuple(held for held in self.blocking if held is not gone)
+        with self._lock:
+            self.all = tuple(held for held in self.all if held is not gone)
+            self.blocking = tuple(held for held in self.blocking if held is not gone)
         self.make_room()
 
 
@@ -105,6 +152,7 @@ class EventStream:
         policy: Policy = "drop_deltas",
         buffer: int = 1_000,
         start: int = 0,
+        lost: int = 0,
     ) -> None:
         if policy not in get_args(Policy):
             raise ConfigError(f"policy={policy!r}: choose one of {', '.join(get_args(Policy))}")
@@ -117,10 +165,10 @@ class EventStream:
         self._matches = matches
         self._buffer = buffer
         self._position = start
+        self._lost = lost
         self._ready: deque[Event] = deque()
         self._news: anyio.Event | None = None
-        self._wake_soon: Callable[[Callable[[], None]], object] | None = None
-        self._thread = 0
+        self._loop: EventLoop | None = None
         self._closed = False
         self._ending = False
 
@@ -137,12 +185,14 @@ class EventStream:
                 raise StopAsyncIteration
             if self._position < self._log.end:
                 self._fetch()
+                self._let_go_on()
             elif self._ending:
                 await self.aclose()
             else:
-                self._news = anyio.Event()
-                await self._news.wait()
-        return self._ready.popleft()
+                await self._wait_for_news()
+        event = self._ready.popleft()
+        self._let_go_on()
+        return event
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -182,34 +232,41 @@ class EventStream:
 
     def wake(self) -> None:
         """There is something to read, or the stream closed. Callable from any thread."""
-        news = self._news
-        if news is None:
+        news, loop = self._news, self._loop
+        if news is None or loop is None:
             return
         self._news = None
-        if threading.get_ident() == self._thread or self._wake_soon is None:
-            news.set()
-        else:
-            self._wake_soon(news.set)
+        if not loop.call(news.set):
+            self._readers.remove(self)
 
     # --- inside ----------
 
     def _open(self) -> None:
-        if self._thread or self._closed:
+        if self._loop is not None or self._closed:
             return
-        self._thread = threading.get_ident()
-        loop = cast("Any", anyio.lowlevel.current_token().native_token)
-        # asyncio's loop and trio's token name the same thing differently.
-        self._wake_soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+        self._loop = EventLoop()
         self._readers.add(self)
 
+    def _let_go_on(self) -> None:
+        """Runs that wait for this reader look again."""
+        if self.policy == "block" and self._readers.is_waited_for and not self.is_full:
+            self._readers.make_room()
+
+    async def _wait_for_news(self) -> None:
+        news = self._news = anyio.Event()
+        # It looks again, for another thread may have published before it could see `_news`.
+        if self._position == self._log.end and not self._ending and not self._closed:
+            await news.wait()
+
     def _fetch(self) -> None:
-        if self._position < self._log.dropped:
-            lost = self._log.dropped - self._position
-            self._position = self._log.dropped
-            raise EventsLost(lost, self._log.history or 0)
         behind = self._log.end - self._position
         lagging = behind > self._buffer
-        events = self._log.read(self._position, behind if lagging else _CHUNK)
+        at, events = self._log.read(self._position, behind if lagging else _CHUNK)
+        skipped = max(at, self._log.dropped) - self._position
+        if skipped > 0 or self._lost:
+            lost, self._lost = self._lost + skipped, 0
+            self._position += skipped
+            raise EventsLost(lost, self._log.history or 0)
         self._position += len(events)
         wanted: Iterable[Event] = (
             event for event in events if event.seq >= self._since and self._matches(event)
@@ -219,8 +276,6 @@ class EventStream:
         elif lagging and self.policy == "coalesce":
             wanted = _joined(wanted)
         self._ready.extend(wanted)
-        if self.policy == "block" and not self.is_full:
-            self._readers.make_room()
 
 
 def _joined(events: Iterable[Event]) -> Iterable[Event]:

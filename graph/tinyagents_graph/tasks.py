@@ -114,18 +114,22 @@ class AsyncioScope:
 class TrioScope:
     """A `trio.CancelScope`."""
 
-    __slots__ = ("_scope", "_then", "_token")
+    __slots__ = ("_is_cancelled", "_scope", "_then", "_token")
 
     def __init__(self) -> None:
         import trio
 
+        self._is_cancelled = False
         self._scope = trio.CancelScope()
         self._then: Callable[[], None] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
 
     @property
     def is_cancelled(self) -> bool:
-        return self._scope.cancel_called
+        import trio
+
+        # Trio's own answer looks at its clock, which other threads must not.
+        return self._is_cancelled or (trio.lowlevel.in_trio_run() and self._scope.cancel_called)
 
     def enter(self) -> None:
         import trio
@@ -143,6 +147,7 @@ class TrioScope:
     def cancel(self) -> None:
         import trio
 
+        self._is_cancelled = True
         if self._token is None or trio.lowlevel.in_trio_run():
             self._scope.cancel()
         else:
@@ -167,6 +172,9 @@ async def gather(jobs: Sequence[Job], limit: int, name: str = "tinyagents") -> N
         jobs: What to run.
         limit: How many at once.
         name: What their tasks are called, for debuggers.
+
+    Raises:
+        BaseException: What the first job raised that did; other errors are notes on it.
     """
     n = len(jobs)
     if limit < n:
@@ -178,15 +186,18 @@ async def gather(jobs: Sequence[Job], limit: int, name: str = "tinyagents") -> N
 
         jobs = [work] * limit
     try:
-        if _is_trio():
-            await _gather_in_trio(jobs, name)
-            return
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(job(), name=name)
+        await (_gather_in_trio if _is_trio() else _gather_in_asyncio)(jobs, name)
+        return
     except BaseExceptionGroup as several:
-        # What cancelled the others is the cause, and their cancellations are its consequences.
-        raise _cause(several) from None
+        cause = _cause(several)
+    # Out here, for an error raised in there would have the group it was taken from as its context.
+    raise cause
+
+
+async def _gather_in_asyncio(jobs: Sequence[Job], name: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job(), name=name)
 
 
 async def _gather_in_trio(jobs: Sequence[Job], name: str) -> None:
@@ -198,15 +209,23 @@ async def _gather_in_trio(jobs: Sequence[Job], name: str) -> None:
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What really went wrong in a group: its first error, or the cancellation if that is all."""
-    _, causes = group.split(anyio.get_cancelled_exc_class())
-    return _first_of(causes or group)
+    """What really went wrong in a group: its first error, or the cancellation if that is all.
+
+    What cancelled the others is the cause, and their cancellations are its consequences.
+    """
+    cancelled, errors = group.split(anyio.get_cancelled_exc_class())
+    first, *others = _leaves(errors or cancelled or group)
+    if errors is not None:
+        for other in {repr(other) for other in others} - {repr(first)}:
+            first.add_note(f"and beside it: {other}")
+    return first
 
 
-def _first_of(error: BaseException) -> BaseException:
+def _leaves(error: BaseException) -> list[BaseException]:
     if not isinstance(error, BaseExceptionGroup):
-        return error
-    return _first_of(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+        return [error]
+    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return [leaf for each in inner for leaf in _leaves(each)]
 
 
 def _is_trio() -> bool:

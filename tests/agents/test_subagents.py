@@ -127,7 +127,11 @@ async def test_the_host_finds_the_childs_whole_result_in_the_artifact() -> None:
     kept = told.artifact
     assert isinstance(kept, Result)
     whole = cast("Result[Any]", kept)
-    assert (whole.output, whole.status, whole.path) == ("thinking aloud", "completed", "root/child[0]")
+    assert (whole.output, whole.status, whole.path) == (
+        "thinking aloud",
+        "completed",
+        "root/child[0]",
+    )
     assert [message.role for message in whole.messages] == ["user", "assistant"]
     assert outline(whole.events, under="root/child[0]") == [
         "  run.started child",
@@ -412,7 +416,7 @@ async def test_an_error_that_takes_no_attributes_is_told_like_any_other() -> Non
     from dataclasses import dataclass
 
     @dataclass(frozen=True)
-    class Sealed(Exception):  # noqa: N818  # its name does not matter
+    class Sealed(Exception):
         code: int
 
     child = Agent(ScriptedModel([Sealed(7)]), name="child")
@@ -515,8 +519,10 @@ async def test_each_delegation_has_a_path_and_an_id_of_its_own() -> None:  # beh
     )
     result = await boss.run("t", run_id="r-1")
     children = [event for event in of_kind(result.events, "run.started") if event.depth == 1]
-    assert [event.path for event in children] == [f"root/child[{n}]" for n in range(3)]
-    assert [event.run_id for event in children] == [f"r-1/child[{n}]" for n in range(3)]
+    assert sorted(event.path for event in children) == [f"root/child[{n}]" for n in range(3)]
+    assert sorted(event.run_id for event in children) == [f"r-1/child[{n}]" for n in range(3)]
+    tasks = {event.path[-3:]: event.data["task"] for event in children}
+    assert tasks == {"[0]": "1", "[1]": "2", "[2]": "3"}  # in the order of the calls
     assert {event.parent_run_id for event in children} == {"r-1"}
     assert {event.root_run_id for event in children} == {"r-1"}
 
@@ -586,7 +592,9 @@ async def test_a_direct_caller_that_is_too_deep_gets_depth_exceeded() -> None:  
             caught.append(error)
         return "refused"
 
-    result = await asking(call("delegate"), tools=[delegate]).run("t", limits=RunLimits(max_depth=0))
+    result = await asking(call("delegate"), tools=[delegate]).run(
+        "t", limits=RunLimits(max_depth=0)
+    )
     [error] = caught
     assert (error.limit, error.allowed, error.used) == ("max_depth", 0, 1)
     assert model.requests == []

@@ -85,3 +85,15 @@ def answered(data: object, **fields: Any) -> Reply:
 
 HELLO_CHAT = chat_stream([chunk({"content": "Hello"}), chunk(finish="stop")])
 HELLO_MESSAGE = message_stream([message_start(), *text_block(0, "Hello"), *message_end()])
+
+# The first half of an answer, in either format.
+BEGUN = {
+    "openai": chat_stream([chunk({"content": "Hel"})], done=False),
+    "anthropic": message_stream([message_start(), *text_block(0, "Hel")[:2]]),
+}
+
+# The second half.
+ENDED = {
+    "openai": chat_stream([chunk({"content": "lo"}, "stop")]),
+    "anthropic": message_stream([*text_block(0, "lo")[1:], *message_end()]),
+}

@@ -9,8 +9,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.models.conftest import Side
-from tests.models.exchange import asking, collected
+from tests.models.exchange import Side, asking, collected
 from tests.models.formats import answered, streamed
 from tests.models.wire import Gate, WireServer
 from tinyagents.messages import UserMessage
@@ -106,12 +105,15 @@ def test_event_loops_in_several_threads_may_ask_at_once(side: Side, wire: WireSe
     assert answers == ["Hello"] * n
 
 
-# A stream that is read to its end, one that is left in the middle and one that is dropped; then
-# the program ends.
+# A stream that is read to its end, one that is left in the middle, and an answer in one piece; then
+# the program ends. Spans that an SDK makes on its own would be printed.
 SCRIPT = """
 import gc, sys
 from contextlib import aclosing
 import anyio
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from tests.models.exchange import asking
 from tinyagents.models import resolve
 
@@ -123,6 +125,9 @@ async def main():
         print((await anext(items)).text)
     await model.request(asking())
 
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
 for backend in ("asyncio", "trio"):
     anyio.run(main, backend=backend)
 gc.collect()

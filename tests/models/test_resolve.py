@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.models.conftest import Side
+from tests.models.exchange import Side
 from tinyagents.errors import ConfigError
 from tinyagents.models import Model, resolve
 from tinyagents.models.anthropic import AnthropicModel

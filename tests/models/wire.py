@@ -210,7 +210,10 @@ async def _leaves(reader: asyncio.StreamReader) -> bool:
 
 async def _request(reader: asyncio.StreamReader, connection: int) -> Received | None:
     try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        start = await reader.readexactly(1)
+        if not start.isalpha():
+            return None  # Somebody who speaks TLS here gets no answer.
+        head = (start + await reader.readuntil(b"\r\n\r\n")).decode()
     except asyncio.IncompleteReadError:
         return None
     first, *lines = head.strip().split("\r\n")

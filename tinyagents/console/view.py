@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tinyagents.console.text import call_label, one_line
-from tinyagents_graph.events import Event
-from tinyagents_graph.run import RunStatus
-from tinyagents_graph.usage import Usage
+from tinyagents_graph import Event, RunStatus, Usage
 
-__all__ = ["RunView", "TreeView"]
+__all__ = ["RunView", "TreeView", "inner", "parts_of"]
 
 _NOTHING = Usage()
+_ENDED: Mapping[str, RunStatus] = {
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+}
 # How much of an answer that is being written is kept to be shown, in characters.
 _SAID = 8_000
 
@@ -42,9 +45,9 @@ class RunView:
     """
 
     __slots__ = (
-        "_activity", "_asked", "_branch", "_notes", "calls", "children", "depth", "ended", "label",
-        "model", "name", "outcome", "parent", "run_id", "saying", "session_turn", "started",
-        "status", "task", "turns", "usage",
+        "_activity", "_answered", "_asked", "_branch", "_notes", "calls", "children", "depth",
+        "ended", "label", "model", "name", "outcome", "parent", "run_id", "saying",
+        "session_turn", "started", "status", "task", "turns", "usage",
     )  # fmt: skip
 
     def __init__(self, event: Event, parent: RunView | None) -> None:
@@ -63,7 +66,7 @@ class RunView:
         self.children: list[RunView] = []
         self._branch: Usage | None = None
         self._activity = ""
-        self._asked = 0
+        self._asked = self._answered = 0
         self._notes: dict[str, str] = {}
 
     @property
@@ -83,8 +86,7 @@ class RunView:
             return self.outcome
         if not self.calls:
             return self._activity
-        done = self._asked - len(self.calls)
-        so_far = f" · {done} of {self._asked} done" if done > 0 else ""
+        so_far = f" · {self._answered} of {self._asked} done" if self._asked > 1 else ""
         if len(self.calls) == 1:
             ((call_id, (_, label)),) = self.calls.items()
             return label + self._notes.get(call_id, "") + so_far
@@ -118,13 +120,12 @@ class RunView:
         data = event.data
         self.ended = event.time
         self.calls.clear()
-        self.status = data.get("status") or event.kind.partition(".")[2]
-        self.usage = Usage.from_dict(data.get("usage") or {})
-        self._branch = Usage.from_dict(data.get("tree_usage") or {})
+        self.status = "limited" if data.get("status") == "limited" else _ENDED[event.kind]
+        self.usage = Usage.from_dict(inner(data, "usage"))
+        self._branch = Usage.from_dict(inner(data, "tree_usage"))
         if self.status == "limited":
             self.outcome = f"reached {data.get('limit')}"
-        elif "error" in data:
-            error = data["error"]
+        elif error := inner(data, "error"):
             self.outcome = one_line(f"{error.get('type')}: {error.get('message')}")
         else:
             self.outcome = one_line(str(data.get("reason") or data.get("output") or ""))
@@ -144,17 +145,16 @@ class RunView:
         """Its model has answered."""
         data = event.data
         self.turns += 1
-        self.usage = self.usage + Usage.from_dict(data.get("usage") or {})
-        parts: list[Mapping[str, Any]] = (data.get("message") or {}).get("parts", [])
-        self._asked = sum(part.get("type") == "tool_call" for part in parts)
+        self.usage = self.usage + Usage.from_dict(inner(data, "usage"))
+        self._asked = sum(part.get("type") == "tool_call" for part in parts_of(data))
+        self._answered = 0
         self._activity = ""
 
     def on_retried(self, event: Event) -> None:
         """A model call is made again."""
         data = event.data
         if data.get("reason") == "error":
-            error = data.get("error") or {}
-            why = one_line(str(error.get("message", "")), 120)
+            why = one_line(str(inner(data, "error").get("message", "")), 120)
             self._activity = f"asking again in {data.get('delay_s', 0):.1f} s: {why}"
         else:
             self._activity = f"told its model: {one_line(str(data.get('error', '')), 120)}"
@@ -163,7 +163,7 @@ class RunView:
         """A tool call begins."""
         data = event.data
         tool = one_line(str(data.get("tool", "?")))
-        label = call_label(tool, data.get("arguments") or {})
+        label = call_label(tool, inner(data, "arguments"))
         self.calls[str(data.get("call_id"))] = (tool, label)
 
     def on_progress(self, event: Event) -> None:
@@ -179,6 +179,7 @@ class RunView:
         call_id = str(event.data.get("call_id"))
         self.calls.pop(call_id, None)
         self._notes.pop(call_id, None)
+        self._answered += 1
         if not self.calls:
             self._activity = ""
 
@@ -263,3 +264,14 @@ class TreeView:
         run.session_turn = self._session_turns.get(event.run_id, 0)
         (self.roots if parent is None else parent.children).append(run)
         return run
+
+
+def inner(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object called `name` in an event's data; empty where a redactor withheld it."""
+    value: object = data.get(name)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def parts_of(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parts of the message in the data of `model.completed`."""
+    return cast("list[Mapping[str, Any]]", inner(data, "message").get("parts", []))

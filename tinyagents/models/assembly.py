@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
-from tinyagents.messages import AssistantMessage, AssistantPart, Text, Thinking, ToolCall
+from tinyagents.messages import (
+    AssistantMessage,
+    AssistantPart,
+    Text,
+    Thinking,
+    ToolCall,
+    well_formed,
+)
 from tinyagents.models.protocol import ModelDelta
 
 __all__ = ["Assembly", "GrowingPart", "announced"]
 
 _Kind: TypeAlias = Literal["text", "thinking", "tool_call"]
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class GrowingPart:
         # units puts them in two events. The first half waits for the second.
         text = self._half + piece
         self._half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
-        text = _whole(text.removesuffix(self._half) if self._half else text)
+        text = well_formed(text.removesuffix(self._half) if self._half else text)
         if not text:
             return []
         self.pieces.append(text)
@@ -102,12 +106,6 @@ def announced(part: GrowingPart) -> ModelDelta:
     return ModelDelta(part.kind, "", part.call_id, part.name)
 
 
-def _whole(text: str) -> str:
-    if text.isascii() or not _SURROGATE.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def _no_such_number(literal: str) -> NoReturn:
     raise ValueError(f"{literal} is no JSON")
 
@@ -119,7 +117,7 @@ def _tool_call(call_id: str, name: str, raw: str) -> ToolCall:
         arguments: object = json.loads(raw, parse_constant=_no_such_number)
         if "\\ud" in raw or "\\uD" in raw:
             # An escaped half of a character survives `json.loads`, and no journal could store it.
-            arguments = json.loads(_whole(json.dumps(arguments, ensure_ascii=False)))
+            arguments = json.loads(well_formed(json.dumps(arguments, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return ToolCall(call_id, name, {}, malformed=raw)
     if not isinstance(arguments, Mapping):

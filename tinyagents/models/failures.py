@@ -63,14 +63,18 @@ class Failures:
     sdk_error: type[Exception]
 
     @contextmanager
-    def mapped(self) -> Generator[None]:
-        """Inside, every failure of the exchange is a `ModelError`; cancellation passes through."""
+    def mapped(self, response: httpx2.Response | None = None) -> Generator[None]:
+        """Inside, every failure of the exchange is a `ModelError`; cancellation passes through.
+
+        Args:
+            response: What has come of the answer so far.
+        """
         # The last two are TLS failures that the HTTP library lets through unmapped.
         foreign = (self.sdk_error, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream)
         try:
             yield
         except (*foreign, TimeoutError, BrokenReply) as error:
-            raise self._of(error) from error
+            raise self._of(error, response) from error
 
     def reported(self, body: object, response: httpx2.Response) -> ModelError:
         """The error that a body tells of: of an error response, or in the middle of a stream."""
@@ -96,7 +100,6 @@ class Failures:
             what,
             provider=self.provider,
             model=self.model,
-            status=None if response is None else response.status_code,
             retryable=retryable,
             request_id=None if response is None else request_id(response),
         )
@@ -129,16 +132,17 @@ class Failures:
             f"the answer is {kind} where JSON belongs: check base_url", response, retryable=False
         )
 
-    def _of(self, error: Exception) -> ModelError:
+    def _of(self, error: Exception, begun: httpx2.Response | None) -> ModelError:
         response: object = getattr(error, "response", None)
         if isinstance(response, httpx2.Response):
             return self.reported(_body(response), response)
         if isinstance(error, BrokenReply):
-            return self.broken(str(error))
+            return self.broken(str(error), begun)
         cause = error.__cause__ or error
         if isinstance(cause, (TimeoutError, httpx2.TimeoutException)):
-            return self.broken("no answer in time")
-        return self.broken(f"the connection failed: {str(cause) or type(cause).__name__}")
+            return self.broken("no answer in time", begun)
+        why = str(cause) or type(cause).__name__
+        return self.broken(f"the connection failed: {why}", begun)
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -183,14 +187,9 @@ def request_id(response: httpx2.Response) -> str | None:
 
 def _body(response: httpx2.Response) -> object:
     try:
-        text = response.text
-    except httpx2.ResponseNotRead:
-        # A stream broke off before its body: the status and the headers must do.
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        return json.loads(response.text)
+    except (ValueError, RecursionError):
+        return response.text
 
 
 def _told(body: object) -> tuple[str, tuple[str, ...]]:

@@ -143,6 +143,7 @@ class HostedModel(ABC):
                 response = await self._open(body, request)
                 if not is_event_stream(response):
                     raise await self._failures.not_a_stream(response)
+        with self._failures.mapped(response):
             source = events(response, is_last=lambda _: reader.ended, timeout_s=timeout_s)
             async with aclosing(source):
                 async for event in source:

@@ -65,6 +65,7 @@ class OpenAIModel(HostedModel):
                 response = await client.post(
                     _PATH, cast_to=httpx2.Response, body=body, options=_options(request)
                 )
+        with self._failures.mapped(response):
             answer = self._failures.object_in(response)
             if answer.get("error") or "choices" not in answer:
                 raise self._failures.reported(answer, response)

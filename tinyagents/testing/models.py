@@ -227,6 +227,13 @@ _SMALLEST: Mapping[str, Any] = {
 }  # fmt: skip
 
 
+_FORMATS: Mapping[str, str] = {
+    "date": "2000-01-01", "date-time": "2000-01-01T00:00:00Z", "time": "00:00:00Z",
+    "duration": "PT0S", "uuid": "00000000-0000-0000-0000-000000000000", "binary": "test",
+    "email": "test@example.com", "uri": "https://example.com/", "ipv4": "127.0.0.1", "ipv6": "::1",
+}  # fmt: skip
+
+
 def _smallest(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     """A value that fits a JSON Schema as pydantic writes it, as far as types go."""
     if "$ref" in schema:
@@ -237,12 +244,20 @@ def _smallest(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     if options := schema.get("anyOf") or schema.get("oneOf"):
-        return _smallest(options[0], root)
+        # A type that refers to itself ends in what does not refer to anything.
+        ends = [option for option in options if "$ref" not in option]
+        return _smallest((ends or options)[0], root)
     if schema.get("type") == "object":
         properties = schema.get("properties", {})
         return {name: _smallest(properties[name], root) for name in schema.get("required", ())}
     if schema.get("type") == "array":
-        return [_smallest(schema["items"], root)] * schema.get("minItems", 0)
+        first = [_smallest(each, root) for each in schema.get("prefixItems", ())]
+        n_more = schema.get("minItems", 0) - len(first)
+        return first + [_smallest(schema.get("items") or {}, root) for _ in range(n_more)]
     if schema.get("type") in ("integer", "number"):
-        return schema.get("minimum", _SMALLEST[schema["type"]])
+        least = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+        return min(least, schema.get("maximum", least))
+    if schema.get("type") == "string":
+        text: str = _FORMATS.get(schema.get("format", ""), _SMALLEST["string"])
+        return text.ljust(schema.get("minLength", 0), "-")[: schema.get("maxLength")]
     return _SMALLEST.get(schema.get("type", ""), "test")

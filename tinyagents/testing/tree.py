@@ -19,7 +19,7 @@ def check_tree(events: Iterable[Event], *, complete: bool = True) -> None:
     - `seq` counts 0, 1, 2, … in each tree;
     - everything that started has exactly one terminal event, after it;
     - a run's first own event is `run.started`, its last one the terminal;
-    - a child lives within its parent, one deeper, under its path.
+    - a child lives within its parent, one deeper, under its path; so do a run's calls within it.
 
     Args:
         events: All events of one or several trees, in order.
@@ -78,6 +78,7 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
             runs[event.run_id] = event
         elif event.kind in TERMINAL["run.started"]:
             ended.add(event.run_id)
+            yield from _left_open(event, where, open_things.values())
     if complete:
         for kind, _, subject in open_things:
             yield f"{kind} {subject!r} has no terminal event"
@@ -97,6 +98,14 @@ def _place(event: Event, where: str, runs: dict[str, Event], ended: set[str]) ->
         yield f"{where}: its parent {event.parent_run_id} is not alive"
     elif event.depth != parent.depth + 1 or not event.path.startswith(f"{parent.path}/"):
         yield f"{where}: depth {event.depth} does not follow {parent.path} at {parent.depth}"
+
+
+def _left_open(end: Event, where: str, still_open: Iterable[Event]) -> Iterator[str]:
+    for event in still_open:
+        is_child = event.kind == "run.started" and event.parent_run_id == end.run_id
+        is_own = event.kind != "subagent.started" and event.run_id == end.run_id
+        if is_child or is_own:
+            yield f"{where}: before the end of {event.kind} {_key(event, event.kind)[2]!r}"
 
 
 def _key(event: Event, opener: str) -> tuple[str, str, str]:

@@ -1,0 +1,127 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tinyagents import Agent, ConfigError
+from tinyagents.cli.exits import ExitCode
+from tinyagents.cli.run import Show
+from tinyagents.cli.target import load_agent
+
+__all__ = ["invoke"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_EXIT_CODES = """\b
+Exit codes:
+    0  the agent gave its answer
+    1  the run failed
+    2  the command line, the file or the agent's configuration is wrong
+    3  a limit was reached
+  130  interrupted by Ctrl-C (143: by SIGTERM)"""
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What stands behind `tinyagents` on the command line.
+
+    Returns:
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        return int(_cli.main(list(arguments), "tinyagents", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except ConfigError as error:
+        click.echo(f"Error: {error}", err=True)
+        return ExitCode.USAGE
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left. Python flushes once more on its way out, which
+        # would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def _target(command: _F) -> _F:
+    command = click.option(
+        "--model",
+        metavar="MODEL",
+        help="Ask this model instead of the agent's own: openai:NAME, anthropic:NAME or test. "
+        "Its sub-agents keep theirs.",
+    )(command)
+    return click.argument("target", metavar="FILE.py:NAME")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tinyagents-graph", message="tinyagents %(version)s")
+def _cli() -> None:
+    """Run the agents of a Python file, and watch them work."""
+
+
+@_cli.command("run", epilog=_EXIT_CODES)
+@_target
+@click.argument("task")
+@click.option(
+    "--watch", "show", flag_value="watch", default="watch", help="Show the run tree live (default)."
+)
+@click.option("--quiet", "show", flag_value="quiet", help="Print the answer only.")
+@click.option(
+    "--json", "show", flag_value="json", help="Print each event as a line of JSON, then the result."
+)
+def _run(target: str, task: str, model: str | None, show: Show) -> int:
+    """Run an agent on TASK and print its answer.
+
+    FILE.py:NAME is a Python file and the variable in it that holds the agent; NAME may be left out
+    where the file has one agent only. The TASK "-" is read from the standard input.
+    """
+    from tinyagents.cli.run import run
+
+    if task == "-":
+        task = sys.stdin.read()
+    if not task.strip():
+        raise click.UsageError("the TASK is empty: say what the agent should do")
+    return run(_agent(target, model), task, show, _folder(target))
+
+
+@_cli.command("chat")
+@_target
+def _chat(target: str, model: str | None) -> int:
+    """Talk with an agent over several turns; it remembers what was said.
+
+    Type a line to say something. /help lists the commands, Ctrl-C cancels the turn that is under
+    way, Ctrl-D ends the chat. Lines can also come through a pipe, one turn each.
+    """
+    from tinyagents.cli.chat import chat
+
+    return chat(_agent(target, model), _folder(target))
+
+
+def _agent(target: str, model: str | None) -> Agent[Any, Any]:
+    agent = load_agent(target)
+    if model is None:
+        return agent
+    try:
+        return agent.with_(model=model)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), param_hint="--model") from error
+
+
+def _folder(target: str) -> Path:
+    """Where the user's code lies."""
+    return Path(target).absolute().parent
