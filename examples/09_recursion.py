@@ -48,7 +48,7 @@ async def main() -> None:
     outputs = {e.path: e.data["output"] for e in result.events if e.kind == "run.completed"}
     for path in sorted(started):
         event = started[path]
-        print(f"{'    ' * event.depth}{event.data['task']} = {outputs[path]}")
+        print(f"{'    ' * event.depth}{event.data['task']} = {outputs.get(path, 'nothing')}")
     refused = [event.data for event in result.events if event.kind == "limit.reached"]
     print(f"\n{len(started)} runs, {result.tree_usage.requests} requests, {len(refused)} refused:")
     print(refused[0]["message"] if refused else "none")

@@ -38,7 +38,7 @@ class Guard(Middleware):
         return "not to the boss" if call.arguments.get("to") == "boss" else None
 
     async def after_tool(self, ctx: RunContext, call: ToolCall, message: ToolMessage) -> None:
-        print(f"    {call.name} to {call.arguments['to']}: {message.text}")
+        print(f"    {call.name} to {call.arguments.get('to')}: {message.text}")
         if len(ctx.messages) > 10:
             raise Finish("That is enough for today.")
 

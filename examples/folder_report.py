@@ -1,246 +1,206 @@
-"""A team of agents reads a folder and writes a report on it.
+"""A team of agents reads this project's files and writes a report on them.
 
     orchestrator ─ list_files                      what is there
                  ─ reader, reader, reader, …       one for each file, side by side
                  ─ review ─ critic ─ ask_reader    questions one reader over two turns
                  ─ write_report                    report.md
 
-Without an API key the agents ask an offline model at the end of this file: rules over what the
-tools returned. With one, or with --model, the same team asks a real model.
+Without an API key the team asks an offline model, rules over what the tools returned.
+With OPENAI_API_KEY or ANTHROPIC_API_KEY, or with --model, the same team asks a real one.
 """
 
 import argparse
-import ast
 import asyncio
-import json
 import os
-import re
+import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tinyagents import (
-    Agent,
-    AssistantMessage,
-    ConfigError,
-    EventSink,
-    ModelRetry,
-    Result,
-    RunContext,
-    RunLimits,
-    SubAgentSession,
-    Text,
-    TinyAgentsError,
-    ToolCall,
-    Usage,
-    tool,
-)
+from folder_offline import criticise_by_rules, offline, plan_by_rules, read_by_rules
+from folder_tools import PROJECT, Desk, inspect, list_files, measure, read, write_report
+
+from tinyagents import Agent, EventSink, Result, RunLimits, SubAgentSession, TinyAgentsError, tool
 from tinyagents.console import ConsoleTrace
-from tinyagents.models import Model, ModelReply, ModelRequest
-from tinyagents.testing import FunctionModel, call
 
-PROJECT = Path(__file__).resolve().parent.parent
 FOLDERS = ("docs", "tinyagents", "graph/tinyagents_graph")
-MOST_FILES = 120
+
+READER = """\
+You read one file. Given its path, or asked to report on it, call `measure` and `read` first. Then
+answer in this form, with the figures as measured:
+
+`PATH`: one sentence on what the file is.
+N lines, N words, N parts, N TODOs, N code blocks.
+Longest part: `NAME` at line N, N lines.
+Undocumented: names, or none.
+Imports: modules, or none.
+
+When you are asked about one part of it, call `inspect` for that part (and `read` if you need to),
+and answer in one or two sentences with the figures you found. Never state what no tool told you."""
+
+CRITIC = """\
+You question the reader of one file through `ask_reader`; it remembers what it said. First ask it
+to report on the file, giving the path in backquotes. Take from its report what deserves a second
+look, most likely its longest part, and ask one pointed question about that, with the names in
+backquotes. Then answer in three lines: "Asked: …", "Answered: …", "Verdict: …". In the verdict say
+whether the part should be split or left as it is, and why."""
+
+ORCHESTRATOR = """\
+You report on the files of some folders. Work in this order:
+1. `list_files` for the folders you were given.
+2. `reader` for every single file, all in one turn; give it the path and nothing else.
+3. `review` for the file whose longest part is the longest function, or else the longest section.
+4. `write_report`: a title, an overview, five to eight findings with figures from the readers'
+   reports, one sentence about each file, and the review.
+Then answer with where the report is and your three most useful findings. A reader that failed
+is a finding as well."""
 
 
-# --- The desk: what the tools may touch ------------------------------------------------------------
+# --- The team ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Desk:
-    """Handed to every run of the tree as `deps`."""
-
-    root: Path = PROJECT
-    out: Path = Path("report.md")
-    author: str = "the agents"
-
-    def text(self, path: str) -> str:
-        file = (self.root / path).resolve()
-        # What a file says may talk a model into asking for files that are not its business.
-        if not file.is_relative_to(self.root) or file.suffix not in (".md", ".py"):
-            raise ModelRetry(f"{path!r} is not one of the files: take a path from list_files")
-        if not file.is_file():
-            raise ModelRetry(f"there is no file {path!r}: take a path from list_files")
-        return file.read_text(encoding="utf-8", errors="replace")
+class Team(NamedTuple):
+    orchestrator: Agent[Any, str]
+    reader: Agent[Any, str]
+    critic: Agent[Any, str]
 
 
-def desk(ctx: RunContext[Any]) -> Desk:
-    return ctx.deps if isinstance(ctx.deps, Desk) else Desk()
+def team(model: str | None) -> Team:
+    """The agents, all asking `model`, or each its own part of the offline model."""
+    reader = Agent(
+        model or offline(read_by_rules),
+        name="reader",
+        description="Reads and measures one file. Give it one path.",
+        instructions=READER,
+        tools=[measure, read, inspect],
+    )
+    critic = Agent(model or offline(criticise_by_rules), name="critic", instructions=CRITIC)
+
+    @tool
+    async def review(path: str) -> str:
+        """Let the critic question the reader of one file, and return what came of it.
+
+        Args:
+            path: A path from list_files.
+        """
+        session = SubAgentSession(reader)
+
+        @tool
+        async def ask_reader(message: str) -> str:
+            """Say something to the reader; it remembers what was said before.
+
+            Args:
+                message: A request or a question.
+            """
+            return (await session.send(message)).output
+
+        result = await critic.with_(tools=[ask_reader]).run(f"Review `{path}`.")
+        return str(result.output)
+
+    orchestrator = Agent(
+        model or offline(plan_by_rules),
+        name="orchestrator",
+        instructions=ORCHESTRATOR,
+        tools=[list_files, review, write_report],
+        subagents=[reader],
+        max_concurrency=12,
+        limits=RunLimits(
+            max_depth=2, max_runs=200, max_requests=1_000, max_tokens=3_000_000, max_seconds=900
+        ),
+    )
+    return Team(orchestrator, reader, critic)
 
 
-# --- Measuring ---------------------------------------------------------------------------------------
+def model_from_environment() -> str | None:
+    """The model to ask, `None` for the offline one."""
+    if os.environ.get("TINYAGENTS_MODEL"):
+        return os.environ["TINYAGENTS_MODEL"]
+    if os.environ.get("OPENAI_API_KEY"):
+        return "openai:gpt-5-mini"
+    if os.environ.get("ANTHROPIC_API_KEY"):
+        return "anthropic:claude-haiku-4-5"
+    return None
 
 
-@dataclass(frozen=True)
-class Part:
-    """A function of a Python file, or a section of a page."""
-
-    name: str
-    line: int
-    lines: int
+# --- The demo ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Facts:
-    path: str
-    lines: int
-    words: int
-    todos: int
-    parts: int
-    longest: Part | None
-    undocumented: tuple[str, ...]
-    imports: tuple[str, ...]
-    code_blocks: int
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A team of agents reports on a folder.")
+    parser.add_argument("--model", help="openai:NAME, anthropic:NAME; offline rules without a key")
+    parser.add_argument("--folder", action="append", help="what to read (may be repeated)")
+    parser.add_argument("--out", type=Path, default=Path("report.md"), help="the report to write")
+    parser.add_argument("--quiet", action="store_true", help="only the answer")
+    parser.add_argument("--plain", action="store_true", help="lines instead of the live tree")
+    return parser.parse_args()
 
 
-FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+def desk_for(given: argparse.Namespace, model: str | None) -> tuple[Desk, str]:
+    """What the tools may touch, and the task."""
+    folders = [Path(each).resolve() for each in given.folder or [PROJECT / f for f in FOLDERS]]
+    root = Path(os.path.commonpath([folder.parent for folder in folders]))
+    names = " and ".join(f"{folder.relative_to(root).as_posix()}/" for folder in folders)
+    author = model or "offline rules over what the tools returned"
+    return Desk(root, given.out, author), f"Report on the folders {names} please."
 
 
-def definitions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, FUNCTIONS | ast.ClassDef):
-            yield prefix + child.name, child
-            yield from definitions(child, f"{prefix}{child.name}.")
-        else:
-            yield from definitions(child, prefix)
+async def report(given: argparse.Namespace) -> Result[str]:
+    model = given.model or model_from_environment()
+    desk, task = desk_for(given, model)
+    sink = EventSink()
+    if not given.quiet:
+        hint = "" if model else " (no API key, no --model)"
+        print(f"{task}\nModel: {desk.author}{hint}.\n", file=sys.stderr)
+    trace = ConsoleTrace(sink, mode="lines" if given.plain else "auto")
+    with nullcontext() if given.quiet else trace:
+        async with team(model).orchestrator.stream(task, deps=desk, sink=sink) as run:
+            return await run.result()
 
 
-def parsed(text: str) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except SyntaxError as error:
-        raise ModelRetry(f"this Python does not parse: {error}") from error
-
-
-def sections(text: str) -> list[Part]:
-    rows, found, fenced = text.splitlines(), list[tuple[str, int]](), False
-    for number, row in enumerate(rows, 1):
-        fenced ^= row.lstrip().startswith("```")
-        if not fenced and re.match(r"#{1,6} ", row):
-            found.append((row.lstrip("# ").strip(), number))
-    ends = [line for _, line in found[1:]] + [len(rows) + 1]
-    return [Part(name, line, end - line) for (name, line), end in zip(found, ends, strict=True)]
-
-
-def functions(tree: ast.Module) -> list[Part]:
-    return [
-        Part(name, node.lineno, (node.end_lineno or node.lineno) - node.lineno + 1)
-        for name, node in definitions(tree)
-        if isinstance(node, FUNCTIONS)
-    ]
-
-
-def facts_of(path: str, text: str) -> Facts:
-    parts, undocumented, imports = sections(text), list[str](), Counter[str]()
-    n_parts = len(parts)
-    if path.endswith(".py"):
-        tree = parsed(text)
-        named = list(definitions(tree))
-        parts, n_parts = functions(tree), len(named)
-        public = [(name, node) for name, node in named if not re.search(r"(^|\.)_", name)]
-        undocumented = [name for name, node in public if not ast.get_docstring(node)]
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                imports.update(alias.name.partition(".")[0] for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                imports[node.module.partition(".")[0]] += 1
-    return Facts(
-        path=path,
-        lines=len(text.splitlines()),
-        words=len(text.split()),
-        todos=len(re.findall(r"\b(?:TODO|FIXME|XXX):", text)),
-        parts=n_parts,
-        longest=max(parts, key=lambda part: part.lines, default=None),
-        undocumented=tuple(undocumented),
-        imports=tuple(imports),
-        code_blocks=len(re.findall(r"(?m)^\s*```\w", text)) if path.endswith(".md") else 0,
+def totals(result: Result[str]) -> str:
+    events, usage = result.events, result.tree_usage
+    alive = at_once = runs = 0
+    for event in events:
+        if event.kind == "run.started":
+            runs, alive = runs + 1, alive + 1
+            at_once = max(at_once, alive)
+        elif event.kind in ("run.completed", "run.failed", "run.cancelled"):
+            alive -= 1
+    levels = 1 + max(event.depth for event in events)
+    seconds = events[-1].time - events[0].time
+    return (
+        f"{runs} runs on {levels} levels, up to {at_once} at once; {len(events):,} events; "
+        f"{usage.requests} model calls, {usage.tool_calls} tool calls, "
+        f"{usage.total_tokens:,} tokens, ${usage.usd:.2f}; {seconds:.1f} s"
     )
 
 
-# --- The tools ---------------------------------------------------------------------------------------
+def main() -> int:
+    given = options()
+    try:
+        result = asyncio.run(report(given))
+    except TinyAgentsError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    answer = result.output if given.quiet else f"\n{result.output}\n\n{totals(result)}"
+    print("\n".join(wrapped(line) for line in answer.splitlines()))
+    return 0
 
 
-@tool
-def list_files(ctx: RunContext[Desk], folders: list[str]) -> dict[str, Any]:
-    """List the Markdown and Python files below some folders, with their sizes in lines.
-
-    Args:
-        folders: Folders, such as "docs"; "." for all there is.
-    """
-    at = desk(ctx)
-    found: dict[str, int] = {}
-    for folder in folders:
-        base = (at.root / folder).resolve()
-        if not base.is_relative_to(at.root) or not base.is_dir():
-            there = sorted(each.name for each in at.root.iterdir() if each.is_dir())
-            raise ModelRetry(f"there is no folder {folder!r}; there are {there}")
-        for file in sorted(base.rglob("*")):
-            path = file.relative_to(at.root)
-            hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
-            if file.suffix in (".md", ".py") and file.is_file() and not hidden:
-                found[path.as_posix()] = len(at.text(path.as_posix()).splitlines())
-    kept = dict(list(found.items())[:MOST_FILES])
-    return {"files": kept, "left_out": len(found) - len(kept)}
+def wrapped(line: str) -> str:
+    """Broken between words where there is a terminal's width to fit."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="  " * line.startswith("- "))
 
 
-@tool
-def measure(ctx: RunContext[Desk], path: str) -> Facts:
-    """Measure a file: lines, words, TODOs, its parts (definitions, sections) and the longest one.
+# For `tinyagents run examples/folder_report.py:orchestrator "Report on docs/"`.
+orchestrator, reader, critic = team(model_from_environment())
 
-    Args:
-        path: A path from list_files.
-    """
-    return facts_of(path, desk(ctx).text(path))
-
-
-@tool
-def read(ctx: RunContext[Desk], path: str, start: int = 1, lines: int = 40) -> str:
-    """Read some lines of a file.
-
-    Args:
-        path: A path from list_files.
-        start: The first line.
-        lines: How many, at most 200.
-    """
-    wanted = desk(ctx).text(path).splitlines()[start - 1 : start - 1 + min(lines, 200)]
-    return "\n".join(wanted) or "(no such lines)"
-
-
-@tool
-def inspect(ctx: RunContext[Desk], path: str, part: str) -> dict[str, Any]:
-    """Look into one function or section: how much of it is code, words, blank; how deep it nests.
-
-    Args:
-        path: A path from list_files.
-        part: Its name, as measure gives it, for example "Agent.run".
-    """
-    text = desk(ctx).text(path)
-    tree = parsed(text) if path.endswith(".py") else None
-    known = {each.name: each for each in (functions(tree) if tree else sections(text))}
-    if part not in known:
-        raise ModelRetry(f"{path} has no part {part!r}; it has {list(known)[:40]}")
-    place = known[part]
-    rows = text.splitlines()[place.line - 1 : place.line - 1 + place.lines]
-    blank = sum(not row.strip() for row in rows)
-    if tree is None:
-        marks = [number for number, row in enumerate(rows) if row.lstrip().startswith("```")]
-        code = sum(b - a + 1 for a, b in zip(marks[::2], marks[1::2], strict=False))
-        return asdict(place) | {"code": code, "prose": len(rows) - code - blank, "blank": blank}
-    node = dict(definitions(tree))[part]
-    comments = sum(row.lstrip().startswith("#") for row in rows)
-    signature = node.body[0].lineno - node.lineno
-    docstring = (ast.get_docstring(node, clean=False) or "").count("\n")
-    docstring += 1 if ast.get_docstring(node) else 0
-    prose = docstring + comments
-    return asdict(place) | {
-        "signature": signature,
-        "prose": prose,
-        "blank": blank,
-        "code": max(len(rows) - signature - prose - blank, 0),
-        "branches": sum(isinstance(each, ast.If | ast.For | ast.Try) for each in ast.walk(node)),
-    }
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("tinyagents")
 def isolation() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
-            if name.upper().endswith(("_API_KEY", "_PROXY")):
+            if name.upper().endswith(("_API_KEY", "_PROXY")) or name == "TINYAGENTS_MODEL":
                 patch.delenv(name)
         with no_network():
             yield

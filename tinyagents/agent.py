@@ -285,6 +285,11 @@ class Agent(Generic[DepsT, OutputT]):
         Returns:
             A result for each task, in order. One that failed has the status `"failed"`,
             `"cancelled"` or `"limited"` and says why in `result.error`; it harms no other.
+
+        Raises:
+            LimitExceeded: A limit of that run was reached. What there was until then, one result
+                for each task, is in `error.result.output`; with `on_limit="return"` it is returned.
+            RunCancelled: That run was cancelled; the same holds.
         """
         return await map_tasks(
             self,

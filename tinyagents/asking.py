@@ -90,10 +90,10 @@ def _request(work: AgentRun) -> ModelRequest:
     plan = work.plan
     settings = plan.settings
     most = work.run.max_output_tokens
-    if most is not None and most < (settings.max_output_tokens or most + 1):
-        settings = replace(settings, max_output_tokens=most)
     if work.wider > 1 and settings.max_output_tokens is not None:
         settings = replace(settings, max_output_tokens=settings.max_output_tokens * work.wider)
+    if most is not None and most < (settings.max_output_tokens or most + 1):
+        settings = replace(settings, max_output_tokens=most)
     return plan.dialect.put(
         ModelRequest(work.messages, plan.specs, settings, plan.output.schema, plan.tool_choice)
     )

@@ -65,9 +65,10 @@ async def hold(work: AgentRun, request: ModelRequest, model: Model) -> tuple[Hel
             least = _price(model, reading, 1)
             usd = await accounts.usd.hold(least, _price(model, reading, writing))
             held.usd = accounts.usd, usd
-            each = _price(model, 0, 1_000_000) / 1_000_000
+            each = (_price(model, reading, 1_000_001) - least) / 1_000_000
             if each:
-                writing = min(writing, max(1, int((usd - least) / each)))
+                # One token is in `least`; the little more is what floats lose.
+                writing = min(writing, 1 + int((usd - least) / each + 1e-6))
     except BaseException as error:
         held.settle(None)
         if isinstance(error, LimitExceeded):

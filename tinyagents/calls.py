@@ -110,27 +110,22 @@ class Pending:
         """
         call, work = self.call, self.work
         run = work.run
-        if run.needs_attention:
-            try:
-                await run.checkpoint()
-            except Exception as error:
-                self.fatal = error
-                return
+        if run.needs_attention and not await self._may_start():
+            return
         run.emit(
             "tool.started", {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
         )
         try:
             if self.message is None:
-                ctx = self._context()
-                token = current_place.set(ctx)
+                before = current_place.get()
                 try:
-                    self.message = self._success(await self._doing(ctx))
+                    self.message = self._success(await self._doing())
                 except Finish as finish:
                     self.message = self._finished(finish)
                 except Exception as error:
                     self.message = self._failure(error)
                 finally:
-                    current_place.reset(token)
+                    current_place.set(before)
             if work.plan.hooks.after_tool:
                 self.message = await self._told_to_hooks(self.message)
         except BaseException as error:
@@ -143,6 +138,13 @@ class Pending:
         else:
             self._tell(self.message)
 
+    async def _may_start(self) -> bool:
+        try:
+            await self.work.run.checkpoint()
+        except Exception as error:
+            self.fatal = error
+        return self.fatal is None
+
     async def _told_to_hooks(self, message: ToolMessage) -> ToolMessage:
         for hook in self.work.plan.hooks.after_tool:
             try:
@@ -154,18 +156,13 @@ class Pending:
                 message = _bound(changed, self.call)
         return message
 
-    def _context(self) -> RunContext[Any]:
-        work = self.work
-        return RunContext(
-            work.run,
-            self.path,
-            work.messages,
-            call_id=self.call.id,
-            tool=self._tool.name,
+    def _doing(self) -> Awaitable[Any]:
+        tool, work = self._tool, self.work
+        ctx: RunContext[Any] = RunContext(
+            work.run, self.path, work.messages, call_id=self.call.id, tool=tool.name
         )
-
-    def _doing(self, ctx: RunContext[Any]) -> Awaitable[Any]:
-        tool = self._tool
+        if not tool.has_own_place:  # as a child has: the run that is the call
+            current_place.set(ctx)
         if not tool.is_plain:
             return self._tries(tool, ctx)
         arguments, self.arguments = self.arguments, _NO_ARGUMENTS

@@ -46,20 +46,22 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
     if teller is not None:
         _tell_start(run, teller, turn)
     # Hooks, instructions and models may start runs: those are children of this one.
-    token = current_place.set(run)
+    before = current_place.get()
+    current_place.set(run)
     try:
         async with run:
             try:
-                await _begin(work)
-                await drive(work)
-            except Finish as finish:
-                work.output = finish.output
+                try:
+                    await _begin(work)
+                    await drive(work)
+                except Finish as finish:
+                    work.output = finish.output
+                if work.plan.hooks.after_run:
+                    await _end(work)
             except Exception as error:
                 run.complete({"output": _last_text(work)})
                 await _tell_hooks(work, error)
                 raise
-            if work.plan.hooks.after_run:
-                await _end(work)
             run.complete({"output": work.plan.output.dump(work.output)})
     except BaseException as error:
         status: Status = "cancelled" if run.status == "cancelled" else "failed"
@@ -69,7 +71,7 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
             _tell_end(run, teller, error)
         raise
     finally:
-        current_place.reset(token)
+        current_place.set(before)
     if teller is not None:
         _tell_end(run, teller, None)
     if run.status == "limited":
@@ -78,9 +80,9 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
 
 
 def _tell_start(run: Run, teller: Origin, turn: int) -> None:
-    run.tree.emit("subagent.started", teller, run.about)
+    run.tree.sink.emit("subagent.started", teller, run.about)
     if turn:
-        run.tree.emit("subagent.reused", teller, {**run.about, "turn": turn})
+        run.tree.sink.emit("subagent.reused", teller, {**run.about, "turn": turn})
 
 
 def _tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:
@@ -94,7 +96,7 @@ def _tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:
         kind, data["error"] = "subagent.failed", describe(error)
     else:
         kind, data["reason"] = "subagent.cancelled", f"interrupted by {type(error).__name__}"
-    run.tree.emit(kind, teller, data)
+    run.tree.sink.emit(kind, teller, data)
 
 
 def _result(
@@ -134,7 +136,11 @@ async def _begin(work: AgentRun) -> None:
 
 async def _end(work: AgentRun) -> None:
     for hook in work.plan.hooks.after_run:
-        changed = await hook(work.ctx, work.output)
+        try:
+            changed = await hook(work.ctx, work.output)
+        except Finish as finish:
+            work.output = finish.output
+            return
         if changed is not None:
             work.output = changed
 
@@ -143,7 +149,7 @@ async def _tell_hooks(work: AgentRun, error: Exception) -> None:
     for hook in work.plan.hooks.on_error:
         try:
             await hook(work.ctx, error)
-        except Exception as second:
+        except (Exception, Finish) as second:
             error.add_note(f"and {hook!r}, told of it, raised {second!r}")
 
 

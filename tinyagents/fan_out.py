@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
-from tinyagents.result import Result
+from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
@@ -54,17 +54,40 @@ async def map_tasks(
             work = agent.open(tasks[index], place=run, path=paths[index])
             results[index] = await execute(work)
         except Exception as error:
-            kept: Result[Any] | None = getattr(error, "result", None)
-            results[index] = kept or _never_began(run, paths[index], error)
+            results[index] = _kept(error) or _never_began(run, paths[index], "failed", error)
+        except BaseException as error:
+            results[index] = _kept(error) or _never_began(run, paths[index], "cancelled", error)
+            raise
 
-    async with run:
-        jobs = [partial(do, index) for index in range(len(tasks))]
-        await gather(jobs, max_concurrency, name=run.path)
-        run.complete({"output": [results[index].status for index in range(len(tasks))]})
-    return [results[index] for index in range(len(tasks))]
+    def in_order() -> list[Result[Any]]:
+        why = run.stopped_by
+        return [
+            results.get(index) or _never_began(run, path, "cancelled", why)
+            for index, path in enumerate(paths)
+        ]
+
+    try:
+        async with run:
+            jobs = [partial(do, index) for index in range(len(tasks))]
+            await gather(jobs, max_concurrency, name=run.path)
+            run.complete({"output": [result.status for result in in_order()]})
+    except BaseException as error:
+        vars(error)["result"] = _of_all(run, in_order(), error)
+        raise
+    return in_order()
 
 
-def _never_began(run: Run, path: str, error: Exception) -> Result[Any]:
+def _kept(error: BaseException) -> Result[Any] | None:
+    return getattr(error, "result", None)
+
+
+def _never_began(run: Run, path: str, status: Status, error: BaseException | None) -> Result[Any]:
     run_id = f"{run.tree.root_run_id}{path[4:]}"
     sink = run.tree.sink
-    return Result(None, "failed", (), NOTHING, NOTHING, run_id, path, sink, error=error)
+    return Result(None, status, (), NOTHING, NOTHING, run_id, path, sink, error=error)
+
+
+def _of_all(run: Run, results: list[Result[Any]], error: BaseException) -> Result[Any]:
+    status: Status = "cancelled" if run.status == "cancelled" else "failed"
+    usage, sink = run.tree_usage, run.tree.sink
+    return Result(results, status, (), run.usage, usage, run.run_id, run.path, sink, error=error)

@@ -134,7 +134,10 @@ class ToolCall:
 
 
 UserPart: TypeAlias = Annotated[Text | Image | Document, Field(discriminator="type")]
+"""What a user's message and a tool's result may be made of."""
+
 AssistantPart: TypeAlias = Annotated[Text | Thinking | ToolCall, Field(discriminator="type")]
+"""What a model's message may be made of."""
 
 
 @frozen
@@ -240,6 +243,7 @@ class ToolMessage:
 Message: TypeAlias = Annotated[
     SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
 ]
+"""One of the four messages, told apart by `role`."""
 
 
 def to_dict(message: Message) -> dict[str, Any]:

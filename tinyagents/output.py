@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from json import JSONDecoder
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from tinyagents.errors import ConfigError, ModelRetry
+from tinyagents.messages import well_formed
 from tinyagents.middleware import Finish
 from tinyagents.models.protocol import OutputSchema
 from tinyagents.schema import Signature, describe_invalid, json_schema
@@ -18,6 +22,10 @@ __all__ = ["FINAL_ANSWER", "FinalAnswer", "OutputPlan"]
 
 FINAL_ANSWER = "final_answer"
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)(?:```|\Z)", re.DOTALL)
+_OPENING = re.compile(r"[{\[]")
+_OBJECT = re.compile(r'\{\s*"')
+_MOST_VALUES = 20
+_decoder = JSONDecoder()
 
 
 class OutputPlan:
@@ -72,19 +80,13 @@ class OutputPlan:
         """
         if self._adapter is None:
             return text
-        tries = [text, *(match.strip() for match in _FENCE.findall(text))]
-        opening = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=None)
-        if opening is not None:
-            closing = max(text.rfind("}"), text.rfind("]"))
-            tries += [text[opening : closing + 1], text[opening:]]
-        data: Any = None
-        for candidate in tries:
+        wrong: ModelRetry | None = None
+        for data in _values(well_formed(text)):
             try:
-                data = from_json(candidate, allow_partial=candidate is tries[-1])
-            except ValueError:
-                continue
-            return self.check(data)
-        raise ModelRetry(
+                return self.check(data)
+            except ModelRetry as error:
+                wrong = wrong or error
+        raise wrong or ModelRetry(
             f"the answer is not JSON; answer with JSON of this schema: {self._shape()}"
         )
 
@@ -124,6 +126,33 @@ class OutputPlan:
 
         assert self._adapter is not None
         return dumps(json_schema(self._adapter), ensure_ascii=False)
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The JSON values in `text`: all of it, what is fenced, what stands between words.
+
+    A value inside another one is never taken for it: where one begins and is cut short, it ends
+    with what there is.
+    """
+    for candidate in (text, *_FENCE.findall(text)):
+        with suppress(ValueError):
+            yield from_json(candidate.strip())
+    at = 0
+    for _ in range(_MOST_VALUES):
+        found = _OPENING.search(text, at)
+        if found is None:
+            return
+        start = at = found.start()
+        try:
+            value, at = _decoder.raw_decode(text, start)
+            yield value
+        except (ValueError, RecursionError):
+            at = start + 1
+            with suppress(ValueError):
+                yield from_json(text[start:], allow_partial=True)
+                return
+            if _OBJECT.match(text, start):
+                return
 
 
 class FinalAnswer(Tool):

@@ -24,7 +24,8 @@ class Result(Generic[OutputT]):
 
     Attributes:
         output: The answer, of the agent's `output_type`. With the status `limited` the last text
-            there was, or `None`; with `failed` and `cancelled` always `None`.
+            there was, or `None`; with `failed` and `cancelled` always `None`, and of `Agent.map`
+            the results so far.
         status: How it ended.
         messages: The whole transcript, system message first.
         usage: What the run itself used.

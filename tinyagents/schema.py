@@ -126,9 +126,7 @@ def _written(function: Callable[..., Any]) -> Any:
     return function if inspect.isroutine(function) else type(function).__call__
 
 
-def _parameters(
-    function: Callable[..., Any], name: str
-) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+def _parameters(function: Any, name: str) -> tuple[list[inspect.Parameter], dict[str, Any]]:
     """The parameters that are open, and the annotations of all."""
     if not callable(function) or isinstance(function, type):
         raise ConfigError(f"tool {name!r}: {function!r} is no function")

@@ -112,6 +112,7 @@ class SubAgentTool(Tool):
             max_result_chars=max_result_chars,
             signature=signature,
         )
+        self.has_own_place = True
 
     def validate(self, arguments: Any) -> dict[str, Any]:
         """Check what the model gave for the child."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
+from math import inf
 from typing import Any, Literal, TypeAlias, cast, overload
 
 import anyio
@@ -84,6 +85,7 @@ class Tool:
         self.max_result_chars = max_result_chars
         self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
         self._check = signature.adapter.validator.validate_python
+        self.has_own_place = False
         self._takes_context = signature.takes_context
         self.is_plain = timeout_s is None and not retries
         self._is_async = iscoroutinefunction(function) or iscoroutinefunction(
@@ -128,12 +130,15 @@ class Tool:
         # Threads of its own, so that tools that hang cannot starve whoever else uses the pool; and
         # abandoned on cancellation, because a thread cannot be stopped but its run must be.
         given = (ctx,) if self._takes_context else ()
-        # In a tuple, because trio takes a thread that returns a coroutine for a mistake.
-        (value,) = await anyio.to_thread.run_sync(
-            lambda: (self.function(*given, **arguments),),
-            abandon_on_cancel=True,
-            limiter=_tool_threads(),
-        )
+        # The place is given back at once and not when the thread ends, as trio does: threads that
+        # hang for good would take all places.
+        async with _tool_threads():
+            # In a tuple, because trio takes a thread that returns a coroutine for a mistake.
+            (value,) = await anyio.to_thread.run_sync(
+                lambda: (self.function(*given, **arguments),),
+                abandon_on_cancel=True,
+                limiter=anyio.CapacityLimiter(inf),
+            )
         return await value if isawaitable(value) else value
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "RunConflict",
     "Signal",
     "TinyAgentsError",
+    "describe",
 ]
 
 
@@ -142,3 +143,12 @@ class EventsLost(TinyAgentsError):
             f"{lost} events fell out of EventSink(history={history}) before they were read; "
             "read faster, use policy='block', keep more history, or record to a journal"
         )
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error as plain JSON data."""
+    try:
+        message = str(error)
+    except Exception as second:
+        message = f"(its text cannot be had: {type(second).__name__})"
+    return {"type": type(error).__name__, "message": message}

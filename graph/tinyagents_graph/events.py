@@ -31,6 +31,7 @@ EventKind: TypeAlias = Literal[
     "state.updated", "route.selected", "checkpoint.saved", "checkpoint.restored",
     "custom",
 ]  # fmt: skip
+"""What can happen. A closed set: an event of your own is `custom`."""
 
 KINDS: frozenset[str] = frozenset(get_args(EventKind))
 """Every kind there is."""

@@ -8,16 +8,17 @@ parent's, whose unused part returns when the run ends.
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import anyio
 
 from tinyagents_graph.errors import BudgetExceeded, ConfigError, LimitExceeded
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["DEFAULTS", "Account", "Accounts", "OnLimit", "RunLimits"]
+__all__ = ["DEFAULTS", "Account", "Accounts", "OnLimit", "RunLimits", "stricter"]
 
 OnLimit: TypeAlias = Literal["raise", "return"]
+N = TypeVar("N", bound=float)
 
 
 @frozen
@@ -87,10 +88,10 @@ class RunLimits:
         """These limits and `other`'s together: of each the stricter one."""
         if other is None:
             return self
-        stricter: dict[str, Any] = {
-            name: _min(getattr(self, name), getattr(other, name)) for name in NAMES
+        both: dict[str, Any] = {
+            name: stricter(getattr(self, name), getattr(other, name)) for name in NAMES
         }
-        return RunLimits(**stricter, on_limit=other.on_limit or self.on_limit)
+        return RunLimits(**both, on_limit=other.on_limit or self.on_limit)
 
 
 NAMES = tuple(RunLimits.__annotations__)[:-1]
@@ -265,7 +266,8 @@ _ACCOUNTS = (
 )
 
 
-def _min(one: float | None, other: float | None) -> float | None:
+def stricter(one: N | None, other: N | None) -> N | None:
+    """The smaller of two limits, where `None` is no limit."""
     if one is None or other is None:
         return one if other is None else other
     return min(one, other)

@@ -24,16 +24,14 @@ class RunTree:
         sink: Where the tree's events go.
         deltas: Whether models stream, so that `model.delta` events are published.
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
-        emit: The sink's `emit`.
         new_scope: Makes the scope by which a run can be cancelled.
     """
 
-    __slots__ = ("deltas", "emit", "live", "new_scope", "root_run_id", "sink")
+    __slots__ = ("deltas", "live", "new_scope", "root_run_id", "sink")
 
     def __init__(self, root_run_id: str, sink: EventSink, deltas: bool) -> None:
         self.root_run_id = root_run_id
         self.sink = sink
-        self.emit = sink.emit
         self.new_scope = scope_type()
         self.deltas = deltas
         self.live: dict[str, Run] = {}
@@ -70,6 +68,15 @@ class RunTree:
                     self._cancel_children(of, why)
         await news.aclose()
         return interruption
+
+    def abandon_children(self, of: Run) -> None:
+        """Close the children that hang in generators of the task that closes their parent.
+
+        Nobody could wait for them: they go on only when this task asks their generator to.
+        """
+        for run in list(self.live.values()):
+            if run.parent is of:
+                run.abandon(f"abandoned: {of.path} ended before it")
 
     def _cancel_children(self, of: Run, why: str) -> None:
         for run in list(self.live.values()):

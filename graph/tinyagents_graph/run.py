@@ -22,9 +22,10 @@ from tinyagents_graph.errors import (
     DepthExceeded,
     LimitExceeded,
     RunCancelled,
+    describe,
 )
 from tinyagents_graph.events import Event, EventKind, Origin
-from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits
+from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, stricter
 from tinyagents_graph.place import Place, RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "RunStatus", "describe"]
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
+"""How a run stands, or how it ended."""
 
 NOTHING = Usage()
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
@@ -142,7 +144,7 @@ class Run(Place):
             )
         if not allow_cycles and self.task and (chain := cycle_of(self)):
             parent.refuse(DelegationCycle(chain=chain))
-        self.max_output_tokens = _stricter(parent.max_output_tokens, limits.max_output_tokens)
+        self.max_output_tokens = stricter(parent.max_output_tokens, limits.max_output_tokens)
         self.deadline = parent.deadline
         if limits.max_seconds is not None:
             self.deadline = min(self.deadline, monotonic() + limits.max_seconds)
@@ -192,12 +194,9 @@ class Run(Place):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        error = exc
-        try:
-            if self._scope.leave(exc):
-                error = self._interruption()
-        except BaseException as rest:  # trio raises what else a group held; it stays the context
-            error = self._interruption() if self._scope.is_cancelled else rest
+        if self.status != "running":  # closed with its parent, see `abandon`
+            return False
+        error = self._leave(exc)
         if self.n_children and not isinstance(exc, GeneratorExit):
             error = await self.tree.end_children(self, self._reason) or error
         if error is None:
@@ -223,6 +222,23 @@ class Run(Place):
             raise error from None
         return False
 
+    def _leave(self, exc: BaseException | None) -> BaseException | None:
+        """Leave the scope, and tell what the run ends with."""
+        if self.n_children:
+            self.tree.abandon_children(self)
+        try:
+            return self._interruption() if self._scope.leave(exc) else exc
+        except BaseException as rest:  # trio raises what else a group held; it stays the context
+            return self._interruption() if self._scope.is_cancelled else rest
+
+    def abandon(self, reason: str) -> None:
+        """Close it if it hangs in a generator of this very task, which can never end it now."""
+        if self._scope.is_here:
+            self.tree.abandon_children(self)
+            self._scope.leave(None)
+            self.status = "cancelled"
+            self._close("run.cancelled", {"reason": reason})
+
     def _close(self, kind: EventKind, data: Mapping[str, Any]) -> None:
         usage = tree_usage = self.usage
         if self._children_usage is not NOTHING:
@@ -247,7 +263,7 @@ class Run(Place):
 
     def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
         """Publish an event of this run."""
-        return self.tree.emit(kind, self.origin, data)
+        return self.tree.sink.emit(kind, self.origin, data)
 
     def complete(self, outcome: Mapping[str, Any]) -> None:
         """Say what `run.completed` will tell, if nothing goes wrong until the run closes."""
@@ -377,20 +393,5 @@ class Run(Place):
         return f"interrupted by {type(error).__name__}"
 
 
-def describe(error: BaseException) -> dict[str, Any]:
-    """An error as plain JSON data."""
-    try:
-        message = str(error)
-    except Exception as second:
-        message = f"(its text cannot be had: {type(second).__name__})"
-    return {"type": type(error).__name__, "message": message}
-
-
 def _or_inf(limit: float | None) -> float:
     return inf if limit is None else limit
-
-
-def _stricter(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return min(one, other)

@@ -27,6 +27,10 @@ Redactor: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _logger = logging.getLogger("tinyagents.sink")
 _SLOW_S = 0.1
+_NOBODY: frozenset[int] = frozenset()
+# One for all sinks: it is held for less than a microsecond, and one for each would be memory in
+# every run. Reentrant, for the garbage collector may close an abandoned run, which emits, anywhere.
+_lock = threading.RLock()
 # What `Event(…)` does, without the Python function that a named tuple puts around it.
 _new_event: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
 
@@ -47,19 +51,22 @@ class EventSink:
         ConfigError: `history` is less than 1.
     """
 
+    __slots__ = (
+        "__weakref__", "_delivering", "_listeners", "_log", "_readers", "_redact", "_seqs",
+        "_slow", "_told",
+    )  # fmt: skip
+
     def __init__(self, *, history: int | None = None, redact: Redactor | None = None) -> None:
         if history is not None and history < 1:
             raise ConfigError(f"EventSink(history={history}): keep at least 1 event, None for all")
         self._redact = redact
         self._log = EventLog(history)
         self._seqs: defaultdict[str, int] = defaultdict(int)
-        # Reentrant, for the garbage collector may close an abandoned run, which emits, anywhere.
-        self._lock = threading.RLock()
         self._listeners: tuple[tuple[Listener, Matcher | None], ...] = ()
         self._told = 0  # position of the first event the listeners have not been told of
         self._delivering = False
-        self._slow: set[int] = set()
-        self._readers = Readers()
+        self._slow = _NOBODY
+        self._readers: Readers | None = None  # until there is one: most sinks have none
 
     @property
     def events(self) -> EventView:
@@ -85,7 +92,7 @@ class EventSink:
             data = self._redacted(self._redact, data)
         root = origin.root_run_id
         seqs = self._seqs
-        with self._lock:
+        with _lock:
             event = _new_event(Event, (seqs[root], time(), kind, origin, data))
             # A run closed by the garbage collector may have taken that number meanwhile. It cannot
             # come between the last look and the append: nothing is called there.
@@ -95,7 +102,7 @@ class EventSink:
             self._log.append(event)
         if self._listeners and not self._delivering:
             self._deliver()
-        if self._readers.all:
+        if self._readers is not None and self._readers.all:
             self._readers.wake()
         if self._log.history is not None:
             self._trim()
@@ -130,13 +137,13 @@ class EventSink:
                 "in async code read events with `async for event in sink.stream()`"
             )
         entry = (callback, None if kinds is None and under is None else Matcher(kinds, under))
-        with self._lock:
+        with _lock:
             if not self._listeners:
                 self._told = self._log.end
             self._listeners = (*self._listeners, entry)
 
         def unsubscribe() -> None:
-            with self._lock:
+            with _lock:
                 self._listeners = tuple(other for other in self._listeners if other is not entry)
 
         return unsubscribe
@@ -172,6 +179,8 @@ class EventSink:
         Raises:
             ConfigError: A kind or policy does not exist.
         """
+        if self._readers is None:
+            self._readers = Readers()
         return EventStream(
             self._log,
             self._readers,
@@ -185,7 +194,7 @@ class EventSink:
 
     def _lost_from(self, since: int, under: str | None) -> int:
         """How many events from `since` on have been dropped, of the trees that `under` names."""
-        with self._lock:
+        with _lock:
             oldest = dict(self._seqs)
             for event in list(self.events)[::-1]:
                 oldest[event.root_run_id] = event.seq
@@ -195,11 +204,13 @@ class EventSink:
     @property
     def is_congested(self) -> bool:
         """Whether a reader with `policy="block"` has fallen too far behind."""
-        return bool(self._readers.blocking) and self._readers.is_congested
+        readers = self._readers
+        return readers is not None and bool(readers.blocking) and readers.is_congested
 
     async def wait_for_readers(self) -> None:
         """Wait until no reader with `policy="block"` is too far behind."""
-        await self._readers.wait_for_room()
+        if self._readers is not None:
+            await self._readers.wait_for_room()
 
     def _deliver(self) -> None:
         """Tell the listeners, in order; whoever emits meanwhile only appends to the log.
@@ -209,7 +220,7 @@ class EventSink:
         giving up the turn, for an event appended in between.
         """
         while True:
-            with self._lock:
+            with _lock:
                 if self._delivering or self._told == self._log.end:
                     return
                 self._delivering = True
@@ -234,7 +245,7 @@ class EventSink:
             _logger.exception("listener %r failed on %s; the run goes on", callback, event.id)
         took = perf_counter() - started
         if took > _SLOW_S and id(callback) not in self._slow:
-            self._slow.add(id(callback))
+            self._slow |= {id(callback)}
             _logger.warning(
                 "listener %r held up its run for %.1f s; read sink.stream() instead", callback, took
             )
@@ -248,6 +259,7 @@ class EventSink:
 
     def _trim(self) -> None:
         """Drop the oldest events, but none that a listener or blocking reader still has to see."""
-        with self._lock:
+        with _lock:
             untold = self._told if self._listeners else inf
-            self._log.trim(min(untold, self._readers.oldest_wanted))
+            wanted = inf if self._readers is None else self._readers.oldest_wanted
+            self._log.trim(min(untold, wanted))

@@ -31,6 +31,11 @@ class CancelScope(Protocol):
         """Whether `cancel` was called (or its deadline has passed)."""
         ...
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the task that asks is in the scope."""
+        ...
+
     def enter(self) -> None:
         """Begin, in the task that is to be cancelled."""
         ...
@@ -62,6 +67,10 @@ class AsyncioScope:
         self._task: asyncio.Task[Any] | None = None
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_here(self) -> bool:
+        return self._task is not None and self._task is _current_task()
 
     def enter(self) -> None:
         task = asyncio.current_task()
@@ -114,7 +123,7 @@ class AsyncioScope:
 class TrioScope:
     """A `trio.CancelScope`."""
 
-    __slots__ = ("_is_cancelled", "_scope", "_then", "_token")
+    __slots__ = ("_is_cancelled", "_scope", "_task", "_then", "_token")
 
     def __init__(self) -> None:
         import trio
@@ -123,6 +132,13 @@ class TrioScope:
         self._scope = trio.CancelScope()
         self._then: Callable[[], None] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
+        self._task: trio.lowlevel.Task | None = None
+
+    @property
+    def is_here(self) -> bool:
+        import trio
+
+        return trio.lowlevel.in_trio_task() and trio.lowlevel.current_task() is self._task
 
     @property
     def is_cancelled(self) -> bool:
@@ -135,9 +151,11 @@ class TrioScope:
         import trio
 
         self._token = trio.lowlevel.current_trio_token()
+        self._task = trio.lowlevel.current_task()
         self._scope.__enter__()
 
     def leave(self, error: BaseException | None) -> bool:
+        self._task = None
         caught = bool(self._scope.__exit__(type(error) if error else None, error, None))
         caught = caught and error is not None  # trio says so of a block that ended well, too
         if caught and self._then is not None and self._scope.deadline <= anyio.current_time():

@@ -80,11 +80,12 @@ async def test_the_instructions_may_be_made_from_the_context() -> None:
         await anyio.lowlevel.checkpoint()
         return f"You serve {ctx.deps} at {ctx.path}."
 
-    for instructions, said in [
+    cases: list[tuple[Any, str | None]] = [
         (plain, "You work for Ann."),
         (slow, "You serve Ann at root."),
         ("", None),
-    ]:
+    ]
+    for instructions, said in cases:
         result = await Agent("test", deps_type=str, instructions=instructions).run("go", deps="Ann")
         first = result.messages[0]
         assert (first.text if isinstance(first, SystemMessage) else None) == said
@@ -191,7 +192,8 @@ async def test_on_limit_return_gives_the_partial_run_as_limited() -> None:
 async def test_on_limit_return_without_a_word_said_has_no_output() -> None:
     limits = RunLimits(max_turns=1, on_limit="return")
     result = await Agent(endless(), tools=[echo], limits=limits).run("go")
-    assert (result.status, result.output) == ("limited", None)
+    assert result.status == "limited"
+    assert result.output is None
 
 
 async def test_a_failure_keeps_the_transcript_up_to_it() -> None:
@@ -221,7 +223,9 @@ async def test_endless_unknown_calls_are_bounded_by_max_tool_calls() -> None:
 @pytest.mark.parametrize("ids", [("same", "same"), ("", ""), ("same", "same#1"), ("a", "b")])
 async def test_call_ids_are_made_unique_in_a_turn(ids: tuple[str, str]) -> None:
     # behaviour 70
-    calls = AssistantMessage(tuple(ToolCall(i, "echo", {"text": t}) for i, t in zip(ids, "xy", strict=True)))
+    calls = AssistantMessage(
+        tuple(ToolCall(i, "echo", {"text": t}) for i, t in zip(ids, "xy", strict=True))
+    )
     ended = await end(Agent(ScriptedModel([calls, "done"]), tools=[echo]))
     said = ended.result.messages[1]
     assert isinstance(said, AssistantMessage)

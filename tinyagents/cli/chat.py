@@ -106,7 +106,9 @@ class Chat:
             return
         try:
             command(self, argument.strip())
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
+        except OSError as error:
+            self._refuse(f"Error: {error.filename}: {error.strerror}")
+        except (UnicodeDecodeError, ConfigError) as error:
             self._refuse(f"Error: {error}")
 
     def _prompt(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +24,7 @@ from tinyagents.console.text import clean, dollars, one_line, tokens
 __all__ = ["Outcome", "finish", "say", "tell"]
 
 _REASON = "interrupted by the user"
+_STOPPING = "stopping ... (Ctrl-C again to quit at once)"
 _SHOWN_RESULTS = 10
 
 
@@ -102,21 +104,30 @@ async def finish(
 
     Args:
         begin: Calls one of them.
-        trace: Where to show that the run is being stopped.
+        trace: What watches it.
     """
     loop = asyncio.get_running_loop()
     handles: list[RunHandle[Any]] = []
 
-    def stop() -> None:
-        if trace is not None:
-            trace.note("stopping … (Ctrl-C again to quit at once)")
+    def cancel() -> None:
         for run in handles:
             run.cancel(_REASON)
 
-    with Interrupts(lambda: loop.call_soon_threadsafe(stop)) as interrupts:
+    def stop() -> None:
+        # In a signal handler: nothing that takes a lock or a buffer, which the code that was
+        # interrupted may hold.
+        if trace is not None and trace.is_drawn:
+            trace.note(_STOPPING)
+        else:
+            os.write(sys.stderr.fileno(), f"{_STOPPING}\n".encode())
+        loop.call_soon_threadsafe(cancel)
+
+    with Interrupts(stop) as interrupts:
         try:
             async with begin() as run:
                 handles.append(run)
+                if interrupts.code is not None:
+                    cancel()
                 result = await run.result()
         except Exception as error:
             partial: Result[Any] | None = getattr(error, "result", None)
@@ -179,7 +190,7 @@ def _partial(result: Result[Any]) -> str:
     text = "".join(writing).strip() or result.text.strip()
     if text:
         return clean(text)
-    found = [message for message in result.messages if message.role == "tool"]
+    found = [message for message in result.messages if message.role == "tool" and not message.failed]
     return "\n".join(
         f"{message.name} → {one_line(message.text)}" for message in found[-_SHOWN_RESULTS:]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tinyagents.console.view import RunView
 from tinyagents_graph import RunStatus, Usage
@@ -14,8 +14,26 @@ __all__ = ["Row", "Standing", "rows"]
 Standing: TypeAlias = RunStatus
 _Entry: TypeAlias = tuple[RunView, ...]
 
-# How many runs of a kind get lines of their own, tried in this order until all fits.
-_CAPS = (64, 32, 16, 8, 4, 2, 1)
+
+class _Folding(NamedTuple):
+    """How much is folded.
+
+    Attributes:
+        many: From how many on completed runs of one name, side by side, share a line.
+        most: How many others of a name, side by side, have lines of their own.
+        closed: Whether nothing is shown below what has completed.
+    """
+
+    many: int
+    most: int
+    closed: bool
+
+
+# Tried in this order until all fits.
+_FOLDINGS = (
+    _Folding(4, 64, False),
+    *(_Folding(2, most, True) for most in (64, 32, 16, 8, 4, 2, 1)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +85,15 @@ class Row:
 def rows(roots: Sequence[RunView], most: int) -> list[Row]:
     """The lines for some trees, at most `most`.
 
-    As long as all runs fit, each has a line. Else those that completed are folded by name, with all
-    below them; then also the failed ones and those at work, of which fewer and fewer keep a line of
-    their own.
+    As long as all runs fit, each has a line. Else many that completed side by side are folded, then
+    all below what has completed; then also the failed ones and those at work, of which fewer and
+    fewer keep a line of their own.
     """
     found = list(_expanded(roots, "", None))
-    for cap in _CAPS:
+    for folding in _FOLDINGS:
         if len(found) <= most:
             return found
-        found = list(_expanded(roots, "", cap))
+        found = list(_expanded(roots, "", folding))
     if len(found) <= most:
         return found
     left_out = len(found) - most + 1
@@ -83,23 +101,23 @@ def rows(roots: Sequence[RunView], most: int) -> list[Row]:
     return [*found[: most - 1], more]
 
 
-def _expanded(siblings: Sequence[RunView], guides: str, cap: int | None) -> Iterator[Row]:
+def _expanded(siblings: Sequence[RunView], guides: str, folding: _Folding | None) -> Iterator[Row]:
     entries: list[_Entry] = [(run,) for run in siblings]
-    if cap is not None:
-        entries = _folded(siblings, cap)
+    if folding is not None:
+        entries = _folded(siblings, folding)
     is_top = bool(siblings) and siblings[0].parent is None
     for number, entry in enumerate(entries, 1):
         is_last = number == len(entries)
         branch = "" if is_top else "└─ " if is_last else "├─ "
         yield _row(entry, guides + branch)
         first = entry[0]
-        is_folded = first.status == "completed" and cap is not None and not is_top
-        if len(entry) == 1 and not is_folded:
+        is_done = first.status == "completed" and not is_top
+        if len(entry) == 1 and not (is_done and folding is not None and folding.closed):
             stem = "" if is_top else "   " if is_last else "│  "
-            yield from _expanded(first.children, guides + stem, cap)
+            yield from _expanded(first.children, guides + stem, folding)
 
 
-def _folded(siblings: Sequence[RunView], cap: int) -> list[_Entry]:
+def _folded(siblings: Sequence[RunView], folding: _Folding) -> list[_Entry]:
     """The siblings, with those folded that would take more than their share of lines."""
     kinds: dict[tuple[str, Standing], list[RunView]] = {}
     for run in siblings:
@@ -107,10 +125,10 @@ def _folded(siblings: Sequence[RunView], cap: int) -> list[_Entry]:
     done: list[_Entry] = []
     others: list[_Entry] = []
     for (_, status), runs in kinds.items():
-        if status == "completed":
+        if status == "completed" and len(runs) >= folding.many:
             done.append(tuple(runs))
             continue
-        shown = runs if len(runs) <= cap else runs[:cap]
+        shown = runs if len(runs) <= folding.most else runs[: folding.most]
         others += [(run,) for run in shown]
         if rest := tuple(runs[len(shown) :]):
             others.append(rest)

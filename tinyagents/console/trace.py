@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ConsoleTrace", "TraceMode"]
 
 TraceMode: TypeAlias = Literal["auto", "tree", "lines"]
+"""How to show runs; `"auto"` draws a tree in a terminal and writes lines elsewhere."""
 
 
 class ConsoleTrace:
@@ -84,8 +85,16 @@ class ConsoleTrace:
         if self._listener is not None and not isinstance(self._listener, LineTrace):
             self._listener.stop()
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a drawn tree at the moment, so that nobody else should write there."""
+        return self._listener is not None and not isinstance(self._listener, LineTrace)
+
     def note(self, text: str) -> None:
-        """Show a remark of the host, such as "stopping"; only inside the `with` block."""
+        """Show a remark of the host, such as "stopping"; only inside the `with` block.
+
+        Below a drawn tree it stands until the next one; there a signal handler may call this, too.
+        """
         if isinstance(self._listener, LineTrace):
             write_line(self._file, text)
         elif self._listener is not None:

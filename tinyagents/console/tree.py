@@ -73,9 +73,8 @@ class TreeDisplay:
             self._view.see(event)
 
     def note(self, text: str) -> None:
-        """Show a remark below the tree."""
-        with self._lock:
-            self._note = text
+        """Show a remark below the tree; it takes no lock, for callers that may be in a signal."""
+        self._note = text
 
     def start(self) -> None:
         """Begin to draw."""
@@ -126,7 +125,7 @@ class TreeDisplay:
             dollars(usage),
             duration(took),
         ]
-        line = Text("  ".join(facts), style="dim", no_wrap=True, overflow="ellipsis")
+        line = Text(" · ".join(facts), style="dim", no_wrap=True, overflow="ellipsis")
         return line.append(f"  {self._note}", "bold yellow") if self._note else line
 
     def _answer(self, console: Console, width: int) -> list[Text]:

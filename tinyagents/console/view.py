@@ -45,8 +45,8 @@ class RunView:
     """
 
     __slots__ = (
-        "_activity", "_answered", "_asked", "_branch", "_notes", "calls", "children", "depth",
-        "ended", "label", "model", "name", "outcome", "parent", "run_id", "saying",
+        "_activity", "_answered", "_asked", "_branch", "_notes", "_told", "calls", "children",
+        "depth", "ended", "label", "model", "name", "outcome", "parent", "run_id", "saying",
         "session_turn", "started", "status", "task", "turns", "usage",
     )  # fmt: skip
 
@@ -68,6 +68,7 @@ class RunView:
         self._activity = ""
         self._asked = self._answered = 0
         self._notes: dict[str, str] = {}
+        self._told: list[str] = []
 
     @property
     def branch(self) -> Usage:
@@ -133,7 +134,9 @@ class RunView:
     def on_model_started(self, event: Event) -> None:
         """It asks its model."""
         self.saying = ""
-        self._activity = "thinking"
+        about = f" about {', '.join(self._told)}" if self._told else ""
+        self._activity = f"thinking{about}"
+        self._told = []
 
     def on_delta(self, event: Event) -> None:
         """Its model goes on writing."""
@@ -177,7 +180,9 @@ class RunView:
     def on_call_ended(self, event: Event) -> None:
         """A tool call has ended."""
         call_id = str(event.data.get("call_id"))
-        self.calls.pop(call_id, None)
+        tool, _ = self.calls.pop(call_id, ("", ""))
+        if tool and tool not in self._told:
+            self._told.append(tool)
         self._notes.pop(call_id, None)
         self._answered += 1
         if not self.calls:

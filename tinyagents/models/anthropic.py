@@ -82,13 +82,11 @@ class AnthropicModel(HostedModel):
         at = self._at
 
         def make() -> anthropic.AsyncAnthropic:
-            # Retries belong to the agent's loop, where each one is an event and counts in limits;
-            # spans belong to `tinyagents.telemetry`, and the SDK's would tell everything twice.
+            # Retries belong to the agent's loop, where each one is an event and counts in limits.
             return anthropic.AsyncAnthropic(
                 api_key=at.key,
                 base_url=at.url,
                 max_retries=0,
-                open_telemetry=False,
                 http_client=anthropic.DefaultAsyncHttpxClient(verify=tls()),
             )
 

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 StopReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]
+"""Why a reply stopped; `"length"` means that it was cut off."""
 
 
 @frozen

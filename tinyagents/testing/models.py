@@ -24,8 +24,9 @@ from tinyagents_graph.usage import Usage
 
 __all__ = ["FunctionModel", "ScriptedModel", "TestModel", "call"]
 
-Said: TypeAlias = str | ToolCall | Iterable[Any] | AssistantMessage | ModelReply
-"""What a fake may answer: text; a call; text and calls in a list; a whole message or reply."""
+Said: TypeAlias = str | ToolCall | Iterable[Any] | AssistantMessage | ModelReply | Exception
+"""What a fake may answer: text; a call; text and calls in a list; a whole message or reply; an
+exception, which is raised."""
 
 _ONE_REQUEST = Usage(requests=1)
 _WORD = re.compile(r"\S+\s*|\s+")

@@ -1,0 +1,149 @@
+"""docs/events.md lists what is really published: every kind, and of each the fields of its data."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+
+import anyio
+import pytest
+
+from tests.project import ROOT
+from tinyagents import (
+    Agent,
+    AssistantMessage,
+    Cache,
+    Event,
+    EventSink,
+    Fallback,
+    Middleware,
+    ModelError,
+    Retry,
+    RunContext,
+    RunLimits,
+    SubAgent,
+    SubAgentSession,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolMessage,
+    Usage,
+    tool,
+)
+from tinyagents.models import Capabilities
+from tinyagents.testing import ScriptedModel, call, check_tree
+from tinyagents_graph import KINDS
+
+pytestmark = pytest.mark.anyio
+
+PAGE = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+_RESERVED = PAGE.partition("### Reserved")[2].partition("\n## ")[0]
+_KIND = re.compile(r"`([a-z]+(?:\.[a-z]+)+|thinking|custom)`")
+_FIELD = re.compile(r"`([a-z_]+)`")
+
+
+def documented() -> Mapping[str, set[str]]:
+    """The fields that the tables of the page give for each kind, reserved ones apart."""
+    tables = PAGE.partition("## Kinds")[2].partition("### Reserved")[0]
+    rows = [line.split("|") for line in tables.splitlines() if line.startswith("| `")]
+    # What stands in brackets are a field's values.
+    data = {row[1]: set(_FIELD.findall(re.sub(r"\(.*?\)", "", row[2]))) for row in rows}
+    return {kind: fields for cell, fields in data.items() for kind in _KIND.findall(cell)}
+
+
+def reserved() -> set[str]:
+    return set(_KIND.findall(_RESERVED))
+
+
+@tool(retries=1)
+async def flaky(ctx: RunContext) -> str:
+    """Fails once."""
+    ctx.progress("trying", done=ctx.attempt, total=2)
+    if ctx.attempt == 0:
+        raise ConnectionError("no")
+    ctx.emit("tried")
+    return "yes"
+
+
+@tool
+async def hang() -> None:
+    """Never ends."""
+    await anyio.sleep_forever()
+
+
+@tool
+async def stop(ctx: RunContext) -> None:
+    """Cancels its own run."""
+    ctx.run.cancel("enough")
+    await anyio.sleep_forever()
+
+
+class Strict(Middleware):
+    async def after_tool(self, ctx: RunContext, call: ToolCall, message: ToolMessage) -> None:
+        raise ValueError("not like this")
+
+
+def agent(*script: object, name: str = "agent", **options: object) -> Agent:
+    return Agent(ScriptedModel(script), name=name).with_(**options)
+
+
+async def model_calls(sink: EventSink) -> None:
+    passing = ModelError("busy", retryable=True)
+    thought = AssistantMessage((Thinking("hm"), Text("yes")))
+    once = Retry(attempts=2, backoff_s=0)
+    boss = agent(passing, "", call("flaky"), thought, tools=[flaky], retry=once)
+    async with boss.stream("stream", sink=sink) as run:
+        await run.result()
+    blind = ScriptedModel(["x"], name="blind", capabilities=Capabilities(tools=False))
+    other = ScriptedModel(["from the other"], name="other")
+    spare = agent(ModelError("down"), tools=[flaky], middleware=[Fallback(blind, other)])
+    await spare.run("fall back", sink=sink)
+    cached = agent("once", middleware=[Cache()])
+    await cached.run("cache", sink=sink)
+    await cached.run("cache", sink=sink)
+    with pytest.raises(ModelError):
+        await agent(ModelError("down")).run("fail", sink=sink)
+
+
+async def tool_calls(sink: EventSink) -> None:
+    mistakes = [call("nothing"), call("flaky", x=1)]
+    await agent(mistakes, "done", tools=[flaky]).run("mistakes", sink=sink)
+    with pytest.raises(ValueError, match="not like this"):
+        await agent(call("flaky"), tools=[flaky], middleware=[Strict()]).run("hook", sink=sink)
+
+
+async def delegations(sink: EventSink) -> None:
+    failing = agent(ModelError("down"), name="failing")
+    stopped = agent(call("stop"), name="stopped", tools=[stop])
+    calls = [call("failing", input="a"), call("stopped", input="b")]
+    await agent(calls, "so what", subagents=[failing, stopped]).run("delegate", sink=sink)
+    session = SubAgentSession(agent("one", "two"), sink=sink)
+    await session.send("a")
+    await session.send("b")
+
+
+async def limits(sink: EventSink) -> None:
+    lazy = SubAgent(agent(*[call("nap")] * 9, name="lazy"), limits=RunLimits(max_requests=2))
+    await agent(call("lazy", input="work"), "no", subagents=[lazy]).run("slice", sink=sink)
+    dear = Agent(ScriptedModel(["x"], usage=Usage(requests=1, input_tokens=50)))
+    poor = RunLimits(max_tokens=1, on_limit="return")
+    await dear.run("a task of more than one token", sink=sink, limits=poor)
+    late = RunLimits(max_seconds=0.01, on_limit="return")
+    await agent(call("hang"), tools=[hang]).run("wait", sink=sink, limits=late)
+    await agent("a").map(["one"], sink=sink)
+
+
+async def test_the_page_lists_what_is_published() -> None:
+    sink = EventSink()
+    for scenario in (model_calls, tool_calls, delegations, limits):
+        await scenario(sink)
+    check_tree(sink.events)
+    published: dict[str, set[str]] = defaultdict(set)
+    for event in sink.events:
+        assert Event.from_json(event.to_json()) == event
+        published[event.kind] |= set(event.data)
+    assert dict(published) == documented()
+
+
+async def test_every_kind_is_on_the_page() -> None:
+    assert reserved() | set(documented()) == KINDS
+    assert reserved() & set(documented()) == set()

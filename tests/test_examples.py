@@ -1,0 +1,114 @@
+"""What the examples print is worth reading: each shows what its first line promises."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT
+
+EXAMPLES = ROOT / "examples"
+NUMBERED = sorted(EXAMPLES.glob("[0-9]*.py"))
+MAX_LINES = 60
+
+
+def printed(name: str, model: str = "") -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(next(EXAMPLES.glob(f"{name}*.py")))],
+        env={**os.environ, "TINYAGENTS_MODEL": model},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=20,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.name)
+def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_LINES
+    assert text.startswith('"""')
+    assert f"]({path.name})" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
+# The last one is a test file: a script is the point of it.
+@pytest.mark.parametrize("path", NUMBERED[:-1], ids=lambda path: path.name)
+def test_an_example_takes_another_model_from_the_environment(path: Path) -> None:
+    assert printed(path.name[:2], model="test") != printed(path.name[:2])
+
+
+def test_tools_correct_the_model() -> None:
+    text = printed("02")
+    assert "item: Input should be 'croissant' or 'baguette' (got 'baguettes')" in text
+    assert "only 9 are left; ask for fewer" in text
+    assert text.endswith("nine baguettes are kept for you.\n5 tool calls\n")
+
+
+def test_a_typed_answer_is_corrected() -> None:
+    text = printed("03")
+    assert text.startswith("Boiled egg: 10 minutes\n")
+    assert "sent back: steps.0.minutes: Input should be greater than or equal to 1 (got 0)" in text
+
+
+def test_sub_agents_show_as_a_tree() -> None:
+    lines = printed("04").splitlines()
+    assert lines[2].startswith("    run.started     root/reader[0] ")
+    assert lines[8].startswith("    run.started     root/ask_critic[0] ")
+    assert lines[-2:] == [
+        "the writer alone: 3 requests, 121 tokens",
+        "with its children: 6 requests, 164 tokens",
+    ]
+
+
+def test_ten_workers_run_at_once_and_map_keeps_to_its_limit() -> None:
+    lines = printed("05").splitlines()
+    assert lines[0].endswith("= 110")
+    assert lines[1].startswith("10 workers at once")
+    assert lines[3:] == ["2 4 6 8 10 12 14 16 18 20 0", "4 workers at once"]
+
+
+def test_a_session_survives_a_failed_turn_and_a_restart() -> None:
+    text = printed("06")
+    assert "-- failed: test: overloaded (status 529)\n      -- 1 turns, 3 messages kept" in text
+    assert text.endswith("transcript: system user assistant user assistant user assistant\n")
+
+
+def test_the_tree_is_watched_as_it_grows() -> None:
+    lines = printed("07").splitlines()
+    assert lines[:2] == [
+        "teacher: Which is longer, the Aare or the Rhine?",
+        "    surveyor: Measure Aare and Rhine.",
+    ]
+    assert lines.index("      walking along the Rhine, 1/2") < lines.index(
+        "      walking along the Aare, 2/2"
+    )
+    assert "The Rhine is 100 km longer." in lines
+
+
+def test_a_budget_holds_and_a_limit_is_no_answer() -> None:
+    text = printed("08")
+    assert "budget.reserved root/rambler[1]: {'max_requests': 4}" in text
+    assert text.count("stopped by a limit; this is not an answer") == 2
+    assert "(10 requests)" in text
+    assert "raised: max_turns of root, with 7 messages\nreturned: limited" in text
+
+
+def test_recursion_stops_at_the_cap_and_still_gets_there() -> None:
+    text = printed("09")
+    assert text.startswith(f"Add up {list(range(1, 17))} = 136\n")
+    assert text.count("by hand") == 4
+    assert "7 runs, 14 requests, 8 refused" in text
+
+
+def test_hooks_see_and_change_what_happens() -> None:
+    text = printed("10")
+    assert "[clerk] asks with 6 messages" in text
+    assert "send to boss: not to the boss" in text
+
+
+def test_the_example_of_tests_passes() -> None:
+    assert printed("11").count("passed: ") == 2
