@@ -4,17 +4,11 @@ import asyncio
 import json
 import os
 
-from tinyagents import Agent, RunLimits, ToolCall, tool
+from tinyagents import Agent, RunLimits, ToolCall
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
 
 SMALL = 3
-
-
-@tool
-async def solve(numbers: list[int]) -> str:
-    """Let a copy of yourself add up some of the numbers."""
-    return (await adder.run(f"Add up {numbers}")).output  # a run started in a tool is a child
 
 
 def think(request: ModelRequest) -> str | list[ToolCall]:
@@ -29,15 +23,16 @@ def think(request: ModelRequest) -> str | list[ToolCall]:
     if len(numbers) <= SMALL:
         return str(sum(numbers))
     half = len(numbers) // 2
-    return [call("solve", numbers=numbers[:half]), call("solve", numbers=numbers[half:])]
+    return [call("adder", input=f"Add up {part}") for part in (numbers[:half], numbers[half:])]
 
 
 adder = Agent(
     os.environ.get("TINYAGENTS_MODEL") or FunctionModel(think),
     name="adder",
-    instructions=f"Add up the numbers. More than {SMALL}: split them and use solve, in one turn. "
-    "Answer with the sum only.",
-    tools=[solve],
+    description="Adds up numbers. Input: 'Add up [1, 2, …]'.",
+    instructions=f"Add up the numbers. More than {SMALL}: split them in two and hand both halves to "
+    "adder, in one turn. Answer with the sum only.",
+    recursive=True,
     limits=RunLimits(max_depth=2),
 )
 

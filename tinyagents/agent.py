@@ -62,6 +62,8 @@ class Agent(Generic[DepsT, OutputT]):
             run, or a mapping from the names models make up to the tools they mean.
         on_invalid_arguments: The same for arguments that do not fit.
         max_concurrency: Calls of one turn that run at once.
+        recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
+            the refusal of cycles keep it in bounds.
 
     Raises:
         ConfigError: An argument does not do; the message names it and what is allowed.
@@ -104,16 +106,22 @@ class Agent(Generic[DepsT, OutputT]):
         on_unknown_tool: OnUnknownTool = "tell",
         on_invalid_arguments: OnMistake = "tell",
         max_concurrency: int = 64,
+        recursive: bool = False,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        settle = partial(object.__setattr__, self)
+        settle("name", check_name("agent", name))
+        settle("description", description)
         limits = limits_of(limits)
         resolved = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
         offered = [_as_tool(each) for each in items("tools", tools)]
         offered += [_as_delegate(each) for each in items("subagents", subagents)]
+        if recursive:
+            offered.append(SubAgentTool(self))
         table = table_of(offered, output)
         plan = Plan(
-            name=check_name("agent", name),
+            name=name,
             model=resolved,
             instructions=instructions,
             tools=table,
@@ -129,9 +137,6 @@ class Agent(Generic[DepsT, OutputT]):
             max_concurrency=max_concurrency,
             dialect=NATIVE,
         )
-        settle = partial(object.__setattr__, self)
-        settle("name", name)
-        settle("description", description)
         settle("limits", limits)
         settle("_given", given)
         settle("_plan", plan)

@@ -13,7 +13,7 @@ from tinyagents_graph.usage import Usage
 
 __all__ = ["NOTHING_HELD", "Held", "hold"]
 
-_REPLY_TOKENS = 4_096
+_REPLY_TOKENS = 16_384
 """Set aside for a reply when its agent does not say `max_output_tokens`."""
 
 
@@ -54,7 +54,7 @@ async def hold(work: AgentRun, request: ModelRequest, model: Model) -> tuple[Hel
     reading = work.context_tokens + sum(
         len(message.text) // 4 + 4 for message in work.messages[work.counted :]
     )
-    writing = request.settings.max_output_tokens or _REPLY_TOKENS
+    writing = request.settings.max_output_tokens or _REPLY_TOKENS * work.wider
     held = Held()
     try:
         if accounts.tokens is not None:

@@ -113,7 +113,8 @@ class Pending:
         if run.needs_attention and not await self._may_start():
             return
         run.emit(
-            "tool.started", {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
+            "tool.started",
+            {"call_id": call.id, "tool": call.name, "path": self.path, "arguments": call.arguments},
         )
         try:
             if self.message is None:
@@ -129,12 +130,12 @@ class Pending:
             if work.plan.hooks.after_tool:
                 self.message = await self._told_to_hooks(self.message)
         except BaseException as error:
-            facts = {"call_id": call.id, "tool": call.name, "error": reason(error)}
+            why = reason(error)
+            self.refusal = "raised" if isinstance(error, Exception) else "cancelled"
+            self._tell(ToolMessage(call.id, call.name, f"{why['type']}: {why['message']}", True))
             if not isinstance(error, Exception):
-                run.emit("tool.failed", {**facts, "category": "cancelled"})
                 raise
             self.fatal = error
-            run.emit("tool.failed", {**facts, "category": "raised"})
         else:
             self._tell(self.message)
 
@@ -227,6 +228,7 @@ class Pending:
             details |= error.details
         elif isinstance(error, LimitExceeded):
             category = "limit"
+            details["message"] = error.fact
             details["note"] = "stopped by a limit; this is not an answer"
         elif isinstance(error, RunCancelled):
             category = "cancelled"

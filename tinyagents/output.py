@@ -15,7 +15,7 @@ from tinyagents.errors import ConfigError, ModelRetry
 from tinyagents.messages import well_formed
 from tinyagents.middleware import Finish
 from tinyagents.models.protocol import OutputSchema
-from tinyagents.schema import Signature, describe_invalid, json_schema
+from tinyagents.schema import Signature, check_json, describe_invalid, json_schema
 from tinyagents.tools import Tool
 
 __all__ = ["FINAL_ANSWER", "FinalAnswer", "OutputPlan"]
@@ -113,7 +113,7 @@ class OutputPlan:
         assert self._adapter is not None
         if self._wrapped and isinstance(data, dict) and list(cast("Any", data)) == ["value"]:
             data = cast("dict[str, Any]", data)["value"]
-        return self._adapter.validate_python(data)
+        return check_json(self._adapter, data)
 
     def dump(self, value: Any) -> Any:
         """A value as plain JSON data."""

@@ -48,12 +48,8 @@ class Fallback(Middleware):
             return await ask(request)
         except ModelError as error:
             failed = error
-        tried: set[str] = {f"{failed.provider}:{failed.model}"}
         for model in self._models:
             name = f"{model.provider}:{model.name}"
-            if name in tried:
-                continue
-            tried.add(name)
             lacking = _lacking(request, model)
             facts = {
                 "call_id": ctx.model_call_id,

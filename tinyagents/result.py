@@ -50,6 +50,10 @@ class Result(Generic[OutputT]):
     error: BaseException | None = None
     pending: tuple[Any, ...] = ()
 
+    def __repr__(self) -> str:
+        rest = f", error={self.error!r}" if self.error is not None else ""
+        return f"Result({self.output!r}, status={self.status!r}, path={self.path!r}{rest})"
+
     @property
     def events(self) -> EventView:
         """The events of the run and its descendants."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, NotRequired, Required, cast, get_origin, get_type_hints
@@ -13,11 +14,11 @@ from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict
 
 from tinyagents.context import RunContext
-from tinyagents.errors import ConfigError
+from tinyagents.errors import ConfigError, ModelRetry
 
 _DATA = ("default", "const", "enum", "examples")
 
-__all__ = ["Signature", "describe_invalid", "json_schema", "read_signature"]
+__all__ = ["Signature", "check_json", "describe_invalid", "json_schema", "read_signature"]
 
 
 class _Untitled(GenerateJsonSchema):
@@ -89,6 +90,34 @@ def json_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
     """The JSON Schema of what `adapter` accepts, as short as it can be."""
     schema = adapter.json_schema(schema_generator=_Untitled)
     return cast("dict[str, Any]", _without_titles(schema))
+
+
+def check_json(adapter: TypeAdapter[Any], data: Any) -> Any:
+    """The value of `adapter`'s type that parsed JSON holds; it shares nothing with `data`.
+
+    Raises:
+        pydantic.ValidationError: It does not fit.
+        ModelRetry: It is nested too deeply to be looked at.
+    """
+    try:
+        return adapter.validator.validate_python(_copied(data))
+    except RecursionError:
+        raise ModelRetry("this is nested too deeply; give less at once") from None
+    except ValidationError as error:
+        # A strict model takes a date or a tuple from JSON text, and from Python data only as such.
+        try:
+            return adapter.validator.validate_json(json.dumps(data))
+        except (TypeError, ValueError, RecursionError):
+            raise error from None
+
+
+def _copied(data: Any) -> Any:
+    """The same data, so that a tool which changes its arguments changes no transcript and event."""
+    if isinstance(data, dict):
+        return {name: _copied(value) for name, value in cast("dict[str, Any]", data).items()}
+    if isinstance(data, list):
+        return [_copied(value) for value in cast("list[Any]", data)]
+    return data
 
 
 def describe_invalid(error: ValidationError) -> tuple[str, ...]:

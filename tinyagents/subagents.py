@@ -13,7 +13,7 @@ from tinyagents.execute import execute
 from tinyagents.messages import UserPart
 from tinyagents.result import Result
 from tinyagents.runnable import Runnable
-from tinyagents.schema import Signature, json_schema
+from tinyagents.schema import Signature, check_json, json_schema
 from tinyagents.tools import OnError, Tool, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -118,7 +118,7 @@ class SubAgentTool(Tool):
         """Check what the model gave for the child."""
         if self._input is None:
             return super().validate(arguments)
-        return {"input": self._input.dump_json(self._input.validate_python(arguments)).decode()}
+        return {"input": self._input.dump_json(check_json(self._input, arguments)).decode()}
 
     async def _delegate(self, ctx: RunContext[Any], input: str) -> Result[Any]:
         """Hand the task to the child.
@@ -183,7 +183,11 @@ class SubAgentTool(Tool):
         }
         return ToolError(
             self.name,
-            f"{result.path} ended as {result.status}: {error}",
+            f"{result.path} ended as {result.status}: {_what(error)}",
             category=category,
             details={name: value for name, value in facts.items() if value},
         )
+
+
+def _what(error: BaseException | None) -> str:
+    return error.fact if isinstance(error, LimitExceeded) else str(error)

@@ -19,7 +19,7 @@ from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ToolError
 from tinyagents.messages import Document, Image, Text, UserPart, well_formed
 from tinyagents.models.protocol import ToolSpec
-from tinyagents.schema import Signature, read_signature
+from tinyagents.schema import Signature, check_json, read_signature
 
 __all__ = ["OnError", "Tool", "check_name", "render", "tool"]
 
@@ -84,7 +84,7 @@ class Tool:
         self.on_error = on_error
         self.max_result_chars = max_result_chars
         self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
-        self._check = signature.adapter.validator.validate_python
+        self._adapter = signature.adapter
         self.has_own_place = False
         self._takes_context = signature.takes_context
         self.is_plain = timeout_s is None and not retries
@@ -101,7 +101,7 @@ class Tool:
         Raises:
             pydantic.ValidationError: They do not fit.
         """
-        return cast("dict[str, Any]", self._check(arguments))
+        return cast("dict[str, Any]", check_json(self._adapter, arguments))
 
     def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Any]:
         """Call the function once with checked arguments."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from benchmarks.workload import TASK, Contender, Gate, TurnClock, Workload, answer_leaf
@@ -85,7 +85,7 @@ class Floor(Contender, TurnClock):
     def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
         async def run() -> list[float]:
             times: list[float] = []
-            await looping(n, lambda: times.append(perf_counter()))(TASK)
+            await looping(n, lambda: times.append(process_time()))(TASK)
             return times
 
         return run

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from math import inf
-from time import perf_counter
+from time import process_time
 
 from benchmarks.workload import TASK, Contender, Gate, TurnClock, Workload, answer_leaf
 from tinyagents import Agent, RunLimits, ToolCall, tool
@@ -83,7 +83,7 @@ class TinyAgents(Contender, TurnClock):
     def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
         async def run() -> list[float]:
             times: list[float] = []
-            agent = looping(n, lambda: times.append(perf_counter()))
+            agent = looping(n, lambda: times.append(process_time()))
             await agent.with_(limits=WIDE).run(TASK)
             return times
 

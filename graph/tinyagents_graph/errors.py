@@ -60,13 +60,16 @@ class LimitExceeded(TinyAgentsError):
         self.allowed = allowed
         self.used = used
         self.path = path
-        super().__init__(self._say())
+        super().__init__(f"{self.fact}; {self._advice}")
 
-    def _say(self) -> str:
-        return (
-            f"{self.limit}={self.allowed:g} of {self.path} reached ({self.used:g} used); "
-            f"raise it with RunLimits({self.limit}=...) or give the work less to do"
-        )
+    @property
+    def fact(self) -> str:
+        """What happened, without advice to the host: what a model is told."""
+        return f"{self.limit}={self.allowed:g} of {self.path} reached ({self.used:g} used)"
+
+    @property
+    def _advice(self) -> str:
+        return f"raise it with RunLimits({self.limit}=...) or give the work less to do"
 
 
 class DepthExceeded(LimitExceeded):
@@ -75,11 +78,17 @@ class DepthExceeded(LimitExceeded):
     def __init__(self, *, allowed: int, depth: int, path: str) -> None:
         super().__init__("max_depth", allowed=allowed, used=depth, path=path)
 
-    def _say(self) -> str:
+    @property
+    def fact(self) -> str:
+        """What happened, and what a model can do about it."""
         return (
-            f"{self.path} would run at depth {self.used:g}, but max_depth={self.allowed:g} here; "
-            "do the work without delegating further, or raise RunLimits(max_depth=...)"
+            f"{self.path} would run at depth {self.used:g}, but max_depth={self.allowed:g} here: "
+            "do the work without delegating further"
         )
+
+    @property
+    def _advice(self) -> str:
+        return "a deeper tree needs RunLimits(max_depth=...)"
 
 
 class BudgetExceeded(LimitExceeded):
@@ -97,11 +106,17 @@ class DelegationCycle(LimitExceeded):
         self.chain = chain
         super().__init__("cycle", allowed=1, used=2, path=chain[-1])
 
-    def _say(self) -> str:
+    @property
+    def fact(self) -> str:
+        """What happened, and what a model can do about it."""
         return (
-            f"delegation cycle: {' -> '.join(self.chain)} would do the same task again; "
-            "change the task, or allow it with allow_cycles=True"
+            f"delegation cycle: {' -> '.join(self.chain)} would do the same task again: "
+            "change the task"
         )
+
+    @property
+    def _advice(self) -> str:
+        return "SubAgent(allow_cycles=True) allows it"
 
 
 class RunCancelled(TinyAgentsError):

@@ -49,6 +49,9 @@ class Usage:
         """US dollars, or `None` when a request's price is not known."""
         return None if self.unpriced_requests else self.usd
 
+    def __repr__(self) -> str:
+        return f"Usage({', '.join(f'{name}={value}' for name, value in self.to_dict().items())})"
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.requests + other.requests,

@@ -394,6 +394,28 @@ async def test_numbers_that_json_does_not_have_do_no_harm() -> None:
     assert ended.told[0].text == "[Infinity,-Infinity,Infinity]"
 
 
+@pytest.mark.parametrize("kind", ["tower", "ring"])
+async def test_arguments_nested_without_end_are_refused(kind: str) -> None:
+    nested: list[Any] = []
+    if kind == "ring":
+        nested.append(nested)
+    for _ in range(100_000 if kind == "tower" else 0):
+        nested = [nested]
+
+    @tool
+    async def take(anything: Any) -> str:
+        return "taken"
+
+    def answer(request: ModelRequest) -> Any:
+        return "done" if len(request.messages) > 1 else call("take", anything=nested)
+
+    ended = await end(Agent(FunctionModel(answer), tools=[take]))
+    failure = failure_of(ended.told[0])
+    assert failure["category"] == "invalid_arguments"
+    assert "nested too deeply" in failure["errors"][0]
+    assert ended.result.output == "done"
+
+
 # What a fake cannot say is a mistake of the test, and is told as one.
 @pytest.mark.parametrize("said", [None, 3, {"a": 1}, b"bytes", [3], object()])
 async def test_what_is_no_reply_fails_the_run_in_order(said: Any) -> None:

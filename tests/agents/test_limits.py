@@ -165,7 +165,10 @@ async def test_max_usd_with_a_flat_price_leaves_the_length_of_the_reply_alone() 
     model = ScriptedModel([call("echo"), call("echo"), "never"], usd_per_request=0.4)
     ended = await end(Agent(model, tools=[echo], limits=RunLimits(max_usd=1)))
     assert refused(ended, "max_usd", "budget.exceeded")["used"] == pytest.approx(0.8)
-    assert {request.settings.max_output_tokens for request in model.requests} == {4_096}
+    first, second = (request.settings.max_output_tokens for request in model.requests)
+    assert first is not None
+    assert first > 1_000
+    assert second == first
 
 
 async def test_max_usd_with_a_model_without_a_price_is_a_mistake_and_not_a_free_ride() -> None:

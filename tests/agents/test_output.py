@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import TypedDict
 
 from tests.agents.ended import end, failure_of
@@ -39,6 +39,12 @@ class Book(BaseModel):
     title: str
     pages: int = Field(ge=1)
     authors: list[Author] = []
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    day: datetime.date
+    pair: tuple[int, int]
 
 
 class Chapter(BaseModel):
@@ -76,6 +82,8 @@ VALUES: list[tuple[Any, Any, Any]] = [
     (Options, {"bold": True}, {"bold": True}),
     (Chapter, {"heading": "1", "below": [{"heading": "1.1"}]},
      Chapter(heading="1", below=[Chapter(heading="1.1")])),
+    (Strict, {"day": "2026-11-20", "pair": [1, 2]},
+     Strict(day=datetime.date(2026, 11, 20), pair=(1, 2))),
     (int, 42, 42),
     (float, 1, 1.0),
     (bool, False, False),

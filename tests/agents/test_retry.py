@@ -238,15 +238,17 @@ async def test_what_cannot_do_the_work_is_skipped_and_said_so() -> None:
     ]  # fmt: skip
 
 
-async def test_repeated_names_are_asked_once_and_the_last_error_is_raised() -> None:
-    # behaviour 79: repeated names terminate
-    own = ScriptedModel([refused(), "never"], name="own")
+async def test_each_model_is_asked_in_its_turn_and_the_last_error_is_raised() -> None:
+    # behaviour 79: repeated names terminate, because the list does
+    own = ScriptedModel([refused()] * 9, name="own")
     spare = ScriptedModel([ModelError("also down", model="spare")] * 9, name="spare")
-    agent = Agent(own, middleware=[Fallback(own, spare, spare, own)])
+    agent = Agent(own, middleware=[Fallback(own, spare, spare)])
     ended = await end(agent)
     assert isinstance(ended.error, ModelError)
     assert "also down" in str(ended.error)
-    assert (len(own.requests), len(spare.requests)) == (1, 1)
+    assert (len(own.requests), len(spare.requests)) == (2, 2)
+    asked = [facts["to"] for facts in ended.of("model.fallback")]
+    assert asked == ["test:own", "test:spare", "test:spare"]
     assert ended.lines[-2:] == ["model.failed", "run.failed"]
 
 

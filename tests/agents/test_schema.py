@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from tinyagents import Agent, ConfigError, RunContext, Tool, tool
@@ -219,6 +219,26 @@ def test_what_was_not_given_is_left_to_the_functions_own_default() -> None:
     assert made.parameters["properties"]["many"] == {"type": "array", "items": {"type": "integer"}}
     with pytest.raises(ValidationError):
         made.validate({"a": 1, "b": 2})
+
+
+class Strict(BaseModel):
+    """Takes no text for a number, and a date only as JSON writes one."""
+
+    model_config = ConfigDict(strict=True)
+    day: datetime.date
+    n: int
+    pair: tuple[int, int]
+
+
+def test_a_strict_model_is_checked_as_json_is() -> None:
+    def work(value: Strict) -> None: ...
+
+    said = {"day": "2026-11-20", "n": 3, "pair": [1, 2]}
+    strict = Strict(day=datetime.date(2026, 11, 20), n=3, pair=(1, 2))
+    assert Tool(work).validate({"value": said}) == {"value": strict}
+    with pytest.raises(ValidationError) as caught:
+        Tool(work).validate({"value": said | {"n": "3"}})
+    assert "valid integer" in str(caught.value)
 
 
 def test_annotations_may_be_texts() -> None:

@@ -189,6 +189,24 @@ async def test_arguments_arrive_as_the_types_that_were_declared() -> None:
     assert ended.told[0].text == "3 RED [1, 2] None"
 
 
+async def test_a_tool_that_changes_its_arguments_changes_nothing_that_was_said() -> None:
+    @tool
+    async def careless(anything: Any, mapping: dict[str, Any], items: list[Any]) -> str:
+        anything["x"] = 1
+        mapping["deep"]["x"] = 1
+        items[0].append(1)
+        return "done"
+
+    said: dict[str, Any] = {"anything": {}, "mapping": {"deep": {}}, "items": [[]]}
+    ended = await end(Agent(calling(call("careless", **said)), tools=[careless]))
+    assert ended.told[0].text == "done"
+    assert ended.of("tool.started")[0]["arguments"] == said
+    message = ended.result.messages[1]
+    assert isinstance(message, AssistantMessage)
+    assert message.tool_calls[0].arguments == said
+    assert said == {"anything": {}, "mapping": {"deep": {}}, "items": [[]]}
+
+
 _request: ContextVar[str] = ContextVar("request", default="none")
 
 
