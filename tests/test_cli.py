@@ -159,6 +159,17 @@ def wait_for(stream: IO[str] | None, text: str) -> str:
     raise AssertionError(f"no {text!r} in {seen!r}")
 
 
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What else is printed until the process has ended; `communicate` would lose what was read."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.close()
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait(timeout=10)
+    return out, err
+
+
 def events_in(output: str) -> tuple[list[Event], dict[str, Any]]:
     *lines, last = output.splitlines()
     return [Event.from_json(line) for line in lines], json.loads(last)
@@ -331,7 +342,7 @@ def test_an_interrupt_ends_the_run_in_an_orderly_way(number: signal.Signals, cod
     with begin("run", "--json", "agents.py:parent", "Go") as process:
         seen = wait_for(process.stdout, '"tool":"wait"')
         process.send_signal(number)
-        rest, err = process.communicate(timeout=10)
+        rest, err = rest_of(process)
     assert process.returncode == code
     events, last = events_in(seen + rest)
     check_tree(events)
@@ -348,7 +359,7 @@ def test_an_interrupt_shows_what_there_is_and_what_was_spent() -> None:
     with begin("run", "agents.py:waiting", "Go") as process:
         seen = wait_for(process.stderr, "says: Let me wait.")
         process.send_signal(signal.SIGINT)
-        out, rest = process.communicate(timeout=10)
+        out, rest = rest_of(process)
     assert process.returncode == 130
     assert out == "Let me wait.\n"
     trace = seen + rest
@@ -361,7 +372,7 @@ def test_a_tool_that_hangs_in_a_thread_does_not_keep_the_process() -> None:
     with begin("run", "agents.py:hanging", "Go") as process:
         wait_for(process.stderr, "hanging")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = rest_of(process)
     assert (process.returncode, out) == (130, "Let me hang.\n")
     assert "hang() was cut off" in err
 
@@ -372,7 +383,7 @@ def test_a_second_interrupt_quits_at_once_even_if_a_tool_blocks_the_event_loop()
         process.send_signal(signal.SIGINT)
         wait_for(process.stderr, "Ctrl-C again to quit at once")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        rest_of(process)
     assert process.returncode == 130
 
 
@@ -499,9 +510,10 @@ def test_ctrl_c_cancels_the_turn_and_the_chat_goes_on() -> None:
     screen.type("hello\n")
     screen.wait_for("1: hello\n.*1 turn in the session.*\nyou> ")
     screen.type("wait\n")
-    screen.wait_for(r"talker  wait +wait\(\)")
+    screen.wait_for(r"talker turn 2  wait +wait\(\)")
     screen.process.send_signal(signal.SIGINT)
-    screen.wait_for("The session is as it was before this turn.\n.*\nyou> ")
+    shown = screen.wait_for("The session is as it was before this turn.\n.*\nyou> ")
+    assert "Interrupted.\nThere is nothing yet.\nSpent: 1 model call" in shown
     screen.process.send_signal(signal.SIGINT)
     screen.wait_for("\nCtrl-D ends the chat.\nyou> ")
     screen.type("again\n")
@@ -517,7 +529,8 @@ def test_ctrl_c_cancels_a_turn_of_a_chat_through_a_pipe() -> None:
         process.stdin.flush()
         wait_for(process.stderr, "started")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate("hello\n", timeout=10)
+        process.stdin.write("hello\n")
+        out, err = rest_of(process)
     assert (process.returncode, out) == (130, "1: hello\n")
     assert "Interrupted." in err
 

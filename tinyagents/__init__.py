@@ -4,7 +4,7 @@ An agent is a harness around a model; a running agent is a node of a run tree; o
 describes the whole tree. The arrows between the modules of this floor point one way:
 
     session -> agent -> handle, subagents -> execute -> loop -> asking, calls -> state -> plan
-                                                              output, middleware -> tools -> schema
+                                                     output, middleware -> tools -> schema, threads
     models.openai, models.anthropic -> models.protocol -> messages -> (ground floor)
 """
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Generic, NoReturn, TypeAlias, cast
 
 import anyio
-import anyio.from_thread
 from typing_extensions import TypeForm
 
 from tinyagents.context import DepsT
@@ -26,6 +25,7 @@ from tinyagents.result import OutputT, Result
 from tinyagents.retry import Retry
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent, SubAgentTool
+from tinyagents.threads import wait_from_thread
 from tinyagents.tools import Tool, check_name
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, current_place
@@ -226,7 +226,7 @@ class Agent(Generic[DepsT, OutputT]):
                 "write `await agent.run(…)` instead"
             )
         if current_place.get() is not None:
-            return anyio.from_thread.run(call)
+            return wait_from_thread(call)
         return anyio.run(call)
 
     def stream(

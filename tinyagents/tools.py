@@ -6,12 +6,8 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
-from math import inf
 from typing import Any, Literal, TypeAlias, cast, overload
 
-import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -20,6 +16,7 @@ from tinyagents.errors import ConfigError, ToolError
 from tinyagents.messages import Document, Image, Text, UserPart, well_formed
 from tinyagents.models.protocol import ToolSpec
 from tinyagents.schema import Signature, check_json, read_signature
+from tinyagents.threads import in_thread
 
 __all__ = ["OnError", "Tool", "check_name", "render", "tool"]
 
@@ -28,7 +25,6 @@ OnError: TypeAlias = Literal["tell", "fail"] | Callable[[Exception], str]
 failure of the run (`"fail"`), or a text of your own for the model."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_MAX_THREADS = 64
 
 
 class Tool:
@@ -127,18 +123,8 @@ class Tool:
         return error
 
     async def _call_in_thread(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Any:
-        # Threads of its own, so that tools that hang cannot starve whoever else uses the pool; and
-        # abandoned on cancellation, because a thread cannot be stopped but its run must be.
         given = (ctx,) if self._takes_context else ()
-        # The place is given back at once and not when the thread ends, as trio does: threads that
-        # hang for good would take all places.
-        async with _tool_threads():
-            # In a tuple, because trio takes a thread that returns a coroutine for a mistake.
-            (value,) = await anyio.to_thread.run_sync(
-                lambda: (self.function(*given, **arguments),),
-                abandon_on_cancel=True,
-                limiter=anyio.CapacityLimiter(inf),
-            )
+        value = await in_thread(partial(self.function, *given, **arguments))
         return await value if isawaitable(value) else value
 
 
@@ -254,15 +240,3 @@ def _check_options(
         wrong = f"on_error={on_error!r}: give 'tell', 'fail' or a function of the exception"
     if wrong:
         raise ConfigError(f"tool {tool!r}: {wrong}")
-
-
-_threads: RunVar[anyio.CapacityLimiter] = RunVar("tinyagents_tool_threads")
-
-
-def _tool_threads() -> anyio.CapacityLimiter:
-    try:
-        return _threads.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(_MAX_THREADS)
-        _threads.set(limiter)
-        return limiter

@@ -56,6 +56,11 @@ class CancelScope(Protocol):
         ...
 
 
+# What goes on is somebody else's cancellation, but the error is this scope's, which came first.
+# anyio takes an error for its own by these words only; a task that is cancelled needs none.
+_SOMEBODY_ELSES = ("Cancelled via cancel scope outside of the run",)
+
+
 class AsyncioScope:
     """As `asyncio.timeout()` does it: cancel the task, take the cancellation back on leaving."""
 
@@ -90,7 +95,11 @@ class AsyncioScope:
         if not self._delivered or task is None:
             return False
         others = task.uncancel() > self._cancelled_outside
-        return isinstance(error, asyncio.CancelledError) and not others
+        if not isinstance(error, asyncio.CancelledError):
+            return False
+        if others and not error.args:
+            error.args = _SOMEBODY_ELSES
+        return not others
 
     def cancel(self) -> None:
         if self.is_cancelled:

@@ -329,6 +329,25 @@ async def test_a_handle_can_be_cancelled_by_another_task() -> None:
     check_tree(sink.events)
 
 
+async def test_a_run_and_the_scope_around_it_cancelled_at_once_end_as_that_scope() -> None:
+    sink = EventSink()
+    with anyio.CancelScope() as scope:
+
+        @tool
+        async def stop(ctx: RunContext[Any]) -> str:
+            """Cancel twice."""
+            ctx.run.cancel("mine")
+            scope.cancel()
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep_forever)
+            return "never"
+
+        await asking(call("stop"), call("stop"), tools=[stop]).run("t", sink=sink)
+    assert scope.cancelled_caught
+    assert kinds(sink.events)[-1] == "run.cancelled"
+    check_tree(sink.events)
+
+
 # --- many at once -------------------------------------------------------------------------------
 
 

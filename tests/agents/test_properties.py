@@ -62,36 +62,38 @@ class Node:
     limits: RunLimits
 
 
-limit = st.sampled_from([None, None, None, 1, 2, 5])
-limits = st.builds(
-    RunLimits,
-    max_turns=limit,
-    max_requests=limit,
-    max_tool_calls=limit,
-    max_runs=limit,
-    max_live_runs=limit,
-    max_depth=limit,
-    max_tokens=st.sampled_from([None, None, None, 10, 300]),
-    max_seconds=st.sampled_from([None] * 9 + [0.003]),
-    on_limit=st.sampled_from([None, "return"]),
+one_limit = st.sampled_from(
+    [
+        {"max_turns": 1},
+        {"max_requests": 3},
+        {"max_tool_calls": 2},
+        {"max_runs": 3},
+        {"max_live_runs": 2},
+        {"max_depth": 2},
+        {"max_tokens": 40},
+        {"max_seconds": 0.003},
+        {"max_requests": 2, "on_limit": "return"},
+        {"max_tokens": 10, "on_limit": "return"},
+        {"max_seconds": 0.003, "on_limit": "return"},
+    ]
 )
-plain = st.sampled_from(PLAIN)
+no_limit: st.SearchStrategy[dict[str, Any]] = st.just({})
+limits = st.one_of(no_limit, no_limit, no_limit, one_limit).map(lambda given: RunLimits(**given))
 says = st.sampled_from(SAYS).map(lambda said: (said,))
 
 
-def node_of(action: st.SearchStrategy[Any]) -> st.SearchStrategy[Node]:
+def nodes(depth: int) -> st.SearchStrategy[Node]:
+    """Agents with up to so many levels below them."""
+    action: st.SearchStrategy[Any] = st.sampled_from(PLAIN)
+    if depth:
+        delegation = st.tuples(st.sampled_from(WAYS), nodes(depth - 1))
+        action = st.one_of(delegation, delegation, action)
     acts = st.lists(action, min_size=1, max_size=3).map(tuple)
-    turns = st.lists(st.one_of(acts, acts, acts, says), max_size=2).map(tuple)
-    return st.builds(Node, turns, limits)
+    turns = st.lists(st.one_of(acts, acts, acts, says), min_size=min(depth, 1), max_size=2)
+    return st.builds(Node, turns.map(tuple), limits)
 
 
-trees = node_of(
-    st.recursive(
-        plain,
-        lambda inner: st.tuples(st.sampled_from(WAYS), node_of(inner)) | inner,
-        max_leaves=10,
-    )
-)
+trees = nodes(3)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Blow:
     whom: int
 
 
-blows = st.lists(st.builds(Blow, st.integers(0, 40), st.integers(-1, 5)), max_size=3)
+blows = st.lists(st.builds(Blow, st.integers(0, 60), st.integers(-1, 5)), max_size=2)
 
 
 class Watch(Middleware):

@@ -31,7 +31,8 @@ from tinyagents import (
     ToolMessage,
     tool,
 )
-from tinyagents.testing import ScriptedModel, call, check_tree
+from tinyagents.models import ModelRequest
+from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -243,6 +244,51 @@ async def test_plain_functions_of_one_turn_run_beside_each_other() -> None:
 
     ended = await end(Agent(calling(call("meet"), call("meet")), tools=[meet]))
     assert [message.text for message in ended.told] == ["met", "met"]
+
+
+async def test_so_many_threads_run_at_once_and_the_others_wait_for_a_place() -> None:
+    lock = threading.Lock()
+    running: set[int] = set()
+    most = 0
+
+    @tool
+    def work(n: int) -> int:
+        nonlocal most
+        with lock:
+            running.add(n)
+            most = max(most, len(running))
+        with lock:
+            running.remove(n)
+        return n
+
+    calls = [call("work", n=n) for n in range(200)]
+    ended = await end(Agent(calling(*calls), tools=[work], max_concurrency=200))
+    assert [int(message.text) for message in ended.told] == list(range(200))
+    assert 1 <= most <= 64
+
+
+async def test_threads_that_wait_for_children_leave_their_places_to_these() -> None:
+    everyone = threading.Barrier(64)
+
+    @tool
+    def leaf() -> str:
+        return "leaf"
+
+    def answer(request: ModelRequest) -> Any:
+        return request.messages[-1].text if len(request.messages) > 1 else call("leaf")
+
+    child = Agent(FunctionModel(answer), name="child", tools=[leaf])
+
+    @tool
+    def delegate(n: int) -> str:
+        everyone.wait(10)  # now they have all the places there are
+        return child.run_sync(f"task {n}").output
+
+    calls = [call("delegate", n=n) for n in range(64)]
+    with anyio.fail_after(10):
+        ended = await end(Agent(calling(*calls), tools=[delegate]))
+    assert [message.text for message in ended.told] == ["leaf"] * 64
+    assert ended.result.tree_usage.requests == 2 + 2 * 64
 
 
 async def test_progress_shows_zero_and_leaves_out_what_was_not_said() -> None:

@@ -20,6 +20,7 @@ from tinyagents.cli.interrupts import Interrupts
 from tinyagents.cli.target import shortened
 from tinyagents.console import ConsoleTrace
 from tinyagents.console.text import clean, dollars, one_line, tokens
+from tinyagents.console.view import parts_of
 
 __all__ = ["Outcome", "finish", "say", "tell"]
 
@@ -178,19 +179,22 @@ def _code(error: Exception) -> ExitCode:
 
 
 def _partial(result: Result[Any]) -> str:
-    """The text that was being written, else the last that was said, else what the tools found."""
-    writing: list[str] = []
+    """The text that was being written, else the last that was said, else what the tools found.
+
+    From the events, which are this run's alone: a session's messages begin with earlier turns.
+    """
+    said, writing, found = "", "", list[str]()
     for event in result.events:
+        kind, data = event.kind, event.data
         if event.run_id != result.run_id:
             continue
-        if event.kind in ("model.started", "model.completed"):
-            writing.clear()
-        elif event.kind == "model.delta" and event.data.get("type") == "text":
-            writing.append(event.data["text"])
-    text = "".join(writing).strip() or result.text.strip()
-    if text:
-        return clean(text)
-    found = [message for message in result.messages if message.role == "tool" and not message.failed]
-    return "\n".join(
-        f"{message.name} → {one_line(message.text)}" for message in found[-_SHOWN_RESULTS:]
-    )
+        if kind == "model.started":
+            writing = ""
+        elif kind == "model.delta" and data.get("type") == "text":
+            writing += data["text"]
+        elif kind == "model.completed":
+            texts = [part["text"] for part in parts_of(data) if part.get("type") == "text"]
+            said, writing = "".join(texts).strip() or said, ""
+        elif kind == "tool.completed":
+            found.append(f"{data.get('tool')} → {one_line(str(data.get('content')))}")
+    return clean(writing.strip() or said or "\n".join(found[-_SHOWN_RESULTS:]))

@@ -62,11 +62,9 @@ class LineTrace:
         category = data.get("category") or "failed"
         if category in ("delegate", "limit", "cancelled") and delegates:
             return ""
-        error = inner(data, "error")
-        if error.get("type") == "cancelled":
+        if category == "cancelled":
             return f"{label} was cut off{how_long}"
-        why = data.get("content") or f"{error.get('type')}: {error.get('message')}"
-        return f"{label} FAILED, {category}: {_excerpt(why)}{how_long}"
+        return f"{label} FAILED, {category}: {_excerpt(data.get('content'))}{how_long}"
 
 
 def write_line(file: TextIO, line: str) -> None:
@@ -131,7 +129,10 @@ def _limit(run: RunView, data: _Data) -> str:
 
 
 def _fallback(run: RunView, data: _Data) -> str:
-    return f"asks another model: {_excerpt(data.get('model') or data.get('to'))}"
+    to = one_line(str(data.get("to")))
+    if data.get("skipped"):
+        return f"cannot ask {to} instead, which lacks {_excerpt(data.get('lacking'))}"
+    return f"asks {to} instead, after {_excerpt(inner(data, 'error').get('message'))}"
 
 
 def _tool_retried(run: RunView, data: _Data) -> str:
