@@ -4,7 +4,6 @@ Each agent of the team has rules of its own. They see the transcript as a real m
 the next calls from it, and write from the figures that the tools returned.
 """
 
-import asyncio
 import json
 import re
 import sys
@@ -12,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+
+import anyio
 
 from tinyagents import AssistantMessage, Message, Text, ToolCall, Usage
 from tinyagents.models import Model, ModelReply, ModelRequest
@@ -35,7 +36,7 @@ def offline(rules: Rules) -> Model:
 async def reply(rules: Rules, request: ModelRequest) -> ModelReply:
     messages = request.messages
     if sys.stderr.isatty():  # somebody watches, and should be able to follow
-        await asyncio.sleep(0.1 + len(messages[-1].text) % 4 / 10)
+        await anyio.sleep(0.1 + len(messages[-1].text) % 4 / 10)
     parts = tuple(Text(part) if isinstance(part, str) else part for part in rules(messages))
     reading = sum(len(message.text) for message in messages)
     writing = sum(len(part.text if isinstance(part, Text) else str(part)) for part in parts)
@@ -135,11 +136,12 @@ class Report(NamedTuple):
 
 
 def opening(text: str) -> str:
-    """The first sentence of a module's docstring, or of a page below its heading."""
+    """The first sentence of some length in a module's docstring, or in a page below its heading."""
     docstring = re.match(r'\s*"""(.+?)"""', text + '\n"""', re.DOTALL)
     prose = docstring[1] if docstring else re.sub(r"(?m)^(#|\[|!|\||```|import|from).*$", "", text)
     paragraph = " ".join(prose.strip().partition("\n\n")[0].split())
-    first = re.split(r"(?<=[.!?]) ", paragraph)[0]
+    sentences = re.split(r"(?<=[.!?]) ", paragraph)
+    first = next((each for each in sentences if len(each.split()) > 2), paragraph)
     return first if len(first) <= MOST_CHARS else f"{first[:MOST_CHARS].rstrip()}…"
 
 
@@ -156,9 +158,10 @@ def criticise_by_rules(messages: Sequence[Message]) -> Said:
     report = Report.parse(answers[0])
     if report is None or not report.longest:
         return [f"Nothing to question in: {answers[0]}"]
+    is_page = report.path.endswith(".md")
     question = (
         f"`{report.longest}` takes {report.longest_lines} of {report.lines} lines. How much of it "
-        "is code, how much words about the code, and how often does it branch?"
+        f"is code, and {'how much is prose' if is_page else 'how often does it branch'}?"
     )
     if len(answers) == 1:
         return ["Its longest part deserves a second look.", call("ask_reader", message=question)]
@@ -166,7 +169,7 @@ def criticise_by_rules(messages: Sequence[Message]) -> Said:
     code, branches = figures.get("code", 0), figures.get("branch", 0)
     facts = f"{code} lines of code with {counted(branches, 'branch')}"
     is_much = code > MUCH_CODE or branches > MANY_BRANCHES
-    if report.path.endswith(".md"):
+    if is_page:
         facts, is_much = f"{report.longest_lines} lines in all", report.longest_lines > LONG_SECTION
     verdict = "split it" if is_much else "leave it as it is"
     why = "are a lot to hold in mind" if is_much else "are easy to follow"
@@ -218,8 +221,8 @@ def overview_of(reports: Sequence[Report]) -> str:
     pages = [report for report in reports if report.path.endswith(".md")]
     modules = [report for report in reports if report.path.endswith(".py")]
     told = [
-        f"{len(kind)} {name} ({sum(report.lines for report in kind):,} lines)"
-        for kind, name in ((modules, "Python modules"), (pages, "pages"))
+        f"{counted(len(kind), name)} ({sum(report.lines for report in kind):,} lines)"
+        for kind, name in ((modules, "Python module"), (pages, "page"))
         if kind
     ]
     words = sum(report.words for report in reports)

@@ -185,6 +185,7 @@ def main() -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
         return 130
     answer = result.output if given.quiet else f"\n{result.output}\n\n{totals(result)}"
     print("\n".join(wrapped(line) for line in answer.splitlines()))

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -195,24 +196,31 @@ def inspect(ctx: RunContext[Desk], path: str, part: str) -> dict[str, Any]:
         raise ModelRetry(f"{path} has no part {part!r}; it has {list(known)[:40]}")
     place = known[part]
     rows = text.splitlines()[place.line - 1 : place.line - 1 + place.lines]
-    blank = sum(not row.strip() for row in rows)
     if tree is None:
-        marks = [number for number, row in enumerate(rows) if row.lstrip().startswith("```")]
-        code = sum(b - a + 1 for a, b in zip(marks[::2], marks[1::2], strict=False))
-        return asdict(place) | {"code": code, "prose": len(rows) - code - blank, "blank": blank}
+        return asdict(place) | Counter(kinds_in_section(rows))
     node = dict(definitions(tree))[part]
-    comments = sum(row.lstrip().startswith("#") for row in rows)
-    signature = node.body[0].lineno - node.lineno
-    docstring = (ast.get_docstring(node, clean=False) or "").count("\n")
-    docstring += 1 if ast.get_docstring(node) else 0
-    prose = docstring + comments
-    return asdict(place) | {
-        "signature": signature,
-        "prose": prose,
-        "blank": blank,
-        "code": max(len(rows) - signature - prose - blank, 0),
-        "branches": sum(isinstance(each, ast.If | ast.For | ast.Try) for each in ast.walk(node)),
-    }
+    branches = sum(isinstance(each, ast.If | ast.For | ast.Try) for each in ast.walk(node))
+    return asdict(place) | Counter(kinds_in_function(node, rows)) | {"branches": branches}
+
+
+def kinds_in_section(rows: list[str]) -> Iterator[str]:
+    fenced = False
+    for row in rows:
+        is_fence = row.lstrip().startswith("```")
+        yield "code" if fenced or is_fence else "prose" if row.strip() else "blank"
+        fenced ^= is_fence
+
+
+def kinds_in_function(node: Any, rows: list[str]) -> Iterator[str]:
+    first = node.body[0]
+    words = range(first.lineno, first.end_lineno + 1) if ast.get_docstring(node) else range(0)
+    for number, row in enumerate(rows, node.lineno):
+        if number in words or row.lstrip().startswith("#"):
+            yield "prose"
+        elif not row.strip():
+            yield "blank"
+        else:
+            yield "signature" if number < first.lineno else "code"
 
 
 @tool

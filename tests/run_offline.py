@@ -68,7 +68,8 @@ def main(path: Path) -> None:
         if path.suffix == ".md":
             run_page(path)
         else:
-            # As `python FILE` has it: an example may import its neighbours.
+            # As `python FILE` has it: no arguments, and an example may import its neighbours.
+            sys.argv = [str(path)]
             sys.path.insert(0, str(path.parent))
             runpy.run_path(str(path), run_name="__main__")
 

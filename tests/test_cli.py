@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -138,13 +138,16 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def begin(
     *arguments: str,
+    command: Sequence[str] = COMMAND,
     stdin: int = subprocess.PIPE,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Start the real program, so that signals and exit codes are real, too."""
+    # The terminal's real size counts, not that of the one the tests are started from.
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     return subprocess.Popen(
-        [*COMMAND, *arguments], text=True, stdin=stdin, stdout=stdout, stderr=stderr
+        [*command, *arguments], text=True, stdin=stdin, stdout=stdout, stderr=stderr, env=env
     )
 
 
@@ -393,10 +396,12 @@ def test_a_second_interrupt_quits_at_once_even_if_a_tool_blocks_the_event_loop()
 class Screen:
     """A program in a terminal of its own: what it shows, and keys for it."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, command: Sequence[str] = COMMAND) -> None:
         self._keyboard, terminal = pty.openpty()
         termios.tcsetwinsize(terminal, (30, 100))
-        self.process = begin(*arguments, stdin=terminal, stdout=terminal, stderr=terminal)
+        self.process = begin(
+            *arguments, command=command, stdin=terminal, stdout=terminal, stderr=terminal
+        )
         os.close(terminal)
         self.raw = ""
 
@@ -407,6 +412,16 @@ class Screen:
             assert ready, f"no {text!r} in {clean(self.raw)!r}"
             self.raw += self._read()
         return clean(self.raw)
+
+    def interrupt_until(self, text: str) -> None:
+        """Ctrl-C, and once more as long as nothing happens, as a person would.
+
+        Python does not notice a signal between showing a prompt and beginning to wait for a key.
+        """
+        while not re.search(text, clean(self.raw)):
+            self.process.send_signal(signal.SIGINT)
+            while select.select([self._keyboard], [], [], 1)[0]:
+                self.raw += self._read()
 
     def type(self, keys: str) -> None:
         os.write(self._keyboard, keys.encode())
@@ -514,8 +529,7 @@ def test_ctrl_c_cancels_the_turn_and_the_chat_goes_on() -> None:
     screen.process.send_signal(signal.SIGINT)
     shown = screen.wait_for("The session is as it was before this turn.\n.*\nyou> ")
     assert "Interrupted.\nThere is nothing yet.\nSpent: 1 model call" in shown
-    screen.process.send_signal(signal.SIGINT)
-    screen.wait_for("\nCtrl-D ends the chat.\nyou> ")
+    screen.interrupt_until("\nCtrl-D ends the chat.\nyou> ")
     screen.type("again\n")
     screen.wait_for("2: again\n.*2 turns in the session.*\nyou> ")
     screen.type("\x04")
@@ -562,3 +576,32 @@ def test_the_command_is_installed_under_its_name() -> None:
     program = Path(sys.executable).with_name("tinyagents")
     done = subprocess.run([program, "--version"], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- the page on it ------------------------------------------------------------------------------
+
+
+SHOWN = "examples/04_sub_agents.py"
+
+
+@pytest.mark.parametrize(
+    ("start", "arguments"),
+    [
+        (
+            "    0.0s writer: started",
+            ["examples/04_sub_agents.py:writer", "Two lines about Basel."],
+        ),
+        ("Error: examples/04_sub", ["examples/04_sub_agents.py:riter", "x"]),
+    ],
+)
+def test_the_page_shows_what_is_really_printed(
+    start: str, arguments: list[str], tell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    shown = page[page.index(start) :].partition("```")[0]
+    assert without_times(tell("run", *arguments).err) == without_times(shown)
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"\d+\.\ds", "_s", text)

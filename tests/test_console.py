@@ -19,6 +19,7 @@ from tinyagents import (
     RunContext,
     RunLimits,
     SubAgentSession,
+    SubAgentTool,
     Usage,
     tool,
 )
@@ -171,6 +172,19 @@ async def test_runs_of_different_branches_can_be_told_apart() -> None:
     told = "\n".join(await lines_of(Agent(ScriptedModel(script), name="boss", subagents=[branch])))
     assert "branch[0]/leaf[0]: started" in told
     assert "branch[1]/leaf[0]: started" in told
+
+
+async def test_a_delegation_under_another_name_is_told_once() -> None:
+    kid = Agent(ScriptedModel(["fine"]), name="kid", description="k")
+    script = [call("ask_kid", input="well?"), "ok"]
+    boss = Agent(ScriptedModel(script), name="boss", tools=[SubAgentTool(kid, name="ask_kid")])
+    told = await lines_of(boss)
+    assert [line.split(":")[0].split()[-1] for line in told] == [
+        "boss",
+        "ask_kid[0]",
+        "ask_kid[0]",
+        "boss",
+    ]
 
 
 async def test_a_withheld_payload_harms_nobody() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Generic, NoReturn, TypeAlias, cast
+from typing import Any, Generic, NoReturn, TypeAlias
 
-import anyio
 from typing_extensions import TypeForm
 
 from tinyagents.context import DepsT
@@ -24,9 +23,9 @@ from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items,
 from tinyagents.result import OutputT, Result
 from tinyagents.retry import Retry
 from tinyagents.state import AgentRun
-from tinyagents.subagents import SubAgent, SubAgentTool
-from tinyagents.threads import wait_from_thread
-from tinyagents.tools import Tool, check_name
+from tinyagents.subagents import SubAgentTool, as_delegate, as_tool
+from tinyagents.threads import run_sync
+from tinyagents.tools import check_name
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
@@ -115,8 +114,8 @@ class Agent(Generic[DepsT, OutputT]):
         limits = limits_of(limits)
         resolved = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
-        offered = [_as_tool(each) for each in items("tools", tools)]
-        offered += [_as_delegate(each) for each in items("subagents", subagents)]
+        offered = [as_tool(each) for each in items("tools", tools)]
+        offered += [as_delegate(each) for each in items("subagents", subagents)]
         if recursive:
             offered.append(SubAgentTool(self))
         table = table_of(offered, output)
@@ -218,16 +217,9 @@ class Agent(Generic[DepsT, OutputT]):
 
         Raises:
             ConfigError: An event loop runs in this thread; use `await agent.run(…)` there.
+            RunCancelled: The run whose tool called it has ended.
         """
-        call = partial(self.run, task, **options)
-        if _loop_runs_here():
-            raise ConfigError(
-                "run_sync() was called where an event loop runs, which it would block for good; "
-                "write `await agent.run(…)` instead"
-            )
-        if current_place.get() is not None:
-            return wait_from_thread(call)
-        return anyio.run(call)
+        return run_sync(partial(self.run, task, **options))
 
     def stream(
         self,
@@ -255,17 +247,20 @@ class Agent(Generic[DepsT, OutputT]):
             policy: What happens when you read too slowly; see `EventSink.stream`.
             buffer: How far you may fall behind before that, in events.
         """
-        work = self.open(
-            task,
-            deps=deps,
-            history=history,
-            sink=sink,
-            run_id=run_id,
-            limits=limits,
-            place=_place_for(sink, run_id),
-            deltas=True,
-        )
-        return RunHandle(work, policy=policy, buffer=buffer)
+
+        def begin() -> AgentRun:
+            return self.open(
+                task,
+                deps=deps,
+                history=history,
+                sink=sink,
+                run_id=run_id,
+                limits=limits,
+                place=_place_for(sink, run_id),
+                deltas=True,
+            )
+
+        return RunHandle(begin, policy=policy, buffer=buffer)
 
     async def map(
         self,
@@ -332,15 +327,14 @@ class Agent(Generic[DepsT, OutputT]):
             sink: Where a root's events go.
             run_id: A root's id.
             limits: Limits besides the agent's own.
-            deltas: For a root: whether models stream.
+            deltas: Whether models stream; those of a parent that streams do anyway.
             allow_cycles: Whether an ancestor may have the same name and task.
 
         Raises:
             LimitExceeded: The tree refuses the run (depth, cycle, number of runs, budget).
             TypeError: `task` is nothing an agent can be asked.
         """
-        plan = self._plan
-        name = plan.name
+        name, plan = self.name, self._plan
         message = user_message(task) if task is not None else None
         text = message.text if message is not None else ""
         about = {"model": plan.model.name, "task": text}
@@ -361,6 +355,7 @@ class Agent(Generic[DepsT, OutputT]):
                 parent=place.run,
                 path=path or place.next_path(name),
                 task=text,
+                deltas=deltas,
                 limits=self._limits(limits, CHILD_LIMITS, self._child_limits),
                 allow_cycles=allow_cycles,
                 about=about,
@@ -372,24 +367,6 @@ class Agent(Generic[DepsT, OutputT]):
         return ready if given is None else self.limits.narrowed(given).filled(defaults)
 
 
-def _as_tool(given: Any) -> Tool:
-    if isinstance(given, Tool):
-        return given
-    if isinstance(given, (Agent, SubAgent)):
-        return SubAgentTool(cast("SubAgent", given))
-    if callable(given) and not isinstance(given, type):
-        return Tool(given)
-    raise ConfigError(f"tools: {given!r} is neither a Tool nor a function")
-
-
-def _as_delegate(given: Any) -> Tool:
-    if isinstance(given, SubAgentTool):
-        return given
-    if isinstance(given, (Agent, SubAgent)):
-        return SubAgentTool(cast("SubAgent", given))
-    raise ConfigError(f"subagents: {given!r} is neither an Agent, a SubAgent nor a SubAgentTool")
-
-
 def _place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
     """Where the caller stands in a living tree, unless it asks for a tree of its own."""
     place = current_place.get()
@@ -397,11 +374,3 @@ def _place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
         return None
     wanted = sink is None or sink is place.run.tree.sink
     return place if wanted and place.is_alive else None
-
-
-def _loop_runs_here() -> bool:
-    try:
-        anyio.get_cancelled_exc_class()
-    except anyio.NoEventLoopError:
-        return False
-    return True

@@ -36,7 +36,7 @@ async def ask(work: AgentRun) -> ModelReply:
         request = _request(work)
         if plan.hooks.around_models:
             reply = await _hooked(work, call_id, request)
-        elif work.has_budget or work.run.tree.deltas:
+        elif work.has_budget or work.run.deltas:
             reply = await _answer(work, call_id, request)
         else:
             # The first try of the plain case stands right here, as `_answer` is one frame more in
@@ -155,7 +155,7 @@ async def _answer(
             held, sent = await hold(work, request, model)
         usage: Usage | None = None
         try:
-            if work.run.tree.deltas and model.capabilities.streaming:
+            if work.run.deltas and model.capabilities.streaming:
                 reply = await _streamed(work, call_id, sent, model)
             else:
                 reply = await model.request(sent)

@@ -22,7 +22,7 @@ from tinyagents.tools import Tool, cut, shorten
 from tinyagents_graph.errors import LimitExceeded, RunCancelled
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import Run, describe
-from tinyagents_graph.tasks import gather
+from tinyagents_graph.tasks import gather, signal_of
 
 __all__ = ["act"]
 
@@ -125,6 +125,8 @@ class Pending:
                     self.message = self._finished(finish)
                 except Exception as error:
                     self.message = self._failure(error)
+                except BaseExceptionGroup as group:
+                    self.message = self._signalled(signal_of(group))
                 finally:
                     current_place.set(before)
             if work.plan.hooks.after_tool:
@@ -179,6 +181,12 @@ class Pending:
     def _finished(self, finish: Finish) -> ToolMessage:
         self.finish = finish
         return ToolMessage(self.call.id, self.call.name, "accepted", False, finish.output)
+
+    def _signalled(self, signal: BaseException) -> ToolMessage:
+        # A task group in a tool wraps even what is no error: a cancellation, a `Finish`.
+        if isinstance(signal, Finish):
+            return self._finished(signal)
+        raise signal
 
     def _tell(self, message: ToolMessage) -> None:
         data = {"call_id": self.call.id, "tool": self.call.name, "content": message.text}

@@ -48,6 +48,7 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
     # Hooks, instructions and models may start runs: those are children of this one.
     before = current_place.get()
     current_place.set(run)
+    told: Exception | None = None
     try:
         async with run:
             try:
@@ -60,6 +61,7 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     await _end(work)
             except Exception as error:
                 run.complete({"output": _last_text(work)})
+                told = error
                 await _tell_hooks(work, error)
                 raise
             run.complete({"output": work.plan.output.dump(work.output)})
@@ -69,6 +71,8 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
         vars(error)["result"] = _result(work, status, None, error)
         if teller is not None:
             _tell_end(run, teller, error)
+        if isinstance(error, Exception) and error is not told:
+            await _tell_hooks(work, error)  # the time is up, or somebody cancelled the run
         raise
     finally:
         current_place.set(before)

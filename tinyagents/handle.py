@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic
 
 import anyio
-from anyio.abc import TaskGroup
 
 from tinyagents.errors import ConfigError, RunCancelled
 from tinyagents.execute import execute
@@ -32,26 +31,43 @@ class RunHandle(Generic[OutputT]):
 
     def __init__(
         self,
-        work: AgentRun,
+        begin: Callable[[], AgentRun],
         drive: Callable[[AgentRun], Awaitable[Result[Any]]] = execute,
         *,
         policy: Any = "drop_deltas",
         buffer: int = 10_000,
     ) -> None:
-        self._work = work
+        self._begin = begin
         self._drive = drive
-        self._group: TaskGroup | None = None
+        self._options: dict[str, Any] = {"policy": policy, "buffer": buffer}
+        self._opened: tuple[AgentRun, EventStream] | None = None
+        self._group = anyio.create_task_group()
         self._done = anyio.Event()
         self._result: Result[Any] | None = None
         self._error: BaseException | None = None
         self._told = False
-        sink = work.run.tree.sink
-        self._stream: EventStream = sink.stream(
-            under=work.run.run_id, policy=policy, buffer=buffer, replay=False
-        )
+
+    @property
+    def _work(self) -> AgentRun:
+        return self._both[0]
+
+    @property
+    def _stream(self) -> EventStream:
+        return self._both[1]
+
+    @property
+    def _both(self) -> tuple[AgentRun, EventStream]:
+        if self._opened is None:
+            raise ConfigError("agent.stream(…) is used as `async with agent.stream(…) as run:`")
+        return self._opened
 
     async def __aenter__(self) -> Self:
-        self._group = anyio.create_task_group()
+        if self._opened is not None:
+            raise ConfigError("a handle is for one run: call agent.stream(…) again for another")
+        # Opened here and not before: a run that is opened counts, and has to be closed.
+        work = self._begin()
+        events = work.run.tree.sink.stream(under=work.run.run_id, replay=False, **self._options)
+        self._opened = work, events
         await self._group.__aenter__()
         self._group.start_soon(self._go)
         return self
@@ -62,7 +78,6 @@ class RunHandle(Generic[OutputT]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._group is not None
         if not self._done.is_set():
             # Before its first step there is nothing to close; after it the run closes in order.
             self._work.run.cancel("abandoned: its stream was left before it ended")
@@ -73,8 +88,6 @@ class RunHandle(Generic[OutputT]):
             raise self._error
 
     def __aiter__(self) -> EventStream:
-        if self._group is None:
-            raise ConfigError("agent.stream(…) is used as `async with agent.stream(…) as run:`")
         return self._stream.__aiter__()
 
     @property
@@ -109,6 +122,7 @@ class RunHandle(Generic[OutputT]):
         Raises:
             Exception: Whatever failed the run; its `result` has what there was until then.
         """
+        _ = self._work  # without a run there is no end to wait for
         await self._done.wait()
         self._told = True
         if self._error is not None:

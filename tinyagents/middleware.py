@@ -76,7 +76,7 @@ class Middleware:
         """After a tool call, failed ones too. Return a message to change what the model reads."""
 
     async def on_error(self, ctx: RunContext[Any], error: BaseException) -> None:
-        """The run fails; called once for each run. What it raises is added as a note."""
+        """The run fails or is cancelled by name; called once. What it raises becomes a note."""
 
 
 Hook: TypeAlias = Callable[..., Awaitable[Any]]

@@ -117,7 +117,7 @@ class Cache(Middleware):
     def _replayed(self, ctx: RunContext[Any], key: str, reply: ModelReply) -> ModelReply:
         call_id = ctx.model_call_id
         ctx.run.emit("model.cached", {"call_id": call_id, "key": key[:16]})
-        if ctx.run.tree.deltas and reply.message.text:
+        if ctx.run.deltas and reply.message.text:
             delta = {"call_id": call_id, "type": "text", "text": reply.message.text}
             ctx.run.emit("model.delta", delta)
         return replace(reply, usage=Usage())

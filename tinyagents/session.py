@@ -97,7 +97,7 @@ class SubAgentSession(Generic[OutputT]):
         """Say something and watch: `async with session.stream(text) as run`, as `Agent.stream`."""
         work = await self._open(content, deltas=True)
         try:
-            async with RunHandle[OutputT](work, self._take_turn) as handle:
+            async with RunHandle[OutputT](lambda: work, self._take_turn) as handle:
                 yield handle
         finally:
             self._close(work)

@@ -18,7 +18,7 @@ from tinyagents.tools import OnError, Tool, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
 
-__all__ = ["SubAgent", "SubAgentTool"]
+__all__ = ["SubAgent", "SubAgentTool", "as_delegate", "as_tool"]
 
 
 @frozen
@@ -191,3 +191,31 @@ class SubAgentTool(Tool):
 
 def _what(error: BaseException | None) -> str:
     return error.fact if isinstance(error, LimitExceeded) else str(error)
+
+
+def as_tool(given: Any) -> Tool:
+    """The tool that `Agent(tools=[…])` means by one of its items.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, (SubAgent, Runnable)):
+        return SubAgentTool(given)
+    if callable(given) and not isinstance(given, type):
+        return Tool(given)
+    raise ConfigError(f"tools: {given!r} is neither a Tool nor a function")
+
+
+def as_delegate(given: Any) -> Tool:
+    """The tool that `Agent(subagents=[…])` means by one of its items.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(given, SubAgentTool):
+        return given
+    if isinstance(given, (SubAgent, Runnable)):
+        return SubAgentTool(given)
+    raise ConfigError(f"subagents: {given!r} is neither an Agent, a SubAgent nor a SubAgentTool")

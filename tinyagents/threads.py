@@ -12,7 +12,10 @@ import anyio.from_thread
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-__all__ = ["in_thread", "wait_from_thread"]
+from tinyagents.errors import ConfigError, RunCancelled
+from tinyagents_graph.place import current_place
+
+__all__ = ["in_thread", "run_sync"]
 
 T = TypeVar("T")
 
@@ -42,9 +45,34 @@ async def in_thread(function: Callable[[], T]) -> T:
         place.close()
 
 
-def wait_from_thread(call: Callable[[], Awaitable[T]]) -> T:
-    """Wait in a thread for something of the event loop that started it."""
-    return anyio.from_thread.run(_wait, call)
+def run_sync(call: Callable[[], Awaitable[T]]) -> T:
+    """What `Agent.run_sync` does; see there."""
+    if _loop_runs_here():
+        raise ConfigError(
+            "run_sync() was called where an event loop runs, which it would block for good; "
+            "write `await agent.run(…)` instead"
+        )
+    place = current_place.get()
+    if place is None:
+        return anyio.run(call)
+    if not place.is_alive:
+        # The thread of a call that was cancelled, or gave up, can only be stopped here.
+        raise RunCancelled(place.path, "the run that run_sync() was called for has ended")
+    try:
+        return anyio.from_thread.run(_wait, call)
+    except anyio.NoEventLoopError as error:
+        raise ConfigError(
+            "run_sync() was called in a thread of your own; call it in a plain function that is a "
+            "tool, or write `await agent.run(…)` instead"
+        ) from error
+
+
+def _loop_runs_here() -> bool:
+    try:
+        anyio.get_cancelled_exc_class()
+    except anyio.NoEventLoopError:
+        return False
+    return True
 
 
 async def _wait(call: Callable[[], Awaitable[T]]) -> T:

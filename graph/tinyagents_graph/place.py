@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import scope_type
 
 if TYPE_CHECKING:
     from tinyagents_graph.run import Run
 
-__all__ = ["Place", "RunTree", "current_place", "cycle_of"]
+__all__ = ["Place", "RunTree", "check_run_id", "current_place", "cycle_of"]
 
 
 class RunTree:
@@ -22,18 +23,16 @@ class RunTree:
     Attributes:
         root_run_id: Id of the root run.
         sink: Where the tree's events go.
-        deltas: Whether models stream, so that `model.delta` events are published.
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
         new_scope: Makes the scope by which a run can be cancelled.
     """
 
-    __slots__ = ("deltas", "live", "new_scope", "root_run_id", "sink")
+    __slots__ = ("live", "new_scope", "root_run_id", "sink")
 
-    def __init__(self, root_run_id: str, sink: EventSink, deltas: bool) -> None:
+    def __init__(self, root_run_id: str, sink: EventSink) -> None:
         self.root_run_id = root_run_id
         self.sink = sink
         self.new_scope = scope_type()
-        self.deltas = deltas
         self.live: dict[str, Run] = {}
 
     def find(self, address: str) -> Run | None:
@@ -70,12 +69,14 @@ class RunTree:
         return interruption
 
     def abandon_children(self, of: Run) -> None:
-        """Close the children that hang in generators of the task that closes their parent.
+        """Close the descendants that hang in generators of the task that closes `of`.
 
-        Nobody could wait for them: they go on only when this task asks their generator to.
+        Nobody could wait for them: they go on only when this task asks their generator to. They
+        leave their scopes as they must be left, the last one first.
         """
-        for run in list(self.live.values()):
-            if run.parent is of:
+        below = f"{of.path}/"
+        for run in reversed(list(self.live.values())):
+            if run.path.startswith(below):
                 run.abandon(f"abandoned: {of.path} ended before it")
 
     def _cancel_children(self, of: Run, why: str) -> None:
@@ -119,6 +120,19 @@ class Place:
 
 current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
 """Where the code that runs now stands in a tree; a run started there becomes its child."""
+
+
+def check_run_id(run_id: str) -> str:
+    """`run_id`, unless it could be taken for a path.
+
+    Raises:
+        ConfigError: It is "root", or has a "/".
+    """
+    if run_id == "root" or "/" in run_id:
+        raise ConfigError(
+            f"run_id={run_id!r} looks like a path in a tree: give a name without '/', not 'root'"
+        )
+    return run_id
 
 
 def cycle_of(run: Run) -> tuple[str, ...] | None:

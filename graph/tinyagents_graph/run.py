@@ -26,7 +26,7 @@ from tinyagents_graph.errors import (
 )
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, stricter
-from tinyagents_graph.place import Place, RunTree, cycle_of
+from tinyagents_graph.place import Place, RunTree, check_run_id, cycle_of
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
 
@@ -60,7 +60,7 @@ class Run(Place):
             completed, with the status `limited`, and does not leave the `async with`.
         run_id: Id of a root run; made up if not given. A child's id follows from its path.
         sink: Where a root's events go; one of its own if not given.
-        deltas: For a root: whether the models of its tree stream.
+        deltas: Whether its models and those of its descendants stream.
         allow_cycles: Whether the same task may come back to the same name along one chain.
         about: What `run.started` tells, besides the run's name, id and path.
         deps: What the run's own code needs from its host; the parent's if `None`.
@@ -73,9 +73,9 @@ class Run(Place):
 
     __slots__ = (
         "_children_usage", "_final", "_outcome", "_reason", "_scope", "_spent", "_timed_out",
-        "about", "accounts", "deadline", "depth", "deps", "limits", "max_depth", "max_output_tokens",
-        "n_children", "name", "origin", "parent", "run_id", "status", "stopped_by", "task",
-        "tool_calls", "tree",
+        "about", "accounts", "deadline", "deltas", "depth", "deps", "limits", "max_depth",
+        "max_output_tokens", "n_children", "name", "origin", "parent", "run_id", "status",
+        "stopped_by", "task", "tool_calls", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -100,9 +100,10 @@ class Run(Place):
         self.name = name
         self.parent = parent
         self.task = task
-        self.deps = parent.deps if deps is None and parent is not None else deps
+        self.deps: Any = parent.deps if deps is None and parent is not None else deps
         self.limits = limits or (ROOT_LIMITS if parent is None else CHILD_LIMITS)
         self.status: RunStatus = "running"
+        self.deltas: bool = deltas or (parent is not None and parent.deltas)
         self.tool_calls = 0
         self.n_children = 0
         self._spent = NOTHING
@@ -113,17 +114,18 @@ class Run(Place):
         self._timed_out = False
         self.stopped_by: LimitExceeded | None = None
         if parent is None:
-            self._be_root(run_id or f"run-{_ids.getrandbits(64):016x}", sink or EventSink(), deltas)
+            run_id = check_run_id(run_id) if run_id else f"run-{_ids.getrandbits(64):016x}"
+            self._be_root(run_id, sink or EventSink())
         else:
             self._be_child(parent, allow_cycles)
         self._scope = self.tree.new_scope()
         self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
 
-    def _be_root(self, run_id: str, sink: EventSink, deltas: bool) -> None:
+    def _be_root(self, run_id: str, sink: EventSink) -> None:
         limits = self.limits
-        self.run_id = run_id
+        self.run_id: str = run_id
         self.depth = 0
-        self.tree = RunTree(run_id, sink, deltas)
+        self.tree: RunTree = RunTree(run_id, sink)
         self.origin = Origin(run_id, None, run_id, 0, self.path)
         self.max_depth = _or_inf(limits.max_depth)
         self.max_output_tokens = limits.max_output_tokens
@@ -234,7 +236,6 @@ class Run(Place):
     def abandon(self, reason: str) -> None:
         """Close it if it hangs in a generator of this very task, which can never end it now."""
         if self._scope.is_here:
-            self.tree.abandon_children(self)
             self._scope.leave(None)
             self.status = "cancelled"
             self._close("run.cancelled", {"reason": reason})

@@ -18,7 +18,7 @@ import anyio
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["CancelScope", "Job", "gather", "scope_type"]
+__all__ = ["CancelScope", "Job", "gather", "scope_type", "signal_of"]
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -246,6 +246,16 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
         for other in {repr(other) for other in others} - {repr(first)}:
             first.add_note(f"and beside it: {other}")
     return first
+
+
+def signal_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The signal in a group that holds one: an exit, the task's own cancellation, or another."""
+    signals = [leaf for leaf in _leaves(group) if not isinstance(leaf, Exception)]
+    for kind in (KeyboardInterrupt, SystemExit, anyio.get_cancelled_exc_class()):
+        for signal in signals:
+            if isinstance(signal, kind):
+                return signal
+    return signals[0]
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -15,6 +15,7 @@ from tinyagents import (
     EventSink,
     ModelError,
     RunCancelled,
+    RunConflict,
     RunContext,
     RunLimits,
     tool,
@@ -51,7 +52,9 @@ def kinds(events: Sequence[Event], path: str = "root") -> list[str]:
 
 async def test_events_of_a_grandchild_are_there_while_it_still_runs() -> None:
     gate = anyio.Event()
-    middle = asking(call("leaf", input="q"), name="middle", subagents=[gated(gate, "leaf", name="leaf")])
+    middle = asking(
+        call("leaf", input="q"), name="middle", subagents=[gated(gate, "leaf", name="leaf")]
+    )
     boss = asking(call("middle", input="q"), subagents=[middle])
     async with boss.stream("t") as run:
         async for event in run:
@@ -149,10 +152,45 @@ async def test_what_has_been_spent_can_be_seen_while_it_runs() -> None:
         assert run.usage.tool_calls == 2
 
 
-async def test_reading_before_the_run_is_opened_says_how_it_is_done() -> None:
+async def test_using_a_run_before_it_is_opened_says_how_it_is_done() -> None:
     run = Agent("test").stream("t")
     with pytest.raises(ConfigError, match="async with"):
         await anext(aiter(run))
+    with pytest.raises(ConfigError, match="async with"):
+        await run.result()
+    with pytest.raises(ConfigError, match="async with"):
+        assert run.run_id
+
+
+async def test_a_handle_is_for_one_run() -> None:
+    run = Agent("test").stream("t")
+    async with run:
+        await run.result()
+    with pytest.raises(ConfigError, match="one run"):
+        async with run:
+            pass
+
+
+async def test_a_handle_that_is_never_opened_takes_nothing_from_its_tree() -> None:
+    child = Agent("test", name="child", limits=RunLimits(max_tokens=600))
+
+    @tool
+    async def forgetful() -> str:
+        """Make handles and forget them."""
+        for _ in range(5):
+            child.stream("forgotten")
+        return (await child.run("remembered")).path
+
+    boss = asking(call("forgetful"), tools=[forgetful])
+    result = await boss.run("t", limits=RunLimits(max_tokens=5_000, max_live_runs=2, max_runs=2))
+    assert result.messages[2].text == "root/forgetful[0]/child[0]"
+    check_tree(result.events)
+
+
+@pytest.mark.parametrize("run_id", ["root", "root/a[0]", "a/b"])
+async def test_a_run_id_that_looks_like_a_path_is_refused(run_id: str) -> None:
+    with pytest.raises(ConfigError, match="looks like a path"):
+        await Agent("test").run("t", run_id=run_id)
 
 
 async def test_a_reader_may_be_slow_with_every_policy() -> None:
@@ -345,6 +383,40 @@ async def test_a_run_and_the_scope_around_it_cancelled_at_once_end_as_that_scope
         await asking(call("stop"), call("stop"), tools=[stop]).run("t", sink=sink)
     assert scope.cancelled_caught
     assert kinds(sink.events)[-1] == "run.cancelled"
+    check_tree(sink.events)
+
+
+async def test_a_stream_in_a_tool_has_deltas_of_its_own_subtree_only() -> None:
+    child = asking(call("leaf", input="q"), name="child", subagents=[Agent("test", name="leaf")])
+
+    @tool
+    async def watch() -> str:
+        """Watch a child."""
+        async with child.stream("q") as run:
+            return "".join(
+                [e.data["text"] async for e in run if e.kind == "model.delta" and e.depth == 2]
+            )
+
+    boss = asking(call("watch"), call("other", input="q"), tools=[watch],
+                  subagents=[Agent("test", name="other")])  # fmt: skip
+    result = await boss.run("t")
+    assert result.messages[2].text == "test: q"
+    deltas = {event.path for event in result.events if event.kind == "model.delta"}
+    assert deltas == {"root/watch[0]/child[0]", "root/watch[0]/child[0]/leaf[0]"}
+    check_tree(result.events)
+
+
+@pytest.mark.xfail(reason="a sink does not know which runs are alive", strict=True)
+async def test_two_runs_of_one_id_cannot_be_alive_in_one_sink() -> None:
+    gate = anyio.Event()
+    sink = EventSink()
+    agent = gated(gate, "one", "two")
+    async with agent.stream("t", sink=sink, run_id="same") as run:
+        with pytest.raises(RunConflict):
+            async with agent.stream("t", sink=sink, run_id="same"):
+                pass
+        gate.set()
+        await run.result()
     check_tree(sink.events)
 
 

@@ -447,7 +447,6 @@ async def test_a_hook_that_raises_fails_the_run_and_each_middleware_is_told_once
     assert ("model.failed" in ended.lines) == ("model" in hook)
 
 
-@pytest.mark.xfail(strict=True, reason="on_error is not told of max_seconds: decide when")
 async def test_on_error_is_told_that_the_time_is_up() -> None:
     notes: list[str] = []
     model = ScriptedModel(["x"], gate=anyio.Event())

@@ -12,6 +12,7 @@ import pytest
 from tinyagents import (
     Agent,
     EventSink,
+    Finish,
     LimitExceeded,
     Middleware,
     RunCancelled,
@@ -621,6 +622,50 @@ async def test_a_tool_may_clean_up_while_it_is_cancelled() -> None:
             await run.result()
     assert outline(sink.events)[-1] == "run.cancelled"
     check_tree(sink.events)
+
+
+async def test_a_tool_that_fails_while_it_is_cancelled_is_cancelled_for_the_user_too() -> None:
+    sink = EventSink()
+    with anyio.CancelScope() as scope:
+
+        @tool
+        async def careless() -> str:
+            """Clean up badly."""
+
+            async def fail() -> None:
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    raise OSError("while cleaning up")
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(fail)
+                await anyio.lowlevel.checkpoint()
+                scope.cancel()
+            return "never"
+
+        await asking(call("careless"), tools=[careless]).run("t", sink=sink)
+    assert scope.cancelled_caught
+    assert last_words(sink.events, "root") == "run.cancelled"
+    check_tree(sink.events)
+
+
+async def test_a_tool_can_finish_the_run_from_within_a_task_group() -> None:
+    @tool
+    async def work() -> str:
+        """Work."""
+
+        async def answer() -> None:
+            raise Finish("found it")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(answer)
+            group.start_soon(anyio.sleep_forever)
+        return "never"
+
+    result = await asking(call("work"), tools=[work]).run("t")
+    assert result.output == "found it"
+    check_tree(result.events)
 
 
 async def test_a_run_can_be_cancelled_from_a_thread() -> None:

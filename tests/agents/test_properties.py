@@ -304,6 +304,10 @@ def run_tree(backend: str, tree: Node, blows: Sequence[Blow], streaming: bool) -
                 return Outcome(sink.events, await drive(), None)
             except EXPECTED as error:
                 return Outcome(sink.events, getattr(error, "result", None), error)
+            except anyio.get_cancelled_exc_class() as error:
+                if scope.cancel_called:
+                    raise
+                raise AssertionError("a run's cancellation left the run") from error
         return Outcome(sink.events, None, None)
 
     return anyio.run(main, backend=backend)

@@ -20,8 +20,10 @@ from tinyagents import (
     ConfigError,
     EventSink,
     ModelError,
+    RunCancelled,
     RunContext,
     RunLimits,
+    ToolError,
     tool,
 )
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree, outline
@@ -207,6 +209,51 @@ def test_a_script_whose_plain_tools_delegate_works_too() -> None:
     check_tree(result.events)
 
 
+def test_in_a_thread_of_ones_own_it_says_what_to_write_instead() -> None:
+    @tool(on_error="fail")
+    async def delegate() -> str:
+        """Delegate from another thread."""
+        return (await asyncio.to_thread(Agent("test").run_sync, "q")).output
+
+    sink = EventSink()
+    with pytest.raises(ToolError, match="a thread of your own.*plain function"):
+        asyncio.run(Agent(ScriptedModel([call("delegate")]), tools=[delegate]).run("t", sink=sink))
+    check_tree(sink.events)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_thread_whose_run_has_ended_can_delegate_no_more(backend: str) -> None:
+    began, gate, ended = (threading.Event() for _ in range(3))
+    after: list[BaseException] = []
+    model = ScriptedModel(["never"])
+
+    @tool(timeout_s=0.01)
+    def delegate() -> str:
+        """Delegate, too late."""
+        began.set()
+        gate.wait()
+        try:
+            return Agent(model).run_sync("q").output
+        except RunCancelled as error:
+            after.append(error)
+            raise
+        finally:
+            ended.set()
+
+    async def main() -> Any:
+        return await Agent(ScriptedModel([call("delegate"), "done"]), tools=[delegate]).run("t")
+
+    result = anyio.run(main, backend=backend)
+    assert began.is_set()
+    gate.set()
+    assert ended.wait(5)
+    assert [str(error) for error in after] == [
+        "root/delegate[0] was cancelled: the run that run_sync() was called for has ended"
+    ]
+    assert model.requests == []
+    check_tree(result.events)
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 SCRIPT = """
@@ -261,7 +308,9 @@ def interrupted(tmp_path: Path, where: str) -> Iterator[tuple[subprocess.Popen[s
             process.kill()
 
 
-on_posix = pytest.mark.skipif(sys.platform == "win32", reason="there a Ctrl-C goes to a whole group")
+on_posix = pytest.mark.skipif(
+    sys.platform == "win32", reason="there a Ctrl-C goes to a whole group"
+)
 
 
 @on_posix
@@ -282,7 +331,8 @@ def test_ctrl_c_ends_every_run_in_order(where: str, tmp_path: Path) -> None:
 
 @on_posix
 @pytest.mark.xfail(
-    raises=subprocess.TimeoutExpired, reason="Python waits for the tool's thread, no daemon, at exit"
+    raises=subprocess.TimeoutExpired,
+    reason="Python waits for the tool's thread, no daemon, at exit",
 )
 def test_ctrl_c_ends_a_script_whose_tool_hangs_in_a_thread(tmp_path: Path) -> None:
     with interrupted(tmp_path, "thread") as (process, _):

@@ -256,7 +256,9 @@ async def test_a_turn_in_a_cancelled_scope_is_cancelled() -> None:  # behaviour 
         await session.send("one")
     assert scope.cancelled_caught
     assert (session.turns, session.transcript) == (0, ())
-    assert [event.kind for event in of_kind(sink.events, "run.cancelled", "subagent.cancelled")] == [
+    assert [
+        event.kind for event in of_kind(sink.events, "run.cancelled", "subagent.cancelled")
+    ] == [
         "run.cancelled",
         "subagent.cancelled",
     ]

@@ -3,7 +3,7 @@
 import gc
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import tinyagents_graph.sink
 from tests.graph.emitting import numbers, origin, publish
+from tests.graph.runs import Forever
 from tinyagents.testing import check_tree
 from tinyagents_graph import ConfigError, Event, EventSink, Run, RunLimits, mask
 
@@ -83,11 +84,6 @@ def test_an_emit_in_the_middle_of_an_emit_makes_no_gap(at: int) -> None:
     sink.emit("custom", origin()._replace(root_run_id=tree), {})
     publish(sink)
     assert numbers(sink.events) == numbers(told) == [0, 1, 2, 3, 4]
-
-
-class Forever:
-    def __await__(self) -> Generator[None]:
-        yield
 
 
 async def _hang(run: Run, itself: list[Any]) -> None:

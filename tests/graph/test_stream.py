@@ -1,7 +1,7 @@
 """Streams: replay, then live, no gap, no duplicate; slow readers have a policy, lost ones go."""
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import anyio
@@ -15,8 +15,8 @@ from tinyagents_graph import (
     ConfigError,
     Event,
     EventKind,
-    EventsLost,
     EventSink,
+    EventsLost,
     EventStream,
     Run,
 )
@@ -322,25 +322,24 @@ async def test_forgetting_a_blocking_reader_releases_the_producers() -> None:
 
 async def test_cancelling_a_blocking_reader_releases_the_producers() -> None:
     sink = EventSink()
+    reading, released = anyio.CancelScope(), anyio.Event()
 
     async def stuck() -> None:
-        async with sink.stream(policy="block", buffer=1) as stream:
-            async for _ in stream:
-                await anyio.sleep_forever()
+        with reading:
+            async with sink.stream(policy="block", buffer=1) as stream:
+                async for _ in stream:
+                    await anyio.sleep_forever()
 
-    async with Run("r", sink=sink) as run, anyio.create_task_group() as readers:
-        readers.start_soon(stuck)
+    async with Run("r", sink=sink) as run, anyio.create_task_group() as group:
+        group.start_soon(stuck)
         await anyio.wait_all_tasks_blocked()
         run.emit("custom", {})
         run.emit("custom", {})
-        released = anyio.Event()
-        async with anyio.create_task_group() as group:
-            group.start_soon(waits, run, released)
-            await anyio.wait_all_tasks_blocked()
-            assert not released.is_set()
-            readers.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await released.wait()
+        group.start_soon(waits, run, released)
+        await anyio.wait_all_tasks_blocked()
+        assert not released.is_set()
+        reading.cancel()
+        await released.wait()
 
 
 async def test_the_slowest_of_several_blocking_readers_decides() -> None:
@@ -436,17 +435,19 @@ async def test_whatever_a_policy_joins_or_drops_the_rest_is_there(
             publish(sink)
         else:
             delta(sink, text, call)
-        if index % 13 == 12 and stream.position < len(sink.events):
-            seen += await read(stream, 1)
+        if index % 13 == 12:
+            with anyio.move_on_after(0):  # all there is may be deltas that it is not shown
+                seen += await read(stream, 1)
     seen += await drain(stream)
 
     def texts(events: Sequence[Event], call: str) -> str:
         return "".join(e.data["text"] for e in events if e.data.get("call_id") == call)
 
+    def others(events: Sequence[Event]) -> list[Event]:
+        return [event for event in events if event.kind != "model.delta"]
+
     everything = list(sink.events)
     assert numbers(seen) == sorted(set(numbers(seen)))
-    others: Callable[[Sequence[Event]], list[Event]]
-    others = lambda events: [event for event in events if event.kind != "model.delta"]  # noqa: E731
     assert others(seen) == others(everything)
     if policy == "coalesce":
         assert all(texts(seen, call) == texts(everything, call) for call in "123")
@@ -463,7 +464,9 @@ async def test_what_fell_out_of_history_is_reported_and_reading_goes_on() -> Non
         publish(sink, 10)
         # Two more had been fetched with the first.
         assert numbers(await read(stream, 2)) == [1, 2]
-        with pytest.raises(EventsLost, match="5 events fell out of EventSink\\(history=5\\)") as lost:
+        with pytest.raises(
+            EventsLost, match="5 events fell out of EventSink\\(history=5\\)"
+        ) as lost:
             await anext(stream)
         assert lost.value.lost == 5
         assert numbers(await drain(stream)) == [8, 9, 10, 11, 12]

@@ -54,7 +54,7 @@ class LineTrace:
         tool = str(data.get("tool", "?"))
         key = (event.run_id, str(data.get("call_id")))
         label, started = self._calls.pop(key, (tool, event.time))
-        delegates = [child for child in run.children if child.name == tool]
+        delegates = any(child.kind == tool for child in run.children)
         took = event.time - started
         how_long = f" ({duration(took)})" if took >= 1 else ""
         if event.kind == "tool.completed":

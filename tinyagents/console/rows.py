@@ -121,7 +121,7 @@ def _folded(siblings: Sequence[RunView], folding: _Folding) -> list[_Entry]:
     """The siblings, with those folded that would take more than their share of lines."""
     kinds: dict[tuple[str, Standing], list[RunView]] = {}
     for run in siblings:
-        kinds.setdefault((run.name, run.status), []).append(run)
+        kinds.setdefault((run.kind, run.status), []).append(run)
     done: list[_Entry] = []
     others: list[_Entry] = []
     for (_, status), runs in kinds.items():
@@ -141,7 +141,7 @@ def _row(runs: _Entry, guides: str) -> Row:
         again = f" turn {first.session_turn + 1}" if first.session_turn else ""
         label = f"{first.label}{again}"
         return Row(runs, guides, label, first.task, first.doing, first.status)
-    label = f"{len(runs)} × {first.name}"
+    label = f"{len(runs)} × {first.kind}"
     return Row(runs, guides, label, "", _together(runs), first.status)
 
 

@@ -89,7 +89,8 @@ class TreeDisplay:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         with self._lock:
-            yield self._picture(console, options)
+            picture = self._picture(console, options)
+        yield picture  # without the lock: laying it out takes longer than a run should wait
 
     def _get_picture(self) -> TreeDisplay:
         return self
@@ -126,7 +127,9 @@ class TreeDisplay:
             duration(took),
         ]
         line = Text(" · ".join(facts), style="dim", no_wrap=True, overflow="ellipsis")
-        return line.append(f"  {self._note}", "bold yellow") if self._note else line
+        if self._note and not self._is_last:
+            line.append(f"  {self._note}", "bold yellow")
+        return line
 
     def _answer(self, console: Console, width: int) -> list[Text]:
         """The last lines of what the latest root is writing."""

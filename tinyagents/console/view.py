@@ -27,8 +27,7 @@ class RunView:
     Attributes:
         run_id: Its id.
         parent: The run that delegated, `None` for a root.
-        name: What the run is called.
-        label: How it is shown: the end of its path, a root's name.
+        label: How it is shown: the end of its path; for a root, what it is called.
         depth: 0 for a root.
         task: What it is asked to do.
         model: Whom it asks.
@@ -46,14 +45,14 @@ class RunView:
 
     __slots__ = (
         "_activity", "_answered", "_asked", "_branch", "_notes", "_told", "calls", "children",
-        "depth", "ended", "label", "model", "name", "outcome", "parent", "run_id", "saying",
+        "depth", "ended", "label", "model", "outcome", "parent", "run_id", "saying",
         "session_turn", "started", "status", "task", "turns", "usage",
     )  # fmt: skip
 
     def __init__(self, event: Event, parent: RunView | None) -> None:
         self.run_id = event.run_id
         self.parent = parent
-        self.label = self.name = event.path.rpartition("/")[2]
+        self.label = event.path.rpartition("/")[2]
         self.depth = event.depth
         self.task = self.model = self.outcome = self.saying = ""
         self.session_turn = 0
@@ -69,6 +68,11 @@ class RunView:
         self._asked = self._answered = 0
         self._notes: dict[str, str] = {}
         self._told: list[str] = []
+
+    @property
+    def kind(self) -> str:
+        """Its label without the number: what it has in common with siblings of the same name."""
+        return self.label.partition("[")[0]
 
     @property
     def branch(self) -> Usage:
@@ -110,9 +114,8 @@ class RunView:
         """The run has begun."""
         data = event.data
         self.started = event.time
-        self.name = one_line(str(data.get("name", self.name)))
         if self.parent is None:
-            self.label = self.name
+            self.label = one_line(str(data.get("name", self.label)))
         self.task = one_line(str(data.get("task", "")))
         self.model = one_line(str(data.get("model", "")))
 
@@ -161,6 +164,10 @@ class RunView:
             self._activity = f"asking again in {data.get('delay_s', 0):.1f} s: {why}"
         else:
             self._activity = f"told its model: {one_line(str(data.get('error', '')), 120)}"
+
+    def on_fallback(self, event: Event) -> None:
+        """Another model is asked."""
+        self._activity = f"asking {one_line(str(event.data.get('to')))} instead"
 
     def on_call(self, event: Event) -> None:
         """A tool call begins."""
@@ -211,6 +218,7 @@ _SEE: Mapping[str, _See] = {
     "model.delta": RunView.on_delta,
     "model.completed": RunView.on_model_completed,
     "model.retried": RunView.on_retried,
+    "model.fallback": RunView.on_fallback,
     "tool.started": RunView.on_call,
     "tool.progress": RunView.on_progress,
     "tool.completed": RunView.on_call_ended,

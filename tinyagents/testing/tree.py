@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event
 
 __all__ = ["check_tree", "outline"]
 
 _OPENERS = {ending: opener for opener, endings in TERMINAL.items() for ending in endings}
+_Key: TypeAlias = tuple[str, str, str]
 _SUBJECT = {"model": "call_id", "tool": "call_id", "subagent": "run_id", "node": "task_id"}
 
 
@@ -50,10 +52,38 @@ def outline(events: Iterable[Event], *, under: str = "root") -> list[str]:
     return lines
 
 
+class _Open:
+    """What has started and not ended; also by run, so that checking many runs stays linear."""
+
+    def __init__(self) -> None:
+        self.things: dict[_Key, str | None] = {}
+        self._in: defaultdict[str | None, set[_Key]] = defaultdict(set)
+        self._ever: set[_Key] = set()
+
+    def follow(self, event: Event, where: str) -> Iterator[str]:
+        """Note what `event` opens or closes."""
+        if event.kind in TERMINAL:
+            key = _key(event, event.kind)
+            if key in self._ever:
+                yield f"{where}: {key[2]!r} has started before"
+            self._ever.add(key)
+            self.things[key] = holder = _holder(event)
+            self._in[holder].add(key)
+        elif event.kind in _OPENERS:
+            key = _key(event, _OPENERS[event.kind])
+            if key not in self.things:
+                yield f"{where}: ends what is not open"
+            else:
+                self._in[self.things.pop(key)].discard(key)
+
+    def left_in(self, run_id: str) -> Iterable[_Key]:
+        """What may not be open any more once a run ends."""
+        return sorted(self._in.pop(run_id, ()))
+
+
 def _violations(events: list[Event], complete: bool) -> Iterator[str]:
     expected: dict[str, int] = {}
-    open_things: dict[tuple[str, str, str], Event] = {}
-    ever: set[tuple[str, str, str]] = set()
+    still_open = _Open()
     runs: dict[str, Event] = {}
     ended: set[str] = set()
     for event in events:
@@ -63,24 +93,15 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
             yield f"{where}: seq {event.seq}, but {due} was due"
         expected[event.root_run_id] = event.seq + 1
         yield from _place(event, where, runs, ended)
-        if event.kind in TERMINAL:
-            key = _key(event, event.kind)
-            if key in ever:
-                yield f"{where}: {key[2]!r} has started before"
-            ever.add(key)
-            open_things[key] = event
-        elif (
-            event.kind in _OPENERS
-            and open_things.pop(_key(event, _OPENERS[event.kind]), None) is None
-        ):
-            yield f"{where}: ends what is not open"
+        yield from still_open.follow(event, where)
         if event.kind == "run.started":
             runs[event.run_id] = event
         elif event.kind in TERMINAL["run.started"]:
             ended.add(event.run_id)
-            yield from _left_open(event, where, open_things.values())
+            for kind, _, subject in still_open.left_in(event.run_id):
+                yield f"{where}: before the end of {kind} {subject!r}"
     if complete:
-        for kind, _, subject in open_things:
+        for kind, _, subject in still_open.things:
             yield f"{kind} {subject!r} has no terminal event"
 
 
@@ -100,15 +121,14 @@ def _place(event: Event, where: str, runs: dict[str, Event], ended: set[str]) ->
         yield f"{where}: depth {event.depth} does not follow {parent.path} at {parent.depth}"
 
 
-def _left_open(end: Event, where: str, still_open: Iterable[Event]) -> Iterator[str]:
-    for event in still_open:
-        is_child = event.kind == "run.started" and event.parent_run_id == end.run_id
-        is_own = event.kind != "subagent.started" and event.run_id == end.run_id
-        if is_child or is_own:
-            yield f"{where}: before the end of {event.kind} {_key(event, event.kind)[2]!r}"
+def _holder(opener: Event) -> str | None:
+    """Id of the run that may not end before what `opener` opens."""
+    if opener.kind == "subagent.started":  # a session tells of its child's end after it
+        return None
+    return opener.parent_run_id if opener.kind == "run.started" else opener.run_id
 
 
-def _key(event: Event, opener: str) -> tuple[str, str, str]:
+def _key(event: Event, opener: str) -> _Key:
     group = opener.rpartition(".")[0]
     name = _SUBJECT.get(group)
     subject: Any = event.data.get(name) if name else event.run_id
