@@ -248,6 +248,18 @@ def test_the_task_can_come_through_a_pipe() -> None:
     assert (process.returncode, out) == (0, "test: three\nlines\nhere\n")
 
 
+def test_another_model_takes_the_place_of_all_that_are_named_by_strings(
+    tell: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "named.py").write_text(
+        "from tinyagents import Agent\n"
+        "kid = Agent('anthropic:some', name='kid', recursive=True)\n"
+        "boss = Agent('openai:some', name='boss', subagents=[kid])\n"
+    )
+    told = tell("run", "named.py:boss", "Go", "--quiet", "--model", "test")
+    assert (told.code, told.out) == (0, "test: Go\n")
+
+
 def test_another_model_takes_the_place_of_the_agent_s_own(tell: Any) -> None:
     assert tell("run", "agents.py:kid", "Go", "--quiet", "--model", "test").out == "test: Go\n"
 

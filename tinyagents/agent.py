@@ -112,7 +112,7 @@ class Agent(Generic[DepsT, OutputT]):
         settle("name", check_name("agent", name))
         settle("description", description)
         limits = limits_of(limits)
-        resolved = resolve(model)
+        resolved = given["model"] = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
         offered = [as_tool(each) for each in items("tools", tools)]
         offered += [as_delegate(each) for each in items("subagents", subagents)]

@@ -158,5 +158,11 @@ async def _tell_hooks(work: AgentRun, error: Exception) -> None:
 
 
 def _last_text(work: AgentRun) -> str:
-    texts: list[Message] = work.messages
-    return next((m.text for m in reversed(texts) if m.role == "assistant" and m.text), "")
+    """What the model said last in this run, which is nothing that stands before its task."""
+    said: list[Message] = work.messages
+    for message in reversed(said):
+        if message is work.task:
+            break
+        if message.role == "assistant" and message.text:
+            return message.text
+    return ""

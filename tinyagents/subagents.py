@@ -42,7 +42,7 @@ class SubAgent:
     allow_cycles: bool = False
 
     def __post_init__(self) -> None:
-        if not hasattr(self.agent, "open") or not hasattr(self.agent, "description"):
+        if isinstance(self.agent, type) or not hasattr(self.agent, "open"):
             raise ConfigError(f"SubAgent({self.agent!r}): give an Agent")
 
     @property

@@ -105,18 +105,11 @@ class AsyncioScope:
         if self.is_cancelled:
             return
         self.is_cancelled = True
-        if self._task is None:
-            return
-        loop = self._task.get_loop()
-        current = _current_task()
-        if current is None or current.get_loop() is not loop:  # a callback, or another thread
-            self._soon = loop.call_soon_threadsafe(self._deliver)
-        elif current is self._task:
-            # A task that cancels itself would carry the cancellation out of the scope if it never
-            # awaits again, so it is delivered only once the task waits for something.
-            self._soon = loop.call_soon(self._deliver)
-        else:
-            self._deliver()
+        if self._task is not None:
+            # A task that cancels itself (or is, by a child that runs eagerly in its step) would carry
+            # the cancellation out of the scope if it never awaits again, so it is delivered only
+            # once the task waits for something.
+            self._soon = self._task.get_loop().call_soon_threadsafe(self._deliver)
 
     def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
         if self._timer is not None:

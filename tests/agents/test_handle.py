@@ -1,7 +1,7 @@
 """The live handle: a run that is watched, cancelled and waited for while it lives."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -17,9 +17,11 @@ from tinyagents import (
     RunCancelled,
     RunConflict,
     RunContext,
+    RunHandle,
     RunLimits,
     tool,
 )
+from tinyagents.models.protocol import ModelDelta, ModelReply, ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree, outline
 from tinyagents_graph import Event
 
@@ -41,6 +43,13 @@ def stuck(began: anyio.Event, name: str = "slow") -> Agent[Any, Any]:
         return "never"
 
     return Agent(FunctionModel(answer), name=name)
+
+
+async def watch(stream: RunHandle[Any], look: Callable[[Event], None] = lambda event: None) -> None:
+    """Read a run to its end, and let `look` see each event."""
+    async with stream as run:
+        async for event in run:
+            look(event)
 
 
 def kinds(events: Sequence[Event], path: str = "root") -> list[str]:
@@ -75,27 +84,23 @@ async def test_a_childs_deltas_arrive_one_by_one() -> None:
     steps = [anyio.Event() for _ in range(3)]
 
     class Slow(FunctionModel):
-        async def stream(self, request: Any) -> Any:
-            reply = await self.request(request)
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta | ModelReply]:
             for n, step in enumerate(steps):
                 await step.wait()
-                async for piece in ScriptedModel([f"piece {n} "]).stream(request):
-                    if not hasattr(piece, "message"):
-                        yield piece
-            yield reply
+                yield ModelDelta("text", f"piece {n} ")
+            yield await self.request(request)
 
     child = Agent(Slow(lambda _: "piece 0 piece 1 piece 2 "), name="child")
     seen: list[str] = []
     async with asking(call("child", input="q"), subagents=[child]).stream("t") as run:
-        steps[0].set()
         async for event in run:
-            if event.kind == "model.delta" and event.depth == 1:
+            if event.depth == 1 and event.kind == "model.delta":
                 seen.append(event.data["text"])
-                step = len(seen) // 2
-                assert len(seen) <= 2 * sum(each.is_set() for each in steps)
-                if len(seen) % 2 == 0 and step < 3:
-                    steps[step].set()
-    assert "".join(seen) == "piece 0 piece 1 piece 2 "
+            if event.depth == 1 and event.kind in ("model.started", "model.delta"):
+                assert sum(step.is_set() for step in steps) == len(seen)
+                if len(seen) < len(steps):
+                    steps[len(seen)].set()
+    assert seen == ["piece 0 ", "piece 1 ", "piece 2 "]
 
 
 async def test_the_iteration_ends_with_the_run_and_shows_each_event_once() -> None:
@@ -119,9 +124,12 @@ async def test_who_begins_to_read_late_misses_nothing() -> None:
 async def test_a_handle_shows_its_own_run_in_a_shared_sink() -> None:
     sink = EventSink()
     await Agent("test", name="before").run("t", sink=sink)
-    async with Agent("test", name="one").stream("1", sink=sink, run_id="one") as one:
-        async with Agent("test", name="two").stream("2", sink=sink, run_id="two") as two:
-            seen = [[event.run_id async for event in each] for each in (one, two)]
+    agent = Agent("test")
+    async with (
+        agent.stream("1", sink=sink, run_id="one") as one,
+        agent.stream("2", sink=sink, run_id="two") as two,
+    ):
+        seen = [[event.run_id async for event in each] for each in (one, two)]
     assert [set(each) for each in seen] == [{"one"}, {"two"}]
     assert one.run_id == "one"
     check_tree(sink.events)
@@ -272,31 +280,31 @@ async def test_leaving_early_cancels_the_whole_tree() -> None:
 
 async def test_an_error_in_the_body_comes_out_as_it_is_and_ends_the_run() -> None:
     sink = EventSink()
-    with pytest.raises(ZeroDivisionError) as caught:
-        async with stuck(anyio.Event()).stream("t", sink=sink) as run:
-            async for event in run:
-                if event.kind == "model.started":
-                    _ = 1 / 0
-    assert not isinstance(caught.value, BaseExceptionGroup)
+
+    def divide(event: Event) -> None:
+        if event.kind == "model.started":
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await watch(stuck(anyio.Event()).stream("t", sink=sink), divide)
     assert kinds(sink.events)[-1] == "run.cancelled"
     check_tree(sink.events)
 
 
 async def test_an_error_in_the_body_hides_no_error_of_its_own() -> None:
-    with pytest.raises(KeyError, match="mine"):
-        async with Agent(ScriptedModel([ModelError("down")])).stream("t") as run:
-            async for _ in run:
-                pass
+    def complain(event: Event) -> None:
+        if event.kind == "run.failed":
             raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await watch(Agent(ScriptedModel([ModelError("down")])).stream("t"), complain)
 
 
 async def test_a_failed_run_is_raised_at_the_end_if_nobody_asked_for_its_result() -> None:
     with pytest.raises(ModelError, match="down") as caught:
-        async with Agent(ScriptedModel([ModelError("down")])).stream("t") as run:
-            async for _ in run:
-                pass
+        await watch(Agent(ScriptedModel([ModelError("down")])).stream("t"))
     assert caught.value.result.status == "failed"
-    check_tree(run.events)
+    check_tree(caught.value.result.events)
 
 
 async def test_a_failed_run_is_raised_once_if_its_result_was_asked_for() -> None:
@@ -326,9 +334,7 @@ def test_an_exit_of_the_process_comes_out_of_a_stream(backend: str, n_calls: int
 
     async def main() -> None:
         calls = [call("leave")] * n_calls
-        async with asking(*calls, tools=[leave]).stream("t", sink=sink) as run:
-            async for _ in run:
-                pass
+        await watch(asking(*calls, tools=[leave]).stream("t", sink=sink))
 
     with pytest.raises((SystemExit, BaseExceptionGroup)) as caught:
         anyio.run(main, backend=backend)
@@ -351,18 +357,17 @@ async def test_a_handle_can_be_cancelled_by_another_task() -> None:
     began = anyio.Event()
     sink = EventSink()
     caught: list[RunCancelled] = []
-    async with anyio.create_task_group() as group:
-        async with stuck(began).stream("t", sink=sink) as run:
+    async with anyio.create_task_group() as group, stuck(began).stream("t", sink=sink) as run:
 
-            async def stop() -> None:
-                await began.wait()
-                run.cancel("from beside")
+        async def stop() -> None:
+            await began.wait()
+            run.cancel("from beside")
 
-            group.start_soon(stop)
-            try:
-                await run.result()
-            except RunCancelled as error:
-                caught.append(error)
+        group.start_soon(stop)
+        try:
+            await run.result()
+        except RunCancelled as error:
+            caught.append(error)
     assert [error.reason for error in caught] == ["from beside"]
     check_tree(sink.events)
 
@@ -455,17 +460,19 @@ async def test_two_trees_in_one_sink_do_not_disturb_each_other() -> None:
         asking(call("child", input="q"), name=f"boss{n}", subagents=[gated(gate, "ok")])
         for n, gate in enumerate(gates)
     ]
-    async with bosses[0].stream("t", sink=sink, run_id="a") as one:
-        async with bosses[1].stream("t", sink=sink, run_id="b") as two:
-            for run in (one, two):
-                async for event in run:
-                    if event.kind == "model.started" and event.depth == 1:
-                        break
-            one.cancel("only this one")
-            with pytest.raises(RunCancelled, match="only this one"):
-                await one.result()
-            gates[1].set()
-            result = await two.result()
+    async with (
+        bosses[0].stream("t", sink=sink, run_id="a") as one,
+        bosses[1].stream("t", sink=sink, run_id="b") as two,
+    ):
+        for run in (one, two):
+            async for event in run:
+                if event.kind == "model.started" and event.depth == 1:
+                    break
+        one.cancel("only this one")
+        with pytest.raises(RunCancelled, match="only this one"):
+            await one.result()
+        gates[1].set()
+        result = await two.result()
     assert result.output == "done"
     assert {event.root_run_id for event in result.events} == {"b"}
     assert [event.seq for event in result.events] == list(range(len(result.events)))

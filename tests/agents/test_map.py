@@ -12,6 +12,7 @@ from tinyagents import (
     EventSink,
     LimitExceeded,
     ModelError,
+    Result,
     RunCancelled,
     RunContext,
     RunLimits,
@@ -61,6 +62,7 @@ class Doors:
 async def test_results_come_in_the_order_of_the_tasks_whoever_is_done_first() -> None:
     doors = Doors("a", "b", "c")
     order: list[str] = []
+    results: list[Result[Any]] = []
 
     async def open_backwards() -> None:
         for task in ("c", "b", "a"):
@@ -70,7 +72,7 @@ async def test_results_come_in_the_order_of_the_tasks_whoever_is_done_first() ->
 
     async with anyio.create_task_group() as group:
         group.start_soon(open_backwards)
-        results = await doors.agent().map(["a", "b", "c"])
+        results += await doors.agent().map(["a", "b", "c"])
     assert order == ["c", "b", "a"]
     assert [result.output for result in results] == ["did a", "did b", "did c"]
     assert [result.path for result in results] == [f"root/worker[{n}]" for n in range(3)]

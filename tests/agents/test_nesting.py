@@ -35,18 +35,18 @@ on_trio = pytest.mark.parametrize(
 )
 
 
-def echo(name: str = "helper", **options: Any) -> Agent[Any, Any]:
+def echo(name: str = "helper", **options: Any) -> Agent[Any, str]:
     """An agent that says its name and its task, as often as it is asked."""
     return Agent(
         FunctionModel(lambda request: f"{name}: {request.messages[-1].text}"), name=name, **options
     )
 
 
-def asking(*calls: Any, name: str = "boss", **options: Any) -> Agent[Any, Any]:
+def asking(*calls: Any, name: str = "boss", **options: Any) -> Agent[Any, str]:
     return Agent(ScriptedModel([list(calls), "done"]), name=name, **options)
 
 
-def stuck(began: anyio.Event, name: str = "slow", **options: Any) -> Agent[Any, Any]:
+def stuck(began: anyio.Event, name: str = "slow", **options: Any) -> Agent[Any, str]:
     """An agent whose model never answers; `began` tells that it was asked."""
 
     async def answer(_: object) -> str:
@@ -319,7 +319,7 @@ async def test_a_handle_in_a_tool_sees_its_own_subtree_only() -> None:
 class Consult(Middleware):
     """Asks another agent before the run, in the way each hook's code would."""
 
-    def __init__(self, helper: Agent[Any, Any]) -> None:
+    def __init__(self, helper: Agent[Any, str]) -> None:
         self.helper = helper
 
     async def before_run(self, ctx: RunContext[Any]) -> None:
@@ -370,6 +370,7 @@ async def test_an_agent_run_by_a_model_is_a_child() -> None:
 async def test_code_that_runs_on_after_the_run_has_ended_starts_trees_of_its_own() -> None:
     gate = anyio.Event()
     later: list[str] = []
+    sink = EventSink()
     async with anyio.create_task_group() as group:
 
         async def outlive() -> None:
@@ -382,7 +383,6 @@ async def test_code_that_runs_on_after_the_run_has_ended_starts_trees_of_its_own
             group.start_soon(outlive)
             return "spawned"
 
-        sink = EventSink()
         await asking(call("spawn"), tools=[spawn]).run("t", sink=sink)
         gate.set()
     assert later == ["root"]
@@ -406,7 +406,7 @@ async def whose(ctx: RunContext[Any]) -> str:
     return str(ctx.deps)
 
 
-def looking(**options: Any) -> Agent[Any, Any]:
+def looking(**options: Any) -> Agent[Any, str]:
     """An agent that tells what its tools get as `ctx.deps`."""
 
     def answer(request: Any) -> Any:
@@ -705,6 +705,7 @@ def open_when_root_ended(events: Sequence[Event]) -> set[str]:
 async def test_a_child_left_running_by_a_tool_ends_before_its_parent() -> None:
     began = anyio.Event()
     ended: list[str] = []
+    open_runs: set[str] = set()
     sink = EventSink()
     async with anyio.create_task_group() as group:
 
@@ -722,7 +723,7 @@ async def test_a_child_left_running_by_a_tool_ends_before_its_parent() -> None:
             return "spawned"
 
         await asking(call("spawn"), tools=[spawn]).run("t", sink=sink)
-        open_runs = open_when_root_ended(sink.events)
+        open_runs |= open_when_root_ended(sink.events)
         group.cancel_scope.cancel()
     assert open_runs == set()
     assert len(ended) == 1

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,21 +64,21 @@ class Node:
 
 one_limit = st.sampled_from(
     [
-        {"max_turns": 1},
-        {"max_requests": 3},
-        {"max_tool_calls": 2},
-        {"max_runs": 3},
-        {"max_live_runs": 2},
-        {"max_depth": 2},
-        {"max_tokens": 40},
-        {"max_seconds": 0.003},
-        {"max_requests": 2, "on_limit": "return"},
-        {"max_tokens": 10, "on_limit": "return"},
-        {"max_seconds": 0.003, "on_limit": "return"},
+        RunLimits(max_turns=1),
+        RunLimits(max_requests=3),
+        RunLimits(max_tool_calls=2),
+        RunLimits(max_runs=3),
+        RunLimits(max_live_runs=2),
+        RunLimits(max_depth=2),
+        RunLimits(max_tokens=40),
+        RunLimits(max_seconds=0.003),
+        RunLimits(max_requests=2, on_limit="return"),
+        RunLimits(max_tokens=10, on_limit="return"),
+        RunLimits(max_seconds=0.003, on_limit="return"),
     ]
 )
-no_limit: st.SearchStrategy[dict[str, Any]] = st.just({})
-limits = st.one_of(no_limit, no_limit, no_limit, one_limit).map(lambda given: RunLimits(**given))
+no_limit = st.just(RunLimits())
+limits = st.one_of(no_limit, no_limit, no_limit, one_limit)
 says = st.sampled_from(SAYS).map(lambda said: (said,))
 
 
@@ -274,6 +274,22 @@ class Outcome:
     error: BaseException | None
 
 
+def striking(
+    blows: Sequence[Blow], watch: Watch, scope: anyio.CancelScope
+) -> Callable[[Event], None]:
+    """A listener that strikes as told, at a run that is alive or at everything."""
+
+    def strike(event: Event) -> None:
+        live = list(watch.tree.live.values()) if watch.tree else []
+        for blow in blows:
+            if event.seq == blow.at and blow.whom < 0:
+                scope.cancel()
+            elif event.seq == blow.at and live:
+                live[blow.whom % len(live)].cancel("struck")
+
+    return strike
+
+
 def run_tree(backend: str, tree: Node, blows: Sequence[Blow], streaming: bool) -> Outcome:
     """Run the tree that a node describes, and strike as told."""
     sink = EventSink()
@@ -288,18 +304,9 @@ def run_tree(backend: str, tree: Node, blows: Sequence[Blow], streaming: bool) -
 
     async def main() -> Outcome:
         with anyio.CancelScope() as scope:
-
-            def strike(event: Event) -> None:
-                for blow in blows:
-                    if event.seq == blow.at and watch.tree is not None:
-                        live = list(watch.tree.live.values())
-                        if blow.whom < 0:
-                            scope.cancel()
-                        elif live:
-                            live[blow.whom % len(live)].cancel("struck")
-
-            # Only the tree's own thread may strike at a scope of anyio.
-            sink.subscribe(strike, kinds=["run.*", "model.*", "tool.started", "subagent.*"])
+            # Only the loop's own thread may strike at a scope of anyio, so no `tool.progress`.
+            kinds = ["run.*", "model.*", "tool.started", "subagent.*"]
+            sink.subscribe(striking(blows, watch, scope), kinds=kinds)
             try:
                 return Outcome(sink.events, await drive(), None)
             except EXPECTED as error:
@@ -366,22 +373,18 @@ def usage_adds_up(events: Sequence[Event]) -> None:
 
 @given(tree=trees)
 def test_the_same_tree_has_the_same_events_every_time(tree: Node) -> None:
-    def timeless(node: Any) -> Any:
+    def timeless(node: Node) -> Node:
         """The same node without clocks and threads, whose order nobody can promise."""
-        if not isinstance(node, Node):
-            return node
-        turns: list[Any] = []
-        for turn in node.turns:
-            kept: list[Any] = []
-            for action in turn:
-                if isinstance(action, tuple) and len(action) == 2:
-                    way = action[0] if action[0] not in ("thread", "impatient") else "code"
-                    kept.append((way, timeless(action[1])))
-                else:
-                    kept.append("ok" if action in ("hang", "progress") else action)
-            turns.append(tuple(kept))
-        limits = RunLimits(max_turns=node.limits.max_turns, max_runs=node.limits.max_runs)
-        return Node(tuple(turns), limits)
+        turns = tuple(tuple(calm(action) for action in turn) for turn in node.turns)
+        return Node(
+            turns, RunLimits(max_turns=node.limits.max_turns, max_runs=node.limits.max_runs)
+        )
+
+    def calm(action: Any) -> Any:
+        if isinstance(action, str):
+            return "ok" if action in ("hang", "progress") else action
+        way, below = action
+        return ("code" if way in ("thread", "impatient") else way, timeless(below))
 
     still = timeless(tree)
     one, other = (run_tree("asyncio", still, [], streaming=False) for _ in range(2))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -286,7 +286,7 @@ except KeyboardInterrupt:
 
 
 @contextmanager
-def interrupted(tmp_path: Path, where: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+def interrupted(tmp_path: Path, where: str) -> Generator[tuple[subprocess.Popen[str], list[str]]]:
     """A script that got a Ctrl-C while its tree was busy, and what it had printed by its end."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")

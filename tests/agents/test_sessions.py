@@ -247,6 +247,18 @@ async def test_a_turn_that_hits_its_limit_is_not_remembered() -> None:
     assert (session.turns, session.transcript) == (0, ())
 
 
+async def test_a_limited_turn_does_not_give_an_earlier_turn_s_answer() -> None:
+    limits = RunLimits(max_turns=1, on_limit="return")
+    script = ["Tea is fine.", call("look", what="milk")]
+    session = SubAgentSession(Agent(ScriptedModel(script), tools=[look], limits=limits))
+    await session.send("How is tea?")
+    result = await session.send("And milk?")
+    assert result.status == "limited"
+    assert not result.output
+    (ended,) = of_kind(result.events, "run.completed")
+    assert ended.data["output"] == ""
+
+
 async def test_a_turn_in_a_cancelled_scope_is_cancelled() -> None:  # behaviour 34
     began = anyio.Event()
     sink = EventSink()
@@ -390,10 +402,14 @@ async def test_a_stream_in_a_cancelled_scope_leaves_the_session_usable() -> None
 
 async def test_a_failed_turn_is_raised_from_its_stream_and_rolled_back() -> None:
     session = SubAgentSession(writer(ModelError("down"), "ok"))
-    with pytest.raises(ModelError, match="down"):
+
+    async def watch() -> None:
         async with session.stream("one") as run:
             async for _ in run:
                 pass
+
+    with pytest.raises(ModelError, match="down"):
+        await watch()
     assert session.turns == 0
     await session.send("one")
     check_tree(session.sink.events)

@@ -15,6 +15,7 @@ from tinyagents import Agent, ConfigError
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.run import Show
 from tinyagents.cli.target import load_agent
+from tinyagents.models.resolve import resolve, strings_mean
 
 __all__ = ["invoke"]
 
@@ -113,13 +114,15 @@ def _chat(target: str, model: str | None) -> int:
 
 
 def _agent(target: str, model: str | None) -> Agent[Any, Any]:
-    agent = load_agent(target)
     if model is None:
-        return agent
+        return load_agent(target)
     try:
-        return agent.with_(model=model)
+        chosen = resolve(model)
     except ConfigError as error:
         raise click.BadParameter(str(error), param_hint="--model") from error
+    with strings_mean(chosen):
+        agent = load_agent(target)
+    return agent.with_(model=chosen)
 
 
 def _folder(target: str) -> Path:

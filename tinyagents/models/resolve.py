@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import cast
 
 from tinyagents.errors import ConfigError
 from tinyagents.models.protocol import Model
 
-__all__ = ["resolve"]
+__all__ = ["resolve", "strings_mean"]
 
+_chosen: ContextVar[Model | None] = ContextVar("tinyagents_chosen_model", default=None)
 _FORMS = "'openai:MODEL', 'anthropic:MODEL', 'test', or a Model object"
+
+
+@contextmanager
+def strings_mean(model: Model) -> Generator[None]:
+    """Inside the block every model string stands for `model`, whatever it names.
+
+    So a file of agents can be tried with another model, also without the keys of its own.
+    """
+    token = _chosen.set(model)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def resolve(model: str | Model) -> Model:
@@ -27,6 +44,8 @@ def resolve(model: str | Model) -> Model:
         if isinstance(given, Model):
             return given
         raise ConfigError(f"model={model!r} is no model: give {_FORMS}")
+    if (chosen := _chosen.get()) is not None:
+        return chosen
     provider, _, name = model.partition(":")
     if provider == "test":
         from tinyagents.testing import TestModel
