@@ -105,11 +105,11 @@ class AsyncioScope:
         if self.is_cancelled:
             return
         self.is_cancelled = True
-        if self._task is not None:
-            # A task that cancels itself (or is, by a child that runs eagerly in its step) would carry
+        if (task := self._task) is not None:
+            # A task that cancels itself (or an eager child that does, within its step) would carry
             # the cancellation out of the scope if it never awaits again, so it is delivered only
             # once the task waits for something.
-            self._soon = self._task.get_loop().call_soon_threadsafe(self._deliver)
+            self._soon = task.get_loop().call_soon_threadsafe(self._deliver)
 
     def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
         if self._timer is not None:

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable
 
+from hypothesis import settings
+
 from tinyagents_graph import Event, EventKind, EventSink, EventStream, Origin
 
-__all__ = ["numbers", "origin", "publish", "read"]
+__all__ = ["numbers", "origin", "publish", "quick", "read"]
+
+# The same examples each time, and few enough to keep the whole folder quick.
+quick = settings(derandomize=True, max_examples=60)
 
 
 def origin(path: str = "root", *, tree: str = "r") -> Origin:
