@@ -122,7 +122,8 @@ class RunHandle(Generic[OutputT]):
         Raises:
             Exception: Whatever failed the run; its `result` has what there was until then.
         """
-        _ = self._work  # without a run there is no end to wait for
+        # Whoever waits here does not read, and a run that waits for its reader would never end.
+        self._stream.stop_blocking()
         await self._done.wait()
         self._told = True
         if self._error is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -11,26 +13,33 @@ from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import scope_type
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for its name only: a place belongs to a run, and a run is a place
     from tinyagents_graph.run import Run
 
-__all__ = ["Place", "RunTree", "check_run_id", "current_place", "cycle_of"]
+__all__ = ["Place", "RunTree", "current_place", "cycle_of"]
+
+# A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
+_ids = random.Random()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_ids.seed)
 
 
 class RunTree:
     """What all runs of one tree share.
 
     Attributes:
-        root_run_id: Id of the root run.
+        root_run_id: Id of the root run, as given or made up.
         sink: Where the tree's events go.
+        is_named: Whether somebody chose the id, who may choose it twice.
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
         new_scope: Makes the scope by which a run can be cancelled.
     """
 
-    __slots__ = ("live", "new_scope", "root_run_id", "sink")
+    __slots__ = ("is_named", "live", "new_scope", "root_run_id", "sink")
 
-    def __init__(self, root_run_id: str, sink: EventSink) -> None:
-        self.root_run_id = root_run_id
+    def __init__(self, given_id: str | None, sink: EventSink) -> None:
+        self.is_named = bool(given_id)
+        self.root_run_id = _checked(given_id) if given_id else f"run-{_ids.getrandbits(64):016x}"
         self.sink = sink
         self.new_scope = scope_type()
         self.live: dict[str, Run] = {}
@@ -122,7 +131,7 @@ current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default
 """Where the code that runs now stands in a tree; a run started there becomes its child."""
 
 
-def check_run_id(run_id: str) -> str:
+def _checked(run_id: str) -> str:
     """`run_id`, unless it could be taken for a path.
 
     Raises:

@@ -7,8 +7,6 @@ only narrow it.
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Mapping
 from math import inf
 from time import monotonic
@@ -26,7 +24,7 @@ from tinyagents_graph.errors import (
 )
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, stricter
-from tinyagents_graph.place import Place, RunTree, check_run_id, cycle_of
+from tinyagents_graph.place import Place, RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
 
@@ -40,9 +38,6 @@ RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "p
 """How a run stands, or how it ended."""
 
 NOTHING = Usage()
-# A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
-_ids = random.Random()
-os.register_at_fork(after_in_child=_ids.seed)
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
 
@@ -114,18 +109,17 @@ class Run(Place):
         self._timed_out = False
         self.stopped_by: LimitExceeded | None = None
         if parent is None:
-            run_id = check_run_id(run_id) if run_id else f"run-{_ids.getrandbits(64):016x}"
             self._be_root(run_id, sink or EventSink())
         else:
             self._be_child(parent, allow_cycles)
         self._scope = self.tree.new_scope()
         self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
 
-    def _be_root(self, run_id: str, sink: EventSink) -> None:
+    def _be_root(self, given_id: str | None, sink: EventSink) -> None:
         limits = self.limits
-        self.run_id: str = run_id
+        self.tree: RunTree = RunTree(given_id, sink)
+        run_id = self.run_id = self.tree.root_run_id
         self.depth = 0
-        self.tree: RunTree = RunTree(run_id, sink)
         self.origin = Origin(run_id, None, run_id, 0, self.path)
         self.max_depth = _or_inf(limits.max_depth)
         self.max_output_tokens = limits.max_output_tokens
@@ -177,11 +171,13 @@ class Run(Place):
     # --- opening and closing ----------
 
     async def __aenter__(self) -> Self:
+        if self.parent is not None:
+            self.parent.n_children += 1
+        elif self.tree.is_named:
+            self.tree.sink.claim(self.run_id)
         scope = self._scope
         scope.enter()
         self.tree.live[self.path] = self
-        if self.parent is not None:
-            self.parent.n_children += 1
         self.emit("run.started", self.about)
         if self.limits.max_seconds is not None:
             scope.cancel_at(self.deadline - monotonic(), self._expire)
@@ -256,6 +252,8 @@ class Run(Place):
             if self.accounts is not parent.accounts:
                 unused = self.accounts.close(self.path)
                 self.emit("budget.released", {"unused": unused})
+        elif self.tree.is_named:
+            self.tree.sink.release(self.run_id)
         spent = usage.to_dict()
         whole = spent if tree_usage is usage else tree_usage.to_dict()
         self.emit(kind, {**data, "usage": spent, "tree_usage": whole})

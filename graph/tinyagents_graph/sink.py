@@ -15,7 +15,7 @@ from math import inf
 from time import perf_counter, time
 from typing import Any, TypeAlias, cast
 
-from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.errors import ConfigError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Matcher, Origin, is_at_or_below
 from tinyagents_graph.log import EventLog, EventView
 from tinyagents_graph.stream import EventStream, Policy, Readers
@@ -28,6 +28,7 @@ Redactor: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _logger = logging.getLogger("tinyagents.sink")
 _SLOW_S = 0.1
 _NOBODY: frozenset[int] = frozenset()
+_NO_RUNS: frozenset[str] = frozenset()
 # One for all sinks: it is held for less than a microsecond, and one for each would be memory in
 # every run. Reentrant, for the garbage collector may close an abandoned run, which emits, anywhere.
 _lock = threading.RLock()
@@ -52,8 +53,8 @@ class EventSink:
     """
 
     __slots__ = (
-        "__weakref__", "_delivering", "_listeners", "_log", "_readers", "_redact", "_seqs",
-        "_slow", "_told",
+        "__weakref__", "_claimed", "_delivering", "_listeners", "_log", "_readers", "_redact",
+        "_seqs", "_slow", "_told",
     )  # fmt: skip
 
     def __init__(self, *, history: int | None = None, redact: Redactor | None = None) -> None:
@@ -65,6 +66,7 @@ class EventSink:
         self._listeners: tuple[tuple[Listener, Matcher | None], ...] = ()
         self._told = 0  # position of the first event the listeners have not been told of
         self._delivering = False
+        self._claimed: frozenset[str] = _NO_RUNS
         self._slow = _NOBODY
         self._readers: Readers | None = None  # until there is one: most sinks have none
 
@@ -107,6 +109,24 @@ class EventSink:
         if self._log.history is not None:
             self._trim()
         return event
+
+    def claim(self, root_run_id: str) -> None:
+        """A root with an id that somebody chose begins.
+
+        Raises:
+            RunConflict: One with this id is under way here; their events would get mixed up.
+        """
+        with _lock:
+            if root_run_id in self._claimed:
+                raise RunConflict(
+                    f"run {root_run_id!r}", "it is under way; wait for it, or give another run_id"
+                )
+            self._claimed |= {root_run_id}
+
+    def release(self, root_run_id: str) -> None:
+        """The root that claimed the id has ended; another one may go on under it."""
+        with _lock:
+            self._claimed -= {root_run_id}
 
     def subscribe(
         self,

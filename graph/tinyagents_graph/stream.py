@@ -95,6 +95,12 @@ class Readers:
             if held() is stream:
                 self._forget(held)
 
+    def stop_blocking(self, stream: EventStream) -> None:
+        """Nobody waits for this stream any more."""
+        with self._lock:
+            self.blocking = tuple(held for held in self.blocking if held() is not stream)
+        self.make_room()
+
     @property
     def is_congested(self) -> bool:
         """Whether a blocking reader is too far behind."""
@@ -224,6 +230,10 @@ class EventStream:
     def is_full(self) -> bool:
         """Whether it is more than `buffer` events behind."""
         return self._log.end - self._position + len(self._ready) > self._buffer
+
+    def stop_blocking(self) -> None:
+        """Let runs go on without waiting for this reader, from now on."""
+        self._readers.stop_blocking(self)
 
     def end_after_last(self) -> None:
         """End the iteration once everything published so far has been read."""

@@ -411,13 +411,23 @@ async def test_a_stream_in_a_tool_has_deltas_of_its_own_subtree_only() -> None:
     check_tree(result.events)
 
 
-@pytest.mark.xfail(reason="a sink does not know which runs are alive", strict=True)
+async def test_asking_for_the_result_releases_a_run_that_waits_for_its_reader() -> None:
+    calls = [call("child", input=f"q{n}") for n in range(20)]
+    boss = asking(*calls, subagents=[Agent("test", name="child")])
+    async with boss.stream("t", policy="block", buffer=2) as run:
+        assert (await anext(aiter(run))).kind == "run.started"
+        result = await run.result()
+    assert result.status == "completed"
+    check_tree(result.events)
+
+
 async def test_two_runs_of_one_id_cannot_be_alive_in_one_sink() -> None:
     gate = anyio.Event()
     sink = EventSink()
     agent = gated(gate, "one", "two")
     async with agent.stream("t", sink=sink, run_id="same") as run:
-        with pytest.raises(RunConflict):
+        assert (await anext(aiter(run))).kind == "run.started"
+        with pytest.raises(RunConflict, match="'same': it is under way"):
             async with agent.stream("t", sink=sink, run_id="same"):
                 pass
         gate.set()

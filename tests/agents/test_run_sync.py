@@ -244,7 +244,7 @@ def test_a_thread_whose_run_has_ended_can_delegate_no_more(backend: str) -> None
         return await Agent(ScriptedModel([call("delegate"), "done"]), tools=[delegate]).run("t")
 
     result = anyio.run(main, backend=backend)
-    assert began.is_set()
+    assert began.wait(5)
     gate.set()
     assert ended.wait(5)
     assert [str(error) for error in after] == [

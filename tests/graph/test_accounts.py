@@ -74,10 +74,10 @@ class Model:
         if self.calls and least + more > self.left:
             return  # it would wait
         held = at_once(self.account.hold(least, least + more))
-        if least > self.left:
-            assert held is None
+        if held is None:
+            assert least > self.left
         else:
-            assert held == min(least + more, self.left)
+            assert least <= held == min(least + more, self.left)
             self.calls.append(held)
 
     def settle(self, which: int, spent: int) -> None:
