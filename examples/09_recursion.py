@@ -30,8 +30,8 @@ adder = Agent(
     os.environ.get("TINYAGENTS_MODEL") or FunctionModel(think),
     name="adder",
     description="Adds up numbers. Input: 'Add up [1, 2, …]'.",
-    instructions=f"Add up the numbers. More than {SMALL}: split them in two and hand both halves to "
-    "adder, in one turn. Answer with the sum only.",
+    instructions=f"Add up the numbers. More than {SMALL}: split them in two and hand both halves "
+    "to adder, in one turn. Answer with the sum only.",
     recursive=True,
     limits=RunLimits(max_depth=2),
 )

@@ -205,40 +205,70 @@ async def gather(jobs: Sequence[Job], limit: int, name: str = "tinyagents") -> N
                 await job()
 
         jobs = [work] * limit
-    try:
-        await (_gather_in_trio if _is_trio() else _gather_in_asyncio)(jobs, name)
-        return
-    except BaseExceptionGroup as several:
-        cause = _cause(several)
-    # Out here, for an error raised in there would have the group it was taken from as its context.
-    raise cause
+    await (_gather_in_trio if _is_trio() else _gather_in_asyncio)(jobs, name)
 
 
 async def _gather_in_asyncio(jobs: Sequence[Job], name: str) -> None:
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job(), name=name)
+    # Rejected: `asyncio.TaskGroup`. Until Python 3.13 it does not take back the cancellation with
+    # which it answers a failure, and every scope around it takes its own for somebody else's.
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(job(), name=name) for job in jobs]
+    interruption = await _end(tasks, asyncio.FIRST_EXCEPTION)
+    first = _errors_of(tasks)
+    for task in tasks:
+        task.cancel()
+    while not all(task.done() for task in tasks):
+        interruption = await _end(tasks, asyncio.ALL_COMPLETED) or interruption
+    errors = [*first, *(error for error in _errors_of(tasks) if error not in first)]
+    # A cancellation comes but once, so it goes before the errors: they may be its consequences.
+    if interruption is not None:
+        raise _noted(interruption, errors)
+    if errors:
+        raise _noted(errors[0], errors[1:])
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]], when: str) -> asyncio.CancelledError | None:
+    """Wait for the tasks; the cancellation that ended the wait, if one did."""
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=when)
+    except asyncio.CancelledError as error:
+        return error
+    return None
+
+
+def _errors_of(tasks: Sequence[asyncio.Task[None]]) -> list[BaseException]:
+    ended = [task for task in tasks if task.done() and not task.cancelled()]
+    return [error for task in ended if (error := task.exception()) is not None]
 
 
 async def _gather_in_trio(jobs: Sequence[Job], name: str) -> None:
     import trio
 
-    async with trio.open_nursery() as nursery:
-        for job in jobs:
-            nursery.start_soon(job, name=name)
+    try:
+        async with trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(job, name=name)
+        return
+    except BaseExceptionGroup as group:
+        parts = [each for each in group.exceptions if not isinstance(each, trio.Cancelled)]
+        rests = [_rest(each, trio.Cancelled) for each in parts]
+        errors = [each for each in rests if each is not None] or _leaves(group)[:1]
+    # Out here, for an error raised in there would have the group it was taken from as its context.
+    raise _noted(errors[0], errors[1:])
 
 
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What really went wrong in a group: its first error, or the cancellation if that is all.
+def _rest(error: BaseException, less: type[BaseException]) -> BaseException | None:
+    """What is left of an error if it is a group with cancellations in it."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return cast("BaseExceptionGroup[BaseException]", error).split(less)[1]
 
-    What cancelled the others is the cause, and their cancellations are its consequences.
-    """
-    cancelled, errors = group.split(anyio.get_cancelled_exc_class())
-    first, *others = _leaves(errors or cancelled or group)
-    if errors is not None:
-        for other in {repr(other) for other in others} - {repr(first)}:
-            first.add_note(f"and beside it: {other}")
-    return first
+
+def _noted(error: BaseException, others: Sequence[BaseException]) -> BaseException:
+    for other in {repr(other) for other in others} - {repr(error)}:
+        error.add_note(f"and beside it: {other}")
+    return error
 
 
 def signal_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,7 +11,7 @@ import pytest
 from tests.graph.runs import child, during, hang, nothing
 from tinyagents.testing import check_tree, outline
 from tinyagents_graph import Run, RunCancelled, RunStatus
-from tinyagents_graph.tasks import AsyncioScope
+from tinyagents_graph.tasks import AsyncioScope, gather
 
 
 def cancelling() -> int:
@@ -188,6 +188,77 @@ def test_a_task_group_in_a_run() -> None:
     run_in_asyncio(main())
     assert ended(run, "cancelled")
     assert [event.kind for event in run.tree.sink.events].count("run.cancelled") == 3
+
+
+async def fail() -> None:
+    raise ValueError("failed")
+
+
+async def wait() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def test_a_gather_that_failed_leaves_no_cancellation_behind() -> None:
+    # `asyncio.TaskGroup` does, until Python 3.13.
+    async def work(run: Run) -> None:
+        with pytest.raises(ValueError, match="failed"):
+            await gather([fail, wait], 2)
+        assert cancelling() == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await wait()
+        run.cancel("own")
+        await wait()
+
+    async def main() -> None:
+        with pytest.raises(RunCancelled, match="own"):
+            await during(run, work)
+
+    run = Run("r")
+    run_in_asyncio(main())
+    assert ended(run, "cancelled")
+
+
+def test_a_cancellation_while_a_failed_gather_cleans_up_is_not_lost() -> None:
+    async def clean_up() -> None:
+        try:
+            await wait()
+        finally:
+            cleaning.set()
+            await gate.wait()
+
+    async def main() -> None:
+        task = asyncio.create_task(gather([clean_up, fail], 2))
+        await cleaning.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done(), "it waits for its jobs, however often it is cancelled"
+        gate.set()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        notes.extend(caught.value.__notes__)
+
+    cleaning, gate, notes = asyncio.Event(), asyncio.Event(), list[str]()
+    run_in_asyncio(main())
+    assert notes == ["and beside it: ValueError('failed')"]
+
+
+def test_a_job_that_is_cancelled_alone_harms_no_other() -> None:
+    async def cancelled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async def note() -> None:
+        await asyncio.sleep(0)
+        done.append(1)
+
+    done: list[int] = []
+    run_in_asyncio(gather([note, cancelled, note], 3))
+    assert done == [1, 1]
 
 
 def test_a_run_in_a_generator_that_is_finalised_elsewhere() -> None:

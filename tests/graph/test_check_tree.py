@@ -72,6 +72,7 @@ def test_several_trees_may_be_interleaved() -> None:
     check_tree([event for pair in zip(GOOD, other, strict=True) for event in pair])
 
 
+@quick
 @given(st.integers(0, len(GOOD)))
 def test_the_beginning_of_a_good_tree_is_good_as_far_as_it_goes(n: int) -> None:
     check_tree(GOOD[:n], complete=False)

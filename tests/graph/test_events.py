@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.graph.emitting import origin
+from tests.graph.emitting import origin, quick
 from tinyagents_graph import KINDS, TERMINAL, ConfigError, Event, Origin
 from tinyagents_graph.events import Matcher, as_kind
 
@@ -49,11 +49,13 @@ def event(kind: Any = "custom", path: str = "root", **data: Any) -> Event:
 # --- as JSON ----------
 
 
+@quick
 @given(EVENTS)
 def test_an_event_survives_json(event: Event) -> None:
     assert Event.from_json(event.to_json()) == event
 
 
+@quick
 @given(EVENTS)
 def test_an_event_can_be_stored_as_bytes_and_is_one_line(event: Event) -> None:
     stored = event.to_json().encode()
@@ -160,6 +162,7 @@ NAMES = st.sampled_from(["a[0]", "a[1]", "a[10]", "ab[0]"])
 PATHS = st.lists(NAMES, max_size=3).map(lambda names: ["root", *names])
 
 
+@quick
 @given(PATHS, PATHS)
 def test_under_means_the_run_and_its_descendants(path: list[str], under: list[str]) -> None:
     emitted = event(path="/".join(path))

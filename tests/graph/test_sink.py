@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyagents_graph.sink
-from tests.graph.emitting import numbers, origin, publish
+from tests.graph.emitting import numbers, origin, publish, quick
 from tests.graph.runs import Forever
 from tinyagents.testing import check_tree
 from tinyagents_graph import ConfigError, Event, EventSink, Run, RunLimits, mask
@@ -361,6 +361,7 @@ NESTED = st.recursive(
 )
 
 
+@quick
 @given(st.dictionaries(WORDS, NESTED, max_size=3), st.text("abSECRET", min_size=1, max_size=4))
 def test_a_masked_text_stands_nowhere_in_what_is_published(
     data: dict[str, Any], secret: str

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.graph.emitting import numbers, origin, publish, read
+from tests.graph.emitting import numbers, origin, publish, quick, read
 from tinyagents_graph import (
     ConfigError,
     Event,
@@ -40,6 +40,7 @@ async def read_until(stream: EventStream, seq: int, into: list[Event]) -> None:
 # --- replay and live ----------
 
 
+@quick
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), max_size=12), st.integers(0, 600))
 async def test_joining_late_at_any_point_shows_every_event_once(
     steps: list[tuple[bool, int]], since: int
@@ -67,6 +68,7 @@ EVENTS = st.lists(
 )
 
 
+@quick
 @given(
     EVENTS,
     st.integers(0, 30),
@@ -240,6 +242,7 @@ async def test_a_producer_waits_at_its_checkpoint_for_a_blocking_reader() -> Non
         assert done == list(range(10))
 
 
+@quick
 @given(st.integers(1, 600), st.integers(1, 300), st.integers(1, 300), st.booleans())
 async def test_blocking_never_ends_in_a_deadlock(
     n: int, buffer: int, burst: int, filtered: bool
@@ -423,6 +426,7 @@ async def test_deltas_of_one_call_that_are_of_different_sorts_are_not_joined() -
 PIECES = st.lists(st.tuples(st.sampled_from("123*"), st.text("ab", max_size=2)), max_size=40)
 
 
+@quick
 @given(PIECES, st.integers(1, 10), st.sampled_from(["coalesce", "drop_deltas"]))
 async def test_whatever_a_policy_joins_or_drops_the_rest_is_there(
     pieces: list[tuple[str, str]], buffer: int, policy: Literal["coalesce", "drop_deltas"]
@@ -501,6 +505,7 @@ async def test_coming_back_too_late_is_told_per_tree() -> None:
         assert caught.value.lost == lost
 
 
+@quick
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=20), st.integers(1, 30))
 async def test_every_event_is_either_read_or_reported_as_lost(
     steps: list[tuple[bool, int]], history: int
