@@ -15,7 +15,7 @@ import anyio
 from tinyagents_graph.errors import BudgetExceeded, ConfigError, LimitExceeded
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["DEFAULTS", "Account", "Accounts", "OnLimit", "RunLimits", "stricter"]
+__all__ = ["DEFAULTS", "Account", "Accounts", "OnLimit", "RunLimits", "or_inf", "stricter"]
 
 OnLimit: TypeAlias = Literal["raise", "return"]
 N = TypeVar("N", bound=float)
@@ -264,6 +264,11 @@ _ACCOUNTS = (
     ("live_runs", "max_live_runs"),
     ("runs", "max_runs"),
 )
+
+
+def or_inf(limit: float | None) -> float:
+    """A limit as a number, where `None` is no limit."""
+    return inf if limit is None else limit
 
 
 def stricter(one: N | None, other: N | None) -> N | None:

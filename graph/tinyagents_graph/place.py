@@ -63,7 +63,8 @@ class RunTree:
         why = f"{of.path} was cancelled: {reason}" if reason else f"{of.path} has ended"
         interruption: BaseException | None = None
         # Read from the sink, because a child may live in the event loop of another thread.
-        news = self.sink.stream(kinds="run.*", under=of.run_id, policy="block", replay=False)
+        # Opened at once, so that nothing falls out of a bounded history before it is read.
+        news = aiter(self.sink.stream(kinds="run.*", under=of.run_id, policy="block", replay=False))
         self._cancel_children(of, why)
         with anyio.CancelScope(shield=True):
             while of.n_children:

@@ -23,7 +23,7 @@ from tinyagents_graph.errors import (
     describe,
 )
 from tinyagents_graph.events import Event, EventKind, Origin
-from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, stricter
+from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
 from tinyagents_graph.place import Place, RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
@@ -121,7 +121,7 @@ class Run(Place):
         run_id = self.run_id = self.tree.root_run_id
         self.depth = 0
         self.origin = Origin(run_id, None, run_id, 0, self.path)
-        self.max_depth = _or_inf(limits.max_depth)
+        self.max_depth = or_inf(limits.max_depth)
         self.max_output_tokens = limits.max_output_tokens
         self.deadline = monotonic() + limits.max_seconds if limits.max_seconds is not None else inf
         self.accounts = Accounts(limits, self.path)
@@ -133,7 +133,7 @@ class Run(Place):
         self.depth = parent.depth + 1
         self.run_id = f"{tree.root_run_id}{self.path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
         self.origin = Origin(self.run_id, parent.run_id, tree.root_run_id, self.depth, self.path)
-        self.max_depth = min(parent.max_depth, _or_inf(limits.max_depth))
+        self.max_depth = min(parent.max_depth, or_inf(limits.max_depth))
         if self.depth > self.max_depth:
             parent.refuse(
                 DepthExceeded(allowed=int(self.max_depth), depth=self.depth, path=self.path)
@@ -178,12 +178,16 @@ class Run(Place):
         scope = self._scope
         scope.enter()
         self.tree.live[self.path] = self
-        self.emit("run.started", self.about)
         if self.limits.max_seconds is not None:
             scope.cancel_at(self.deadline - monotonic(), self._expire)
-        if self.accounts is not (self.parent.accounts if self.parent else self.accounts):
-            held = {account.name: account.limit for account in self.accounts.of(self.path)}
-            self.emit("budget.reserved", {"limits": held})
+        try:
+            self.emit("run.started", self.about)
+            if self.accounts is not (self.parent.accounts if self.parent else self.accounts):
+                held = {account.name: account.limit for account in self.accounts.of(self.path)}
+                self.emit("budget.reserved", {"limits": held})
+        except BaseException as error:  # a listener's exit or signal: what has started must end
+            await self.__aexit__(type(error), error, None)
+            raise
         return self
 
     async def __aexit__(
@@ -249,14 +253,15 @@ class Run(Place):
             parent.n_children -= 1
             before = parent._children_usage
             parent._children_usage = tree_usage if before is NOTHING else before + tree_usage
-            if self.accounts is not parent.accounts:
-                unused = self.accounts.close(self.path)
-                self.emit("budget.released", {"unused": unused})
-        elif self.tree.is_named:
-            self.tree.sink.release(self.run_id)
         spent = usage.to_dict()
         whole = spent if tree_usage is usage else tree_usage.to_dict()
-        self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
+        try:
+            if parent is not None and self.accounts is not parent.accounts:
+                self.emit("budget.released", {"unused": self.accounts.close(self.path)})
+        finally:
+            self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
+            if parent is None and self.tree.is_named:
+                self.tree.sink.release(self.run_id)
 
     # --- what goes on inside ----------
 
@@ -390,7 +395,3 @@ class Run(Place):
         if self.deadline <= monotonic():
             return f"max_seconds of {self._whose_deadline().path} reached"
         return f"interrupted by {type(error).__name__}"
-
-
-def _or_inf(limit: float | None) -> float:
-    return inf if limit is None else limit

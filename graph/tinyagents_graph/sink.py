@@ -46,7 +46,8 @@ class EventSink:
         history: How many events to keep, oldest dropped first; `None` keeps all. A run's
             `result.events` and a stream's replay read from what is kept.
         redact: Called with each event's data before anyone sees it, returns what may be seen. If it
-            raises, the data is withheld and the error's type stands in its place.
+            raises, the data is withheld and the error's type stands in its place. Deltas then
+            carry no text, because a secret may be split over several of them.
 
     Raises:
         ConfigError: `history` is less than 1.
@@ -91,7 +92,7 @@ class EventSink:
             The event with its `seq`.
         """
         if self._redact is not None:
-            data = self._redacted(self._redact, data)
+            data = self._redacted(self._redact, kind, data)
         root = origin.root_run_id
         seqs = self._seqs
         with _lock:
@@ -270,7 +271,13 @@ class EventSink:
                 "listener %r held up its run for %.1f s; read sink.stream() instead", callback, took
             )
 
-    def _redacted(self, redact: Redactor, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _redacted(
+        self, redact: Redactor, kind: EventKind, data: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        if kind == "model.delta":
+            # A secret may be split over several pieces, none of which has it: only the whole
+            # message can be judged, and that follows in `model.completed`.
+            data = {**data, "text": ""}
         try:
             return redact(data)
         except Exception as error:

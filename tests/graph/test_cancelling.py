@@ -36,6 +36,8 @@ class Ended:
     async def go(self) -> None:
         try:
             await during(self.run, *self.bodies)
+        except AssertionError:
+            raise
         except Exception as error:
             self.error = error
         # What was cancelled is the run: the task goes on.

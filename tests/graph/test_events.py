@@ -171,6 +171,14 @@ def test_under_means_the_run_and_its_descendants(path: list[str], under: list[st
     assert Matcher(under="/".join(["r", *under[1:]]))(emitted) is expected
 
 
+def test_a_tree_whose_id_begins_alike_is_another() -> None:
+    emitted = Event(0, 0.0, "custom", origin("root/a[0]", tree="r-10"), {})
+    assert Matcher(under="r-10")(emitted)
+    assert not Matcher(under="r-1")(emitted)
+    assert not Matcher(under="roo")(emitted)
+    assert not Matcher(under="")(emitted)
+
+
 def test_kind_and_place_must_both_match() -> None:
     matches = Matcher("tool.*", "root/a[0]")
     assert matches(event("tool.started", "root/a[0]/b[0]"))

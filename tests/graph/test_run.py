@@ -2,7 +2,8 @@
 
 import gc
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from tests.graph.emitting import numbers
 from tests.graph.runs import Forever, child, during, hang, nothing, raising
 from tinyagents.testing import check_tree, outline
 from tinyagents_graph import (
+    ConfigError,
     DelegationCycle,
     DepthExceeded,
     Event,
@@ -20,12 +22,14 @@ from tinyagents_graph import (
     LimitExceeded,
     Run,
     RunCancelled,
+    RunConflict,
     RunLimits,
     RunStatus,
     Signal,
     Usage,
     current_place,
 )
+from tinyagents_graph.tasks import gather
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +138,33 @@ async def test_a_failing_child_fails_its_parent_only_if_that_lets_it() -> None:
     check_tree(sink.events)
 
 
+@pytest.mark.parametrize("backend_task", ["own", "same"])
+@pytest.mark.parametrize(
+    "kind", ["run.started", "budget.reserved", "budget.released", "run.completed"]
+)
+async def test_a_listener_that_exits_leaves_no_run_open(kind: str, backend_task: str) -> None:
+    def leave(event: Event) -> None:
+        if event.depth:
+            raise Stop
+
+    async def work(run: Run) -> None:
+        below = child(run, limits=RunLimits(max_requests=1))
+        if backend_task == "own":
+            await gather([partial(during, below, nothing)], 1)
+        else:
+            await during(below, nothing)
+
+    sink = EventSink()
+    sink.subscribe(leave, kinds=kind)
+    run = Run("r", sink=sink, limits=RunLimits(max_requests=5))
+    with anyio.fail_after(5), pytest.raises(Stop):
+        await during(run, work)
+    check_tree(sink.events)
+    assert run.tree.live == {}
+    assert run.accounts.requests is not None
+    assert run.accounts.requests.held == 0
+
+
 # --- abandoned ----------
 
 
@@ -237,6 +268,23 @@ async def test_a_child_in_a_task_of_its_own_ends_before_its_parent() -> None:
     assert outline(sink.events)[-2:] == ["  run.cancelled", "run.completed"]
 
 
+async def test_children_left_behind_end_first_however_short_the_history_is() -> None:
+    sink = EventSink(history=1)
+    ended: list[Event] = []
+    sink.subscribe(ended.append, kinds=["run.completed", "run.cancelled"])
+
+    async def work(parent: Run) -> None:
+        with suppress(RunCancelled):
+            await during(child(parent), hang)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group, Run("r", sink=sink) as run:
+            for _ in range(20):
+                group.start_soon(work, run)
+            await anyio.wait_all_tasks_blocked()
+    assert [event.depth for event in ended] == [1] * 20 + [0]
+
+
 # --- address ----------
 
 
@@ -265,10 +313,35 @@ async def test_ids_and_paths_follow_from_the_parent_and_the_order_of_calls() -> 
     check_tree(sink.events)
 
 
+@pytest.mark.parametrize("run_id", ["root", "a/b", "r/a[0]", "/"])
+def test_an_id_that_reads_like_a_path_is_refused(run_id: str) -> None:
+    with pytest.raises(ConfigError, match="looks like a path"):
+        Run("r", run_id=run_id)
+
+
 async def test_root_ids_are_made_up_and_differ() -> None:
     ids = {Run("r").run_id for _ in range(100)}
     assert len(ids) == 100
     assert all(run_id.startswith("run-") for run_id in ids)
+
+
+async def test_a_chosen_id_names_one_run_at_a_time_in_a_sink() -> None:
+    sink = EventSink()
+    async with Run("r", run_id="r-1", sink=sink):
+        with pytest.raises(RunConflict, match="'r-1'.*another run_id"):
+            await during(Run("r", run_id="r-1", sink=sink), nothing)
+        await during(Run("r", run_id="r-2", sink=sink), nothing)
+        await during(Run("r", run_id="r-1", sink=EventSink()), nothing)
+    assert outline(sink.events_under("r-1")) == ["run.started r", "run.completed"]
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
+async def test_a_chosen_id_is_free_again_however_its_run_ended(error: BaseException) -> None:
+    sink = EventSink()
+    with pytest.raises(type(error)):
+        await during(Run("r", run_id="r-1", sink=sink), raising(error))
+    await during(Run("r", run_id="r-1", sink=sink), nothing)
+    assert numbers(sink.events) == [0, 1, 2, 3], "its events go on counting"
 
 
 async def test_several_trees_share_a_sink() -> None:

@@ -371,6 +371,15 @@ def test_a_masked_text_stands_nowhere_in_what_is_published(
     assert secret not in str(sink.events[0].data["0"])
 
 
+def test_a_secret_split_over_deltas_is_not_to_be_pieced_together() -> None:
+    sink = EventSink(redact=mask("s3cret"))
+    for piece in ("s3", "cr", "et"):
+        sink.emit("model.delta", origin(), {"call_id": "m", "type": "text", "text": piece})
+    sink.emit("model.completed", origin(), {"call_id": "m", "message": {"text": "s3cret"}})
+    assert [event.data.get("text") for event in sink.events] == ["", "", "", None]
+    assert sink.events[-1].data["message"] == {"text": "***"}
+
+
 @pytest.mark.parametrize(
     ("patterns", "text", "masked"),
     [

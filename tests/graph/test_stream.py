@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Literal
 
 import anyio
@@ -20,6 +21,7 @@ from tinyagents_graph import (
     EventStream,
     Run,
 )
+from tinyagents_graph.log import EventLog
 
 pytestmark = pytest.mark.anyio
 
@@ -474,6 +476,19 @@ async def test_what_fell_out_of_history_is_reported_and_reading_goes_on() -> Non
             await anext(stream)
         assert lost.value.lost == 5
         assert numbers(await drain(stream)) == [8, 9, 10, 11, 12]
+
+
+def test_reading_what_a_log_has_dropped_begins_at_the_oldest_it_has() -> None:
+    log = EventLog(history=4)
+    for seq in range(20):
+        log.append(Event(seq, 0.0, "custom", origin(), {}))
+        log.trim(inf)
+    assert (log.dropped, len(log), log.end) == (16, 4, 20)
+    at, events = log.read(0, 100)
+    assert 15 <= at <= 16, "one more may wait to be dropped"
+    assert numbers(events) == list(range(at, 20))
+    assert log.read(18, 1) == (18, events[-2:-1])
+    assert log.read(20, 1) == (20, [])
 
 
 async def test_a_late_reader_begins_with_what_is_kept() -> None:

@@ -3,16 +3,17 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 
 from tests.graph.emitting import numbers, origin, publish
-from tinyagents_graph import Event, EventSink, EventsLost, EventStream, Run
+from tests.graph.runs import child, during, hang
+from tinyagents.testing import check_tree
+from tinyagents_graph import Event, EventSink, EventsLost, EventStream, Run, RunCancelled
 from tinyagents_graph.events import Matcher
 from tinyagents_graph.log import EventLog
 from tinyagents_graph.stream import Readers
@@ -154,6 +155,32 @@ async def test_a_producer_in_another_thread_waits_for_a_blocking_reader(backend:
     assert max(kept) <= 5 + 3 + 2
 
 
+async def test_a_child_in_another_event_loop_ends_before_its_parent(
+    anyio_backend_name: str,
+) -> None:
+    async def work() -> None:
+        async def begin(run: Run) -> None:
+            began.set()
+
+        with pytest.raises(RunCancelled, match="root has ended"):
+            await during(child(root), begin, hang)
+
+    def delegate() -> None:
+        opened.wait()
+        anyio.run(work, backend=anyio_backend_name)
+
+    async def leave_behind(run: Run) -> None:
+        opened.set()
+        await anyio.to_thread.run_sync(began.wait)
+
+    sink, opened, began = EventSink(), threading.Event(), threading.Event()
+    root = Run("r", sink=sink)
+    with Elsewhere(delegate), anyio.fail_after(5):
+        await during(root, leave_behind)
+    check_tree(sink.events)
+    assert [event.kind for event in sink.events][-2:] == ["run.cancelled", "run.completed"]
+
+
 async def test_readers_in_two_event_loops_read_the_same() -> None:
     sink = EventSink()
 
@@ -214,12 +241,10 @@ def test_usage_and_addresses_can_be_read_while_runs_come_and_go() -> None:
 
     async def main() -> None:
         async with root:
-            for _ in range(300):
-                children: list[Any] = [
-                    Run(name, parent=root, path=root.next_path(name)) for name in "abc"
-                ]
-                async with children[0], children[1], children[2]:
-                    pass
+            for _ in range(20):
+                async with AsyncExitStack() as children:
+                    for _ in range(40):
+                        await children.enter_async_context(child(root))
 
     ended = threading.Event()
     root = Run("root", run_id="r")
