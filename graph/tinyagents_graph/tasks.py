@@ -144,10 +144,15 @@ class TrioScope:
 
     @property
     def is_cancelled(self) -> bool:
+        # Trio's own answer looks at its clock, which other threads must not.
+        return self._is_cancelled or (self._is_in_its_loop and self._scope.cancel_called)
+
+    @property
+    def _is_in_its_loop(self) -> bool:
         import trio
 
-        # Trio's own answer looks at its clock, which other threads must not.
-        return self._is_cancelled or (trio.lowlevel.in_trio_run() and self._scope.cancel_called)
+        low = trio.lowlevel
+        return low.in_trio_run() and low.current_trio_token() is self._token
 
     def enter(self) -> None:
         import trio
@@ -165,10 +170,8 @@ class TrioScope:
         return caught
 
     def cancel(self) -> None:
-        import trio
-
         self._is_cancelled = True
-        if self._token is None or trio.lowlevel.in_trio_run():
+        if self._token is None or self._is_in_its_loop:
             self._scope.cancel()
         else:
             self._token.run_sync_soon(self._scope.cancel)

@@ -3,6 +3,7 @@
 import gc
 import logging
 import threading
+import tracemalloc
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -292,6 +293,25 @@ def test_bounded_history_bounds_memory() -> None:
         if type(thing) is Event and thing.root_run_id == "memory"
     ]
     assert 100 <= len(alive) <= 126, "a quarter more may wait to be dropped"
+
+
+@pytest.mark.xfail(strict=True, reason="the next seq of every tree there ever was is kept for good")
+def test_bounded_history_bounds_memory_over_many_trees() -> None:
+    sink = EventSink(history=10)
+
+    def publish_trees(n: int) -> int:
+        for index in range(n):
+            publish(sink, at=origin(tree=f"tree-{n}-{index}"))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = publish_trees(100)
+        growth = publish_trees(2_000) - before
+    finally:
+        tracemalloc.stop()
+    assert growth < 20_000, f"{growth / 2_000:.0f} bytes for each tree that is gone"
 
 
 def test_a_listener_is_told_of_events_that_history_has_no_room_for() -> None:
