@@ -44,6 +44,7 @@ async def ask(work: AgentRun) -> ModelReply:
             _spend_request(work)
             try:
                 reply = _priced(await plan.model.request(request), plan.model)
+                work.run.add_usage(reply.usage)
             except ModelError as error:
                 reply = await _answer(work, call_id, request, first_error=error)
         return _noted(work, call_id, reply)
@@ -60,10 +61,10 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
         if unique is not message:
             message = unique
             reply = ModelReply(message, usage, reply.stop_reason, reply.model, reply.request_id)
-    run.add_usage(usage)
     work.stop_reason = reply.stop_reason
-    work.context_tokens = usage.input_tokens + usage.output_tokens
-    work.counted = len(work.messages) + 1
+    if usage.input_tokens:  # else nobody has counted the transcript
+        work.context_tokens = usage.input_tokens + usage.output_tokens
+        work.counted = len(work.messages) + 1
     if thinking := message.thinking:
         run.emit("thinking", {"call_id": call_id, "text": thinking})
     run.emit(
@@ -107,7 +108,7 @@ async def _hooked(work: AgentRun, call_id: str, request: ModelRequest) -> ModelR
         if isinstance(asked, ModelReply):
             break
     if isinstance(asked, ModelReply):
-        reply = asked
+        reply = replace(asked, usage=Usage())  # nobody was asked
     else:
         core = partial(_answer, work, call_id)
         for hook in reversed(hooks.wrap_model):
@@ -161,6 +162,7 @@ async def _answer(
                 reply = await model.request(sent)
             reply = _priced(reply, model)
             usage = reply.usage
+            work.run.add_usage(usage)
             return reply
         except ModelError as raised:
             error = raised
@@ -238,7 +240,9 @@ def _unique(
     """
     seen = work.seen
     if seen is None:
-        seen = work.seen = set()
+        # Those of earlier turns of a session too: they go out in the same request.
+        earlier = (each for each in work.messages if isinstance(each, AssistantMessage))
+        seen = work.seen = {call.id for message in earlier for call in message.tool_calls}
     fresh = [call.id for call in calls if call.id and call.id not in seen]
     if len(fresh) == len(calls) == len(set(fresh)):
         seen.update(fresh)

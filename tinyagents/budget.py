@@ -43,8 +43,9 @@ async def hold(work: AgentRun, request: ModelRequest, model: Model) -> tuple[Hel
     """Set aside what the call may take, and keep its reply to that.
 
     For trees with a limit on tokens or money. What the request will read is estimated (from the
-    provider's own count of the transcript so far), and the reply may use what is left: the request
-    goes out with `max_output_tokens` to match, so that parallel siblings cannot overspend together.
+    provider's own count of the transcript so far). The reply may use what is left, but no more than
+    the agent's `max_output_tokens`, or 16,384: the request goes out with `max_output_tokens` to
+    match, so that parallel siblings cannot overspend together.
 
     Raises:
         BudgetExceeded: What is left does not even cover reading the request.

@@ -164,6 +164,7 @@ class Pending:
         ctx: RunContext[Any] = RunContext(
             work.run, self.path, work.messages, call_id=self.call.id, tool=tool.name
         )
+        ctx.turn = work.turns
         if not tool.has_own_place:  # as a child has: the run that is the call
             current_place.set(ctx)
         if not tool.is_plain:

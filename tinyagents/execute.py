@@ -48,7 +48,7 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
     # Hooks, instructions and models may start runs: those are children of this one.
     before = current_place.get()
     current_place.set(run)
-    told: Exception | None = None
+    told: BaseException | None = None
     try:
         async with run:
             try:
@@ -59,19 +59,18 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     work.output = finish.output
                 if work.plan.hooks.after_run:
                     await _end(work)
-            except Exception as error:
+                if run.needs_attention:
+                    # Who was told that the run is cancelled must not find it completed.
+                    await run.checkpoint()
+            except BaseException as error:
                 run.complete({"output": _last_text(work)})
                 told = error
                 await _tell_hooks(work, error)
                 raise
             run.complete({"output": work.plan.output.dump(work.output)})
     except BaseException as error:
-        status: Status = "cancelled" if run.status == "cancelled" else "failed"
-        # Not by an assignment: a frozen dataclass may be an exception, and would refuse it.
-        vars(error)["result"] = _result(work, status, None, error)
-        if teller is not None:
-            _tell_end(run, teller, error)
-        if isinstance(error, Exception) and error is not told:
+        _keep(work, teller, error)
+        if error is not told:
             await _tell_hooks(work, error)  # the time is up, or somebody cancelled the run
         raise
     finally:
@@ -81,6 +80,15 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
     if run.status == "limited":
         return _result(work, "limited", _last_text(work) or None, run.stopped_by)
     return _result(work, "completed", work.output)
+
+
+def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
+    """Hang on the error what there is of the run that it ended."""
+    status: Status = "cancelled" if work.run.status == "cancelled" else "failed"
+    # Not by an assignment: a frozen dataclass may be an exception, and would refuse it.
+    vars(error)["result"] = _result(work, status, None, error)
+    if teller is not None:
+        _tell_end(work.run, teller, error)
 
 
 def _tell_start(run: Run, teller: Origin, turn: int) -> None:
@@ -149,7 +157,9 @@ async def _end(work: AgentRun) -> None:
             work.output = changed
 
 
-async def _tell_hooks(work: AgentRun, error: Exception) -> None:
+async def _tell_hooks(work: AgentRun, error: BaseException) -> None:
+    if not isinstance(error, Exception):
+        return  # a cancellation is no failure, and what awaits in it would be cancelled as well
     for hook in work.plan.hooks.on_error:
         try:
             await hook(work.ctx, error)

@@ -134,12 +134,12 @@ class RunHandle(Generic[OutputT]):
     async def _go(self) -> None:
         try:
             self._result = await self._drive(self._work)
-        except Exception as error:
-            self._error = error
-        except BaseException as error:
+        except anyio.get_cancelled_exc_class() as error:
             self._error = RunCancelled(self._work.run.path, "interrupted from outside")
             self._error.result = getattr(error, "result", None)
             raise
+        except BaseException as error:  # a task group would wrap what is no `Exception`
+            self._error = error
         finally:
             self._done.set()
             self._stream.end_after_last()

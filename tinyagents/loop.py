@@ -44,9 +44,6 @@ async def drive(work: AgentRun) -> None:
             await act(work, calls)
         else:
             conclude(work, reply)
-    if work.run.needs_attention:
-        # Who was told that the run is cancelled must not find it completed.
-        await work.run.checkpoint()
 
 
 async def begin_turn(work: AgentRun) -> None:
@@ -72,7 +69,7 @@ def conclude(work: AgentRun, reply: ModelReply) -> None:
     text = message.text
     if not text.strip():
         if reply.stop_reason == "length" and work.wider == 1:
-            work.wider = 2  # it thought until its tokens were used up: once more with twice as many
+            work.wider = 2  # its thinking used up the length it was given: twice that, if it was
         _correct(work, text, "your reply was empty; answer, or call a tool", keep=None)
     elif plan.output.is_text:
         work.messages.append(message)

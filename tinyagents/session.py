@@ -39,8 +39,8 @@ class SubAgentSession(Generic[OutputT]):
     once. A turn that fails changes nothing: the transcript is as before, what there was is in
     `error.result`. One turn at a time: a second `send` meanwhile raises `RunConflict`.
 
-    Made in a tool (or another piece of a running agent's code), its turns are children of that run;
-    elsewhere each turn is a tree of its own in `sink`.
+    A turn sent from a tool (or another piece of a running agent's code) is a child of that run, in
+    its sink; elsewhere each turn is a tree of its own in `sink`.
 
     Args:
         subagent: Whom to talk with, a `SubAgent` or an `Agent`.

@@ -11,7 +11,6 @@ import anyio
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.tasks import scope_type
 
 if TYPE_CHECKING:  # for its name only: a place belongs to a run, and a run is a place
     from tinyagents_graph.run import Run
@@ -32,16 +31,14 @@ class RunTree:
         sink: Where the tree's events go.
         is_named: Whether somebody chose the id, who may choose it twice.
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
-        new_scope: Makes the scope by which a run can be cancelled.
     """
 
-    __slots__ = ("is_named", "live", "new_scope", "root_run_id", "sink")
+    __slots__ = ("is_named", "live", "root_run_id", "sink")
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
         self.root_run_id = _checked(given_id) if given_id else f"run-{_ids.getrandbits(64):016x}"
         self.sink = sink
-        self.new_scope = scope_type()
         self.live: dict[str, Run] = {}
 
     def find(self, address: str) -> Run | None:
@@ -49,6 +46,10 @@ class RunTree:
         if (run := self.live.get(address)) is not None:
             return run
         return next((run for run in list(self.live.values()) if run.run_id == address), None)
+
+    def children_of(self, run: Run) -> list[Run]:
+        """Its children that are alive."""
+        return [each for each in list(self.live.values()) if each.parent is run]
 
     async def end_children(self, of: Run, reason: str) -> BaseException | None:
         """Cancel the children that a run leaves in tasks and threads, and wait for their end.
@@ -90,9 +91,8 @@ class RunTree:
                 run.abandon(f"abandoned: {of.path} ended before it")
 
     def _cancel_children(self, of: Run, why: str) -> None:
-        for run in list(self.live.values()):
-            if run.parent is of:
-                run.cancel(why)
+        for run in self.children_of(of):
+            run.cancel(why)
 
 
 class Place:

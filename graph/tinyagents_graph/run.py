@@ -20,12 +20,14 @@ from tinyagents_graph.errors import (
     DepthExceeded,
     LimitExceeded,
     RunCancelled,
+    RunConflict,
     describe,
 )
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
 from tinyagents_graph.place import Place, RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tasks import scope_type
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ class Run(Place):
             self._be_root(run_id, sink or EventSink())
         else:
             self._be_child(parent, allow_cycles)
-        self._scope = self.tree.new_scope()
+        self._scope = scope_type()()
         self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
 
     def _be_root(self, given_id: str | None, sink: EventSink) -> None:
@@ -157,26 +159,26 @@ class Run(Place):
     def _enrol(self) -> None:
         """Count this run as one more of the tree, alive."""
         runs, live = self.accounts.runs, self.accounts.live_runs
+        if runs is not None and runs.left < 1:
+            raise runs.refusal()
+        if live is not None:
+            live.spend(1)
         if runs is not None:
             runs.spend(1)
-        if live is None:
-            return
-        try:
-            live.spend(1)
-        except LimitExceeded:
-            if runs is not None:
-                runs.give_back(1)
-            raise
 
     # --- opening and closing ----------
 
     async def __aenter__(self) -> Self:
+        scope = self._scope
+        scope.enter()
         if self.parent is not None:
             self.parent.n_children += 1
         elif self.tree.is_named:
-            self.tree.sink.claim(self.run_id)
-        scope = self._scope
-        scope.enter()
+            try:
+                self.tree.sink.claim(self.run_id)
+            except RunConflict as error:
+                scope.leave(error)
+                raise
         self.tree.live[self.path] = self
         if self.limits.max_seconds is not None:
             scope.cancel_at(self.deadline - monotonic(), self._expire)
@@ -207,9 +209,8 @@ class Run(Place):
         elif isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
             self.status = "limited"
             self.stopped_by = error
-            self._close(
-                "run.completed", {**self._outcome, "status": "limited", "limit": error.limit}
-            )
+            how = {"status": "limited", "limit": error.limit}
+            self._close("run.completed", {**self._outcome, **how})
             return True
         elif isinstance(error, RunCancelled) and error.path == self.path:
             self.status = "cancelled"
@@ -229,7 +230,11 @@ class Run(Place):
         if self.n_children:
             self.tree.abandon_children(self)
         try:
-            return self._interruption() if self._scope.leave(exc) else exc
+            if self._scope.leave(exc):
+                return self._interruption()
+            if self._scope.is_stray:
+                return RunCancelled(self.path, "something it waited for was cancelled")
+            return exc
         except BaseException as rest:  # trio raises what else a group held; it stays the context
             return self._interruption() if self._scope.is_cancelled else rest
 
@@ -294,11 +299,8 @@ class Run(Place):
         """What this run and its descendants, the living ones too, have used so far."""
         if self._final is not None:
             return self._final
-        total = self.usage + self._children_usage
-        for run in list(self.tree.live.values()):
-            if run.parent is self:
-                total = total + run.tree_usage
-        return total
+        so_far = self.usage + self._children_usage
+        return sum((child.tree_usage for child in self.tree.children_of(self)), so_far)
 
     @property
     def remaining_s(self) -> float:
@@ -349,7 +351,8 @@ class Run(Place):
         if self._scope.is_cancelled or self._timed_out:
             raise self._interruption()
         if self.is_cancelled:
-            await anyio.lowlevel.checkpoint()  # where the cancellation from above arrives
+            await anyio.lowlevel.checkpoint()  # where it arrives, unless it has far to go
+            raise RunCancelled(self.path, self._reason_from_above())
         await self.tree.sink.wait_for_readers()
 
     # --- inside ----------
@@ -386,7 +389,7 @@ class Run(Place):
             owner = owner.parent
         return owner
 
-    def _reason_from_above(self, error: BaseException) -> str:
+    def _reason_from_above(self, error: BaseException | None = None) -> str:
         above = self.parent
         while above is not None:
             if above._reason:

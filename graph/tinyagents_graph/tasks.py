@@ -36,6 +36,14 @@ class CancelScope(Protocol):
         """Whether the task that asks is in the scope."""
         ...
 
+    @property
+    def is_stray(self) -> bool:
+        """Whether it was left with a cancellation that nobody asked this task for.
+
+        It is that of something the task waited for. Passed on, it would look like its own.
+        """
+        ...
+
     def enter(self) -> None:
         """Begin, in the task that is to be cancelled."""
         ...
@@ -64,10 +72,13 @@ _SOMEBODY_ELSES = ("Cancelled via cancel scope outside of the run",)
 class AsyncioScope:
     """As `asyncio.timeout()` does it: cancel the task, take the cancellation back on leaving."""
 
-    __slots__ = ("_cancelled_outside", "_delivered", "_soon", "_task", "_timer", "is_cancelled")
+    __slots__ = (
+        "_cancelled_outside", "_delivered", "_soon", "_task", "_timer", "is_cancelled", "is_stray",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.is_cancelled = False
+        self.is_stray = False
         self._delivered = False
         self._task: asyncio.Task[Any] | None = None
         self._soon: asyncio.Handle | None = None
@@ -92,13 +103,15 @@ class AsyncioScope:
             self._soon.cancel()
         # A cancellation that comes too late must not reach what the task does next.
         task, self._task = self._task, None
+        cancelled = error if isinstance(error, asyncio.CancelledError) else None
+        self.is_stray = cancelled is not None and task is not None and not task.cancelling()
         if not self._delivered or task is None:
             return False
         others = task.uncancel() > self._cancelled_outside
-        if not isinstance(error, asyncio.CancelledError):
+        if cancelled is None:
             return False
-        if others and not error.args:
-            error.args = _SOMEBODY_ELSES
+        if others and not cancelled.args:
+            cancelled.args = _SOMEBODY_ELSES
         return not others
 
     def cancel(self) -> None:
@@ -125,7 +138,7 @@ class AsyncioScope:
 class TrioScope:
     """A `trio.CancelScope`."""
 
-    __slots__ = ("_is_cancelled", "_scope", "_task", "_then", "_token")
+    __slots__ = ("_is_cancelled", "_scope", "_task", "_then", "_token", "is_stray")
 
     def __init__(self) -> None:
         import trio
@@ -135,6 +148,7 @@ class TrioScope:
         self._then: Callable[[], None] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._task: trio.lowlevel.Task | None = None
+        self.is_stray = False  # trio's cancellations are always meant for the one they reach
 
     @property
     def is_here(self) -> bool:

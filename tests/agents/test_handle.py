@@ -608,3 +608,21 @@ def test_a_run_whose_loop_is_stopped_still_closes() -> None:
     asyncio.run(main())
     assert kinds(sink.events)[-1] == "run.cancelled"
     check_tree(sink.events)
+
+
+def test_a_cancellation_of_something_else_does_not_look_like_the_hosts() -> None:
+    @tool
+    async def wait_for_a_cancelled_task() -> str:
+        """Wait."""
+        task = asyncio.ensure_future(asyncio.Event().wait())
+        task.cancel()
+        await task
+        return "never"
+
+    boss = Agent(
+        ScriptedModel([call("wait_for_a_cancelled_task")]), tools=[wait_for_a_cancelled_task]
+    )
+    sink = EventSink()
+    with pytest.raises(RunCancelled, match="something it waited for was cancelled"):
+        asyncio.run(boss.run("t", sink=sink))
+    check_tree(sink.events)

@@ -567,3 +567,19 @@ async def test_settings_and_tools_are_in_the_request_a_hook_sees() -> None:
     assert seen[0].settings == settings
     assert [spec.name for spec in seen[0].tools] == ["echo"]
     assert seen[0].messages[0] == SystemMessage("Be brief.")
+
+
+async def test_what_hooks_do_to_model_calls_is_what_usage_counts() -> None:
+    class Twice(Middleware):
+        async def wrap_model(self, ctx: Any, request: ModelRequest, ask: AskModel) -> ModelReply:
+            await ask(request)
+            return await ask(request)
+
+    class Answers(Middleware):
+        async def before_model(self, ctx: Any, request: ModelRequest) -> ModelReply:
+            return ModelReply(AssistantMessage((Text("mine"),)))
+
+    twice = await Agent(ScriptedModel(["one", "two"]), middleware=[Twice()]).run("t")
+    assert (twice.output, twice.usage.requests) == ("two", 2)
+    unasked = await Agent(ScriptedModel([]), middleware=[Answers()]).run("t")
+    assert (unasked.output, unasked.usage.requests) == ("mine", 0)

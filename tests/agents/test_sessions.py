@@ -21,6 +21,7 @@ from tinyagents import (
     RunLimits,
     SubAgent,
     SubAgentSession,
+    ToolCall,
     tool,
 )
 from tinyagents.messages import Image, Text, UserMessage
@@ -607,3 +608,17 @@ async def test_a_turn_ends_with_the_tree_it_is_part_of() -> None:
     assert session.turns == 0
     assert not session.cancel()
     check_tree(run.events)
+
+
+async def test_call_ids_are_unique_over_all_turns_of_a_session() -> None:
+    @tool
+    async def look() -> str:
+        """Look."""
+        return "seen"
+
+    same = ToolCall("call_0", "look", {})
+    session = SubAgentSession(Agent(ScriptedModel([same, "a", same, "b"]), tools=[look]))
+    await session.send("one")
+    await session.send("two")
+    ids = [m.call_id for m in session.transcript if m.role == "tool"]
+    assert len(ids) == len(set(ids)) == 2

@@ -64,7 +64,7 @@ def _target(command: _F) -> _F:
         "--model",
         metavar="MODEL",
         help="Ask this model instead of the agent's own: openai:NAME, anthropic:NAME or test. "
-        "Its sub-agents keep theirs.",
+        "So do all agents of the file whose model is a string.",
     )(command)
     return click.argument("target", metavar="FILE.py:NAME")(command)
 
