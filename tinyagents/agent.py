@@ -30,6 +30,7 @@ from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.stream import Policy
 
 __all__ = ["Agent", "Task"]
 
@@ -230,7 +231,7 @@ class Agent(Generic[DepsT, OutputT]):
         sink: EventSink | None = None,
         run_id: str | None = None,
         limits: RunLimits | None = None,
-        policy: Any = "drop_deltas",
+        policy: Policy = "drop_deltas",
         buffer: int = 10_000,
     ) -> RunHandle[OutputT]:
         """Do a task while you watch: `async with agent.stream(task) as run`.
@@ -280,7 +281,7 @@ class Agent(Generic[DepsT, OutputT]):
             deps: What tools get as `ctx.deps`.
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run they are children of.
-            limits: Limits of that run.
+            limits: Limits of that run, for all tasks together; the agent's own hold for each task.
 
         Returns:
             A result for each task, in order. One that failed has the status `"failed"`,

@@ -11,7 +11,7 @@ from tinyagents.execute import execute
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents_graph.log import EventView
-from tinyagents_graph.stream import EventStream
+from tinyagents_graph.stream import EventStream, Policy
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class RunHandle(Generic[OutputT]):
         begin: Callable[[], AgentRun],
         drive: Callable[[AgentRun], Awaitable[Result[Any]]] = execute,
         *,
-        policy: Any = "drop_deltas",
+        policy: Policy = "drop_deltas",
         buffer: int = 10_000,
     ) -> None:
         self._begin = begin

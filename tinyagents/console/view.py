@@ -157,8 +157,9 @@ class RunView:
         self._activity = ""
 
     def on_retried(self, event: Event) -> None:
-        """A model call is made again."""
+        """A model call is made again; what it has written of its answer is void."""
         data = event.data
+        self.saying = ""
         if data.get("reason") == "error":
             why = one_line(str(inner(data, "error").get("message", "")), 120)
             self._activity = f"asking again in {data.get('delay_s', 0):.1f} s: {why}"

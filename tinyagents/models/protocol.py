@@ -94,7 +94,7 @@ class ModelRequest:
         settings: How it should answer.
         output_schema: Schema of the final answer, only for models with `native_output`.
         tool_choice: `"auto"`, `"none"`, `"required"`, or the name of the one tool to call.
-        idempotency_key: The same for the same step of the same run, also after a crash.
+        idempotency_key: For providers that take one; `None` unless a `before_model` hook sets it.
     """
 
     messages: Sequence[Message]
