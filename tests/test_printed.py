@@ -41,9 +41,10 @@ def shown_in(text: str) -> list[Shown]:
     return blocks
 
 
+REPORT = ROOT / "report.md"  # what the demo writes is no page of ours
 PAGES = [
     page
-    for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    for page in [*sorted({*ROOT.glob("*.md")} - {REPORT}), *sorted((ROOT / "docs").rglob("*.md"))]
     if any(block.printed is not None for block in shown_in(page.read_text(encoding="utf-8")))
 ]
 

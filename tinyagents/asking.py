@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ import anyio
 from tinyagents.budget import NOTHING_HELD, hold
 from tinyagents.errors import ModelError
 from tinyagents.messages import AssistantMessage, AssistantPart, ToolCall, to_dict
+from tinyagents.middleware import checked
 from tinyagents.models.protocol import Model, ModelDelta, ModelReply, ModelRequest
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
@@ -104,7 +106,8 @@ async def _hooked(work: AgentRun, call_id: str, request: ModelRequest) -> ModelR
     hooks = work.plan.hooks
     asked: ModelRequest | ModelReply = request
     for hook in hooks.before_model:
-        asked = await hook(work.ctx, asked) or asked
+        said = await hook(work.ctx, asked)
+        asked = checked(said, hook, ModelRequest, ModelReply, NoneType) or asked
         if isinstance(asked, ModelReply):
             break
     if isinstance(asked, ModelReply):
@@ -116,7 +119,7 @@ async def _hooked(work: AgentRun, call_id: str, request: ModelRequest) -> ModelR
         reply = await core(asked)
     for hook in hooks.after_model:
         changed: ModelReply | None = await hook(work.ctx, reply)
-        reply = changed or reply
+        reply = checked(changed, hook, ModelReply, NoneType) or reply
     return reply
 
 
@@ -125,7 +128,7 @@ async def _call_wrapper(
 ) -> ModelReply:
     """One layer of the onion; a model chosen by an outer layer is kept by the inner ones."""
     go_on = inner if model is None else partial(_default_model, inner, model)
-    reply: ModelReply = await hook(ctx, request, go_on)
+    reply: ModelReply = checked(await hook(ctx, request, go_on), hook, ModelReply)
     return reply
 
 

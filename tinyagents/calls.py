@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from types import NoneType
 from typing import Any, cast
 
 import anyio
@@ -14,7 +15,7 @@ from tinyagents.asking import reason
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ModelRetry, ToolError
 from tinyagents.messages import ToolCall, ToolMessage, well_formed
-from tinyagents.middleware import Finish
+from tinyagents.middleware import Finish, checked
 from tinyagents.output import FINAL_ANSWER
 from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
@@ -151,12 +152,12 @@ class Pending:
     async def _told_to_hooks(self, message: ToolMessage) -> ToolMessage:
         for hook in self.work.plan.hooks.after_tool:
             try:
-                changed = await hook(self.work.ctx, self.call, message)
+                said = await hook(self.work.ctx, self.call, message)
             except Finish as finish:
                 self.finish = finish
                 break
-            if changed is not None:
-                message = _bound(changed, self.call)
+            if checked(said, hook, ToolMessage, NoneType) is not None:
+                message = _bound(said, self.call)
         return message
 
     def _doing(self) -> Awaitable[Any]:
@@ -272,7 +273,8 @@ async def admit(work: AgentRun, call: ToolCall) -> Pending:
         _count(run)
     pending = Pending(work, call)
     for hook in work.plan.hooks.before_tool:
-        changed = await hook(work.ctx, pending.call)
+        said = await hook(work.ctx, pending.call)
+        changed = checked(said, hook, ToolCall, ToolMessage, str, NoneType)
         if isinstance(changed, ToolCall):
             pending.call = changed if changed.id == call.id else replace(changed, id=call.id)
         elif changed is not None:

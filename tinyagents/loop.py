@@ -74,6 +74,11 @@ def conclude(work: AgentRun, reply: ModelReply) -> None:
     elif plan.output.is_text:
         work.messages.append(message)
         work.output = text
+    elif reply.stop_reason == "length":
+        # What is missing cannot be seen: a number that lost its last digits is a number.
+        work.wider = 2
+        wrong = "your answer was cut off at its length limit; give the whole of it, shorter"
+        _correct(work, text, wrong, keep=message)
     else:
         try:
             work.output = plan.output.parse(text)

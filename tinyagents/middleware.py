@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
+from types import NoneType
 from typing import Any, Protocol, TypeAlias
 
 from tinyagents.context import RunContext
@@ -11,7 +12,7 @@ from tinyagents.errors import ConfigError, Signal
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.models.protocol import Model, ModelReply, ModelRequest
 
-__all__ = ["AskModel", "Finish", "Hooks", "Middleware"]
+__all__ = ["AskModel", "Finish", "Hooks", "Middleware", "checked"]
 
 
 class AskModel(Protocol):
@@ -126,6 +127,19 @@ class Hooks:
 
 def _is_async(hook: object) -> bool:
     return hook is None or iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__)
+
+
+def checked(value: Any, hook: Hook, *allowed: type[Any]) -> Any:
+    """What a hook returned, if it may return that.
+
+    Raises:
+        ConfigError: It may not; the message names the hook.
+    """
+    if isinstance(value, allowed):
+        return value
+    name = getattr(hook, "__qualname__", repr(hook))
+    kinds = " or ".join("None" if kind is NoneType else kind.__name__ for kind in allowed)
+    raise ConfigError(f"{name} returned {value!r}: return {kinds}")
 
 
 def _hook(item: object, name: str) -> Hook | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
 from tinyagents.context import RunContext
@@ -83,7 +84,8 @@ class Plan:
         """
         if turn < len(self.openings):
             return self.openings[turn]
-        made = {"call_id": f"model-{turn}", "model": self.model.name}
+        # Read-only, for a listener that changed it would change it for all runs.
+        made = MappingProxyType({"call_id": f"model-{turn}", "model": self.model.name})
         if turn == len(self.openings) < _KEPT_OPENINGS:
             self.openings.append(made)
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isasyncgenfunction, isawaitable, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Literal, TypeAlias, cast, overload
 
 from pydantic import BaseModel
@@ -69,6 +69,9 @@ class Tool:
     ) -> None:
         self.name = check_name("tool", name or _name_of(function))
         _check_options(self.name, timeout_s, retries, backoff_s, max_result_chars, on_error)
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            # Its body would run where its result is read: outside of its thread and time limit.
+            raise ConfigError(f"tool {self.name!r} yields its results: return them in a list")
         signature = signature or read_signature(function, self.name)
         self.function = function
         self.description = signature.description if description is None else description

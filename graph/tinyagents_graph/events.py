@@ -119,7 +119,7 @@ class Event(NamedTuple):
     def to_json(self) -> str:
         """The event as one line of JSON."""
         flat: dict[str, Any] = {"seq": self.seq, "id": self.id, "time": self.time}
-        flat |= {"kind": self.kind, **self.origin._asdict(), "data": self.data}
+        flat |= {"kind": self.kind, **self.origin._asdict(), "data": dict(self.data)}
         text = json.dumps(flat, ensure_ascii=False, separators=(",", ":"))
         try:
             text.encode()

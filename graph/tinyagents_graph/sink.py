@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from asyncio import CancelledError
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from inspect import iscoroutinefunction
@@ -15,7 +16,7 @@ from math import inf
 from time import perf_counter, time
 from typing import Any, TypeAlias, cast
 
-from tinyagents_graph.errors import ConfigError, RunConflict
+from tinyagents_graph.errors import ConfigError, RunConflict, Signal
 from tinyagents_graph.events import Event, EventKind, Matcher, Origin, is_at_or_below
 from tinyagents_graph.log import EventLog, EventView
 from tinyagents_graph.stream import EventStream, Policy, Readers
@@ -262,7 +263,7 @@ class EventSink:
         started = perf_counter()
         try:
             callback(event)
-        except Exception:
+        except (Exception, Signal, CancelledError):  # no signal of a listener steers a run
             _logger.exception("listener %r failed on %s; the run goes on", callback, event.id)
         took = perf_counter() - started
         if took > _SLOW_S and id(callback) not in self._slow:

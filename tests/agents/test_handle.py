@@ -13,6 +13,7 @@ from tinyagents import (
     BudgetExceeded,
     ConfigError,
     EventSink,
+    Finish,
     ModelError,
     RunCancelled,
     RunConflict,
@@ -625,4 +626,17 @@ def test_a_cancellation_of_something_else_does_not_look_like_the_hosts() -> None
     sink = EventSink()
     with pytest.raises(RunCancelled, match="something it waited for was cancelled"):
         asyncio.run(boss.run("t", sink=sink))
+    check_tree(sink.events)
+
+
+async def test_a_listener_that_raises_a_signal_steers_no_run() -> None:
+    def steer(event: Event) -> None:
+        raise Finish("mine") if event.kind == "tool.started" else asyncio.CancelledError
+
+    sink = EventSink()
+    sink.subscribe(steer)
+    result = await asking(call("child", input="q"), subagents=[Agent("test", name="child")]).run(
+        "t", sink=sink
+    )
+    assert result.output == "done"
     check_tree(sink.events)

@@ -583,3 +583,19 @@ async def test_what_hooks_do_to_model_calls_is_what_usage_counts() -> None:
     assert (twice.output, twice.usage.requests) == ("two", 2)
     unasked = await Agent(ScriptedModel([]), middleware=[Answers()]).run("t")
     assert (unasked.output, unasked.usage.requests) == ("mine", 0)
+
+
+@pytest.mark.parametrize("hook", ["before_tool", "after_tool", "before_model", "after_model"])
+async def test_a_hook_that_returns_what_it_may_not_is_named(hook: str) -> None:
+    class Wrong:
+        pass
+
+    async def nonsense(self: object, *_: object) -> object:
+        return 5
+
+    setattr(Wrong, hook, nonsense)
+    ended = await end(
+        Agent(ScriptedModel([call("echo", text="x"), "done"]), tools=[echo], middleware=[Wrong()])
+    )
+    assert isinstance(ended.error, ConfigError)
+    assert "nonsense returned 5: return" in str(ended.error)

@@ -250,14 +250,15 @@ async def test_fenced_chatty_and_truncated_json_is_repaired(text: str) -> None:
     assert ended.of("model.retried") == []
 
 
-async def test_an_answer_cut_at_its_length_limit_is_taken_with_what_there_is() -> None:
+async def test_an_answer_cut_at_its_length_limit_is_asked_for_again() -> None:
     cut_off = ModelReply(
         AssistantMessage((Text('{"title": "T", "pages": 3, "authors": [{"name": "A'),)),
         stop_reason="length",
     )
-    short = Agent(native(cut_off, '{"title": "T", "pages": 3}'), output_type=Book)
-    ended = await end(short)
-    assert ended.result.output == Book(title="T", pages=3)
+    model = native(cut_off, '{"title": "T", "pages": 345}')
+    ended = await end(Agent(model, output_type=Book))
+    assert ended.result.output == Book(title="T", pages=345)
+    assert "cut off at its length limit" in model.requests[1].messages[-1].text
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.agents.ended import end, failure_of
 from tinyagents import (
     Agent,
     AssistantMessage,
+    ConfigError,
     Document,
     EventSink,
     Image,
@@ -513,13 +514,16 @@ async def test_a_result_that_has_no_json_is_a_failed_call(make: Any) -> None:
     assert ended.result.output == "done"
 
 
-async def test_a_generator_is_a_result_with_what_it_yields() -> None:
-    @tool
+async def test_a_generator_function_is_refused_because_no_time_limit_would_hold_its_body() -> None:
     def numbers() -> Iterator[int]:
         yield from (1, 2, 3)
 
-    ended = await end(Agent(calling(call("numbers")), tools=[numbers]))
-    assert ended.told[0].text == "[1,2,3]"
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (numbers, later):
+        with pytest.raises(ConfigError, match=f"{function.__name__}.*return them in a list"):
+            tool(function)
 
 
 async def test_lone_surrogates_are_replaced_because_no_request_can_carry_them() -> None:

@@ -57,6 +57,10 @@ class Stop(Signal):
     pass
 
 
+class Leave(BaseException):
+    """What no listener is expected to raise, as an exit of the program."""
+
+
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [
@@ -145,7 +149,7 @@ async def test_a_failing_child_fails_its_parent_only_if_that_lets_it() -> None:
 async def test_a_listener_that_exits_leaves_no_run_open(kind: str, backend_task: str) -> None:
     def leave(event: Event) -> None:
         if event.depth:
-            raise Stop
+            raise Leave
 
     async def work(run: Run) -> None:
         below = child(run, limits=RunLimits(max_requests=1))
@@ -157,7 +161,7 @@ async def test_a_listener_that_exits_leaves_no_run_open(kind: str, backend_task:
     sink = EventSink()
     sink.subscribe(leave, kinds=kind)
     run = Run("r", sink=sink, limits=RunLimits(max_requests=5))
-    with anyio.fail_after(5), pytest.raises(Stop):
+    with anyio.fail_after(5), pytest.raises(Leave):
         await during(run, work)
     check_tree(sink.events)
     assert run.tree.live == {}

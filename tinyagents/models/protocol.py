@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from tinyagents.errors import ConfigError
 from tinyagents.messages import AssistantMessage, Message
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.usage import Usage
@@ -81,6 +82,10 @@ class ModelSettings:
     parallel_tool_calls: bool | None = None
     timeout_s: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stop, str):  # which would be taken for its letters
+            raise ConfigError(f"ModelSettings(stop={self.stop!r}): give a tuple, ({self.stop!r},)")
 
 
 @frozen
