@@ -134,7 +134,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("report.md"), help="the report to write")
     parser.add_argument("--quiet", action="store_true", help="only the answer")
     parser.add_argument("--plain", action="store_true", help="lines instead of the live tree")
-    return parser.parse_args()
+    given = parser.parse_args()
+    for folder in given.folder or ():
+        if not Path(folder).is_dir():
+            parser.error(f"--folder {folder}: there is no such folder")
+    return given
 
 
 def desk_for(given: argparse.Namespace, model: str | None) -> tuple[Desk, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, cast
 
+from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from tinyagents.messages import Message
@@ -111,26 +112,29 @@ class RunContext(Place, Generic[DepsT]):
             message: What is going on.
             done: How much of it is done.
             total: How much there is to do.
-            data: Plain JSON data to go with it.
+            data: What else there is to say; what is no JSON is made JSON, at worst its text.
         """
         if not self.is_alive:
             return
         facts = {"message": message, "done": done, "total": total}
         known = {name: value for name, value in facts.items() if value not in (None, "")}
-        self.run.emit(
-            "tool.progress", {"call_id": self.call_id, "tool": self.tool, **known, **data}
-        )
+        about = {"call_id": self.call_id, "tool": self.tool}
+        self.run.emit("tool.progress", {**_plain(data), **_plain(known), **about})
 
     def emit(self, name: str, **data: Any) -> Event | None:
         """Publish an event of your own, of the kind `custom` with `name` in its data.
 
         Args:
             name: What happened.
-            data: Plain JSON data to go with it.
+            data: What there is to say; what is no JSON is made JSON, at worst its text.
 
         Returns:
             The event, or `None` once the run has ended: nothing comes after its last event.
         """
         if not self.is_alive:
             return None
-        return self.run.emit("custom", {"name": name, "call_id": self.call_id, **data})
+        return self.run.emit("custom", {**_plain(data), "name": name, "call_id": self.call_id})
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    return cast("dict[str, Any]", to_jsonable_python(data, fallback=str, inf_nan_mode="null"))
