@@ -471,11 +471,15 @@ async def test_what_is_no_cycle_is_allowed(name: str, task: str, options: dict[s
 
 
 async def test_siblings_may_do_the_same_task() -> None:
-    async with Run("boss", task="t") as run:
+    sink = EventSink()
+    async with Run("boss", task="t", sink=sink) as run:
         first = child(run, "a", task="x")
         async with first, child(run, "a", task="x"):
             pass
         await during(child(run, "a", task="x"), nothing)
+    started = [event.path for event in sink.events if event.kind == "run.started"]
+    assert started == ["root", "root/a[0]", "root/a[1]", "root/a[2]"]
+    check_tree(sink.events)
 
 
 # --- usage ----------

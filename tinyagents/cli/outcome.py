@@ -188,7 +188,7 @@ def _partial(result: Result[Any]) -> str:
         kind, data = event.kind, event.data
         if event.run_id != result.run_id:
             continue
-        if kind == "model.started":
+        if kind in ("model.started", "model.retried"):
             writing = ""
         elif kind == "model.delta" and data.get("type") == "text":
             writing += data["text"]
