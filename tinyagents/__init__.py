@@ -11,6 +11,7 @@ describes the whole tree. The arrows between the modules of this floor point one
 from __future__ import annotations
 
 from tinyagents.agent import Agent
+from tinyagents.asks import Ask, AskParent, Report, ask_parent, report
 from tinyagents.context import RunContext
 from tinyagents.errors import (
     BudgetExceeded,
@@ -29,6 +30,7 @@ from tinyagents.errors import (
     ToolError,
 )
 from tinyagents.handle import RunHandle
+from tinyagents.live import LiveRun
 from tinyagents.messages import (
     AssistantMessage,
     Document,
@@ -49,13 +51,34 @@ from tinyagents.retry import Retry
 from tinyagents.session import SubAgentSession
 from tinyagents.subagents import SubAgent, SubAgentTool
 from tinyagents.tools import Tool, tool
-from tinyagents_graph import Event, EventKind, EventSink, RunLimits, Usage, mask
+from tinyagents_graph import (
+    Ack,
+    Cancel,
+    Event,
+    EventKind,
+    EventSink,
+    Inject,
+    Pause,
+    Redirect,
+    Resume,
+    RunLimits,
+    SetMetadata,
+    SteerCommand,
+    SteerPolicy,
+    TreeSnapshot,
+    Usage,
+    mask,
+)
 
 __all__ = [
+    "Ack",
     "Agent",
+    "Ask",
+    "AskParent",
     "AssistantMessage",
     "BudgetExceeded",
     "Cache",
+    "Cancel",
     "ConfigError",
     "DelegationCycle",
     "DepthExceeded",
@@ -67,22 +90,31 @@ __all__ = [
     "Fallback",
     "Finish",
     "Image",
+    "Inject",
     "InvalidOutput",
     "LimitExceeded",
+    "LiveRun",
     "Message",
     "Middleware",
     "Model",
     "ModelError",
     "ModelRetry",
     "ModelSettings",
+    "Pause",
+    "Redirect",
+    "Report",
     "Result",
+    "Resume",
     "Retry",
     "RunCancelled",
     "RunConflict",
     "RunContext",
     "RunHandle",
     "RunLimits",
+    "SetMetadata",
     "Signal",
+    "SteerCommand",
+    "SteerPolicy",
     "SubAgent",
     "SubAgentSession",
     "SubAgentTool",
@@ -94,8 +126,11 @@ __all__ = [
     "ToolCall",
     "ToolError",
     "ToolMessage",
+    "TreeSnapshot",
     "Usage",
     "UserMessage",
+    "ask_parent",
     "mask",
+    "report",
     "tool",
 ]

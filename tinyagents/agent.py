@@ -8,6 +8,7 @@ from typing import Any, Generic, NoReturn, TypeAlias
 
 from typing_extensions import TypeForm
 
+from tinyagents.children import CHILD_TOOLS
 from tinyagents.context import DepsT
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
@@ -30,6 +31,7 @@ from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.steering import SteerPolicy
 from tinyagents_graph.stream import Policy
 
 __all__ = ["Agent", "Task"]
@@ -62,6 +64,9 @@ class Agent(Generic[DepsT, OutputT]):
             run, or a mapping from the names models make up to the tools they mean.
         on_invalid_arguments: The same for arguments that do not fit.
         max_concurrency: Calls of one turn that run at once.
+        background: Whether its `subagents` work in the background; see `SubAgentTool`.
+        steering: Who may steer its runs, and how; by default the human and its ancestors, with
+            every command.
         recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
             the refusal of cycles keep it in bounds.
 
@@ -107,6 +112,8 @@ class Agent(Generic[DepsT, OutputT]):
         on_invalid_arguments: OnMistake = "tell",
         max_concurrency: int = 64,
         recursive: bool = False,
+        background: bool = False,
+        steering: SteerPolicy | None = None,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         settle = partial(object.__setattr__, self)
@@ -116,9 +123,12 @@ class Agent(Generic[DepsT, OutputT]):
         resolved = given["model"] = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
         offered = [as_tool(each) for each in items("tools", tools)]
-        offered += [as_delegate(each) for each in items("subagents", subagents)]
+        for each in items("subagents", subagents):
+            offered.append(as_delegate(each, background=background))
         if recursive:
-            offered.append(SubAgentTool(self))
+            offered.append(SubAgentTool(self, background=background))
+        if any(isinstance(each, SubAgentTool) and each.background for each in offered):
+            offered += CHILD_TOOLS
         table = table_of(offered, output)
         plan = Plan(
             name=name,
@@ -136,6 +146,7 @@ class Agent(Generic[DepsT, OutputT]):
             on_invalid_arguments=on_invalid_arguments,
             max_concurrency=max_concurrency,
             dialect=NATIVE,
+            steering=steering or SteerPolicy(),
         )
         settle("limits", limits)
         settle("_given", given)
@@ -332,7 +343,6 @@ class Agent(Generic[DepsT, OutputT]):
             allow_cycles: Whether an ancestor may have the same name and task.
 
         Raises:
-            LimitExceeded: The tree refuses the run (depth, cycle, number of runs, budget).
             TypeError: `task` is nothing an agent can be asked.
         """
         name, plan = self.name, self._plan
@@ -349,6 +359,7 @@ class Agent(Generic[DepsT, OutputT]):
                 deltas=deltas,
                 about=about,
                 deps=deps,
+                policy=plan.steering,
             )
         else:
             run = Run(
@@ -361,6 +372,7 @@ class Agent(Generic[DepsT, OutputT]):
                 allow_cycles=allow_cycles,
                 about=about,
                 deps=deps,
+                policy=plan.steering,
             )
         return AgentRun(plan, run, message, history)
 

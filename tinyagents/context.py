@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, cast
 
 from pydantic_core import to_jsonable_python
@@ -65,6 +65,11 @@ class RunContext(Place, Generic[DepsT]):
     def deps(self) -> DepsT:
         """What the caller of `Agent.run` handed in."""
         return cast("DepsT", self.run.deps)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What `SetMetadata` set for the run, or for the nearest run above it; else empty."""
+        return self.run.metadata
 
     @property
     def model_call_id(self) -> str:

@@ -43,8 +43,7 @@ def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Awaitable[Result[
 async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Result[Any]:
     # One coroutine, and not one around the other for children: its frame is in every live run.
     run = work.run
-    if teller is not None:
-        _tell_start(run, teller, turn)
+    _enter(run, teller, turn)
     # Hooks, instructions and models may start runs: those are children of this one.
     before = current_place.get()
     current_place.set(run)
@@ -75,11 +74,29 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
         raise
     finally:
         current_place.set(before)
+    return _completed(work, teller)
+
+
+def _enter(run: Run, teller: Origin | None, turn: int) -> None:
+    if not run.is_alive:
+        run.enrol()
+    if teller is not None:
+        run.tree.sink.emit("subagent.started", teller, run.about)
+        if turn:
+            run.tree.sink.emit("subagent.reused", teller, {**run.about, "turn": turn})
+
+
+def _completed(work: AgentRun, teller: Origin | None) -> Result[Any]:
+    run = work.run
     if teller is not None:
         _tell_end(run, teller, None)
     if run.status == "limited":
-        return _result(work, "limited", _last_text(work) or None, run.stopped_by)
-    return _result(work, "completed", work.output)
+        result = _result(work, "limited", _last_text(work) or None, run.stopped_by)
+    else:
+        result = _result(work, "completed", work.output)
+    if run.tree.host is not None:
+        run.tree.host.keep(run, result)
+    return result
 
 
 def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
@@ -89,12 +106,8 @@ def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
     vars(error)["result"] = _result(work, status, None, error)
     if teller is not None:
         _tell_end(work.run, teller, error)
-
-
-def _tell_start(run: Run, teller: Origin, turn: int) -> None:
-    run.tree.sink.emit("subagent.started", teller, run.about)
-    if turn:
-        run.tree.sink.emit("subagent.reused", teller, {**run.about, "turn": turn})
+    if work.run.tree.host is not None:
+        work.run.tree.host.keep(work.run, error)
 
 
 def _tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:

@@ -8,11 +8,12 @@ import anyio
 
 from tinyagents.errors import ConfigError, RunCancelled
 from tinyagents.execute import execute
+from tinyagents.host import host_of
+from tinyagents.live import LiveRun
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
-from tinyagents_graph.log import EventView
+from tinyagents_graph.run import Run
 from tinyagents_graph.stream import EventStream, Policy
-from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["RunHandle"]
 
 
-class RunHandle(Generic[OutputT]):
+class RunHandle(LiveRun, Generic[OutputT]):
     """A run that goes on while you watch: `async with agent.stream(task) as run`.
 
     Iterate over it for the events of the whole nested tree as they happen; `await run.result()` for
-    what came of it. Leaving the `async with` early cancels the run.
+    what came of it. Leaving the `async with` early cancels the run. It is steered, and its tree
+    looked at, as any `LiveRun`.
     """
 
     def __init__(
@@ -52,6 +54,10 @@ class RunHandle(Generic[OutputT]):
         return self._both[0]
 
     @property
+    def _run(self) -> Run:
+        return self._work.run
+
+    @property
     def _stream(self) -> EventStream:
         return self._both[1]
 
@@ -67,6 +73,7 @@ class RunHandle(Generic[OutputT]):
         # Opened here and not before: a run that is opened counts, and has to be closed.
         work = self._begin()
         events = work.run.tree.sink.stream(under=work.run.run_id, replay=False, **self._options)
+        host_of(work.run.tree)
         self._opened = work, events
         await self._group.__aenter__()
         self._group.start_soon(self._go)
@@ -90,21 +97,6 @@ class RunHandle(Generic[OutputT]):
     def __aiter__(self) -> EventStream:
         return self._stream.__aiter__()
 
-    @property
-    def run_id(self) -> str:
-        """Id of the run."""
-        return self._work.run.run_id
-
-    @property
-    def events(self) -> EventView:
-        """The events of the run and its descendants so far."""
-        return self._work.run.tree.sink.events_under(self.run_id)
-
-    @property
-    def usage(self) -> Usage:
-        """What the run and its living and ended descendants have used so far."""
-        return self._work.run.tree_usage
-
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the run and its descendants.
 
@@ -114,7 +106,7 @@ class RunHandle(Generic[OutputT]):
         Returns:
             False if it had ended or was cancelled before.
         """
-        return not self._done.is_set() and self._work.run.cancel(reason)
+        return not self._done.is_set() and self._run.cancel(reason)
 
     async def result(self) -> Result[OutputT]:
         """Wait for the end of the run.

@@ -1,9 +1,10 @@
 """The loop: ask the model, do what it asks for, until there is an answer.
 
-    drive ── begin_turn      cancellation, deadline, limits
+    drive ── begin_turn      cancellation, steering, time, limits      (mail.py)
           ── ask             the model, with hooks, budget and retries   (asking.py)
           ── act             the calls of its reply, together            (calls.py)
           ── conclude        is it an answer? else tell the model why not
+          ── is_called_back  does late mail, or a child, want one more turn? (mail.py)
 
 It knows protocols only: `Model`, `Tool`, `Dialect`, middleware hooks.
 """
@@ -15,6 +16,7 @@ import anyio.lowlevel
 from tinyagents.asking import ask
 from tinyagents.calls import act
 from tinyagents.errors import ModelRetry
+from tinyagents.mail import is_called_back, read_mail
 from tinyagents.messages import AssistantMessage, UserMessage
 from tinyagents.models.protocol import ModelReply
 from tinyagents.state import MISSING, AgentRun
@@ -35,7 +37,8 @@ async def drive(work: AgentRun) -> None:
         ToolError: A tool that may fail the run failed.
     """
     read = work.plan.dialect.read
-    while work.output is MISSING:
+    run = work.run
+    while work.output is MISSING or (run.is_steered and await is_called_back(work)):
         await begin_turn(work)
         reply = await ask(work)
         calls = read(reply.message)
@@ -49,8 +52,9 @@ async def drive(work: AgentRun) -> None:
 async def begin_turn(work: AgentRun) -> None:
     """The safe checkpoint at the top of a turn, and the limit on turns."""
     run = work.run
+    run.step = work.plan.opening(work.turns)["call_id"]
     if run.needs_attention:
-        await run.checkpoint()
+        await read_mail(work)
     limit = run.limits.max_turns
     if limit is not None and work.turns >= limit:
         run.refuse(LimitExceeded("max_turns", allowed=limit, used=work.turns, path=run.path))

@@ -17,6 +17,7 @@ from tinyagents.retry import Retry
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.steering import SteerPolicy
 
 __all__ = [
     "Instructions",
@@ -55,6 +56,7 @@ class Plan:
         on_invalid_arguments: What a call with wrong arguments becomes.
         max_concurrency: Calls of one turn that run at once.
         dialect: How replies become calls.
+        steering: Who may steer its runs.
         openings: What `opening` has made so far.
     """
 
@@ -73,6 +75,7 @@ class Plan:
     on_invalid_arguments: OnMistake
     max_concurrency: int
     dialect: Dialect
+    steering: SteerPolicy
 
     openings: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
 
@@ -97,6 +100,7 @@ class Plan:
         _require(is_text, "instructions", instructions, "a text, or a function of the context")
         _require_a(ModelSettings, "settings", self.settings)
         _require_a(Retry, "retry", self.retry)
+        _require_a(SteerPolicy, "steering", self.steering)
         _require(self.output_retries >= 0, "output_retries", self.output_retries, "0 or more")
         _require(is_policy, "on_unknown_tool", unknown, "'tell', 'fail', or a mapping of names")
         invalid = self.on_invalid_arguments

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tinyagents.context import RunContext
@@ -11,11 +12,13 @@ from tinyagents.messages import Message
 from tinyagents_graph.run import Run
 
 if TYPE_CHECKING:
+    from tinyagents.children import Child
     from tinyagents.plan import Plan
 
 __all__ = ["MISSING", "AgentRun"]
 
 MISSING: Any = object()
+_NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
 
 
 class AgentRun:
@@ -35,11 +38,15 @@ class AgentRun:
         counted: How many messages of the transcript `context_tokens` covers.
         seen: Ids of all tool calls so far.
         wider: Factor on the reply's length limit, after a reply that was used up by thinking.
+        background: Its children that work, or worked, in the background, by path.
+        progress: What it last reported of how far it is.
+        speaks_for: The run in whose place it answers a question, if that is what it is there for.
     """
 
     __slots__ = (
-        "_ctx", "context_tokens", "corrections", "counted", "history", "messages", "output",
-        "plan", "run", "seen", "stop_reason", "task", "turns", "wider",
+        "_ctx", "background", "context_tokens", "corrections", "counted", "history", "messages",
+        "output", "plan", "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns",
+        "wider",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +66,10 @@ class AgentRun:
         self.counted = 0
         self.seen: set[str] | None = None
         self.wider = 1
+        self.background: Mapping[str, Child] = _NO_CHILDREN
+        self.progress = ""
+        self.speaks_for: Run | None = None
+        run.work = self
 
     @property
     def ctx(self) -> RunContext[Any]:
@@ -72,6 +83,12 @@ class AgentRun:
     def has_budget(self) -> bool:
         """Whether tokens or money are limited, so that calls have to be covered beforehand."""
         return self.run.accounts.tokens is not None or self.run.accounts.usd is not None
+
+    def keep(self, child: Child) -> None:
+        """Keep a child that goes to work in the background."""
+        if self.background is _NO_CHILDREN:
+            self.background = {}
+        self.background[child.path] = child  # type: ignore[index]  # read-only for others
 
     def count_correction(self, text: str, wrong: tuple[str, ...]) -> None:
         """The model has to be told that its answer does not do.

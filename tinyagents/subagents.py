@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from tinyagents.children import AtEnd, start
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
 from tinyagents.execute import execute
@@ -14,6 +15,7 @@ from tinyagents.messages import UserPart
 from tinyagents.result import Result
 from tinyagents.runnable import Runnable
 from tinyagents.schema import Signature, check_json, json_schema
+from tinyagents.state import AgentRun
 from tinyagents.tools import OnError, Tool, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -76,9 +78,15 @@ class SubAgentTool(Tool):
         timeout_s: Seconds the child may take.
         on_error: What a failure of the child becomes, as for any `Tool`.
         max_result_chars: Longer answers are cut in the middle for the model.
+        background: Whether the call returns at once, with the child's path, while the child goes to
+            work. The parent's model gets tools to watch, steer, await, cancel and answer it, and a
+            message when it has ended.
+        at_end: What becomes of such a child that is still at work when its parent has its answer:
+            `"wait"` for it (the parent's model then gets one more turn), or `"cancel"` it.
 
     Raises:
-        ConfigError: The name is no tool name, or `input_type` is no object.
+        ConfigError: The name is no tool name, `input_type` is no object, or `at_end` is neither of
+            the two.
     """
 
     def __init__(
@@ -91,7 +99,13 @@ class SubAgentTool(Tool):
         timeout_s: float | None = None,
         on_error: OnError = "tell",
         max_result_chars: int = 100_000,
+        background: bool = False,
+        at_end: AtEnd = "wait",
     ) -> None:
+        if at_end not in ("wait", "cancel"):
+            raise ConfigError(f"SubAgentTool(at_end={at_end!r}): give 'wait' or 'cancel'")
+        self.background = background
+        self.at_end: AtEnd = at_end
         self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
         self._input: TypeAdapter[Any] | None = None
         signature: Signature | None = None
@@ -120,7 +134,7 @@ class SubAgentTool(Tool):
             return super().validate(arguments)
         return {"input": self._input.dump_json(check_json(self._input, arguments)).decode()}
 
-    async def _delegate(self, ctx: RunContext[Any], input: str) -> Result[Any]:
+    async def _delegate(self, ctx: RunContext[Any], input: str) -> Any:
         """Hand the task to the child.
 
         Args:
@@ -129,8 +143,8 @@ class SubAgentTool(Tool):
         """
         return await self.call(ctx, {"input": input})
 
-    def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Result[Any]]:
-        """The child's run: the call is nothing besides."""
+    def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Any]:
+        """The child's run: the call is nothing besides. In the background, its start."""
         sub = self.subagent
         work = sub.agent.open(
             arguments["input"],
@@ -141,7 +155,10 @@ class SubAgentTool(Tool):
             limits=sub.limits,
             allow_cycles=sub.allow_cycles,
         )
-        return execute(work)
+        return self._start(ctx, work) if self.background else execute(work)
+
+    async def _start(self, ctx: RunContext[Any], work: AgentRun) -> dict[str, Any]:
+        return start(ctx, work, self.at_end)
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:
         """What the parent's model reads of the child's result.
@@ -208,8 +225,8 @@ def as_tool(given: Any) -> Tool:
     raise ConfigError(f"tools: {given!r} is neither a Tool nor a function")
 
 
-def as_delegate(given: Any) -> Tool:
-    """The tool that `Agent(subagents=[…])` means by one of its items.
+def as_delegate(given: Any, *, background: bool = False) -> Tool:
+    """The tool that `Agent(subagents=[…], background=…)` means by one of its items.
 
     Raises:
         ConfigError: It is none.
@@ -217,5 +234,5 @@ def as_delegate(given: Any) -> Tool:
     if isinstance(given, SubAgentTool):
         return given
     if isinstance(given, (SubAgent, Runnable)):
-        return SubAgentTool(given)
+        return SubAgentTool(given, background=background)
     raise ConfigError(f"subagents: {given!r} is neither an Agent, a SubAgent nor a SubAgentTool")

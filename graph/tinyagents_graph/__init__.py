@@ -9,6 +9,15 @@ The arrows between its modules point one way:
 
 from __future__ import annotations
 
+from tinyagents_graph.commands import (
+    Cancel,
+    Inject,
+    Pause,
+    Redirect,
+    Resume,
+    SetMetadata,
+    SteerCommand,
+)
 from tinyagents_graph.errors import (
     BudgetExceeded,
     ConfigError,
@@ -28,34 +37,46 @@ from tinyagents_graph.place import Place, RunTree, current_place
 from tinyagents_graph.redact import mask
 from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.snapshot import TreeSnapshot
+from tinyagents_graph.steering import Ack, SteerPolicy
 from tinyagents_graph.stream import EventStream
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "DEFAULTS",
-    "KINDS",
-    "TERMINAL",
+    "Ack",
     "BudgetExceeded",
+    "Cancel",
     "ConfigError",
+    "DEFAULTS",
     "DelegationCycle",
     "DepthExceeded",
     "Event",
     "EventKind",
     "EventSink",
-    "EventsLost",
     "EventStream",
     "EventView",
+    "EventsLost",
+    "Inject",
+    "KINDS",
     "LimitExceeded",
     "Origin",
+    "Pause",
     "Place",
+    "Redirect",
+    "Resume",
     "Run",
     "RunCancelled",
     "RunConflict",
     "RunLimits",
     "RunStatus",
     "RunTree",
+    "SetMetadata",
     "Signal",
+    "SteerCommand",
+    "SteerPolicy",
+    "TERMINAL",
     "TinyAgentsError",
+    "TreeSnapshot",
     "Usage",
     "current_place",
     "mask",

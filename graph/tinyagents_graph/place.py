@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import random
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
-
-import anyio
+from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.sink import EventSink
@@ -31,53 +29,31 @@ class RunTree:
         sink: Where the tree's events go.
         is_named: Whether somebody chose the id, who may choose it twice.
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
+        is_stirred: Whether any run was ever steered or cancelled; until then no run need look.
+        host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
     """
 
-    __slots__ = ("is_named", "live", "root_run_id", "sink")
+    __slots__ = ("_n_steered", "host", "is_named", "is_stirred", "live", "root_run_id", "sink")
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
         self.root_run_id = _checked(given_id) if given_id else f"run-{_ids.getrandbits(64):016x}"
         self.sink = sink
         self.live: dict[str, Run] = {}
+        self.is_stirred = False
+        self.host: Any = None
+        self._n_steered = 0
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""
-        if (run := self.live.get(address)) is not None:
-            return run
-        return next((run for run in list(self.live.values()) if run.run_id == address), None)
+        if address.startswith(self.root_run_id):
+            address = f"root{address[len(self.root_run_id) :]}"
+        return self.live.get(address)
 
-    def children_of(self, run: Run) -> list[Run]:
-        """Its children that are alive."""
-        return [each for each in list(self.live.values()) if each.parent is run]
-
-    async def end_children(self, of: Run, reason: str) -> BaseException | None:
-        """Cancel the children that a run leaves in tasks and threads, and wait for their end.
-
-        Args:
-            of: The run, which is about to close.
-            reason: Why it was cancelled, empty if it was not.
-
-        Returns:
-            A cancellation that came meanwhile, to be raised once the run has closed.
-        """
-        why = f"{of.path} was cancelled: {reason}" if reason else f"{of.path} has ended"
-        interruption: BaseException | None = None
-        # Read from the sink, because a child may live in the event loop of another thread.
-        # Opened at once, so that nothing falls out of a bounded history before it is read.
-        news = aiter(self.sink.stream(kinds="run.*", under=of.run_id, policy="block", replay=False))
-        self._cancel_children(of, why)
-        with anyio.CancelScope(shield=True):
-            while of.n_children:
-                try:
-                    event = await anext(news)
-                except anyio.get_cancelled_exc_class() as error:
-                    interruption = error
-                    continue
-                if event.kind == "run.started":
-                    self._cancel_children(of, why)
-        await news.aclose()
-        return interruption
+    def next_steer_id(self) -> str:
+        """Name of the next command to a run of this tree."""
+        self._n_steered += 1
+        return f"steer-{self._n_steered - 1}"
 
     def abandon_children(self, of: Run) -> None:
         """Close the descendants that hang in generators of the task that closes `of`.
@@ -89,10 +65,6 @@ class RunTree:
         for run in reversed(list(self.live.values())):
             if run.path.startswith(below):
                 run.abandon(f"abandoned: {of.path} ended before it")
-
-    def _cancel_children(self, of: Run, why: str) -> None:
-        for run in self.children_of(of):
-            run.cancel(why)
 
 
 class Place:

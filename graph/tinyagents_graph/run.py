@@ -7,27 +7,27 @@ only narrow it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import inf
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import anyio.lowlevel
+import anyio
 
+from tinyagents_graph.clock import Clock
 from tinyagents_graph.errors import (
-    BudgetExceeded,
     DelegationCycle,
     DepthExceeded,
     LimitExceeded,
     RunCancelled,
-    RunConflict,
     describe,
 )
-from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.events import EventKind, Origin
+from tinyagents_graph.interruptible import Interruptible, RunStatus
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
-from tinyagents_graph.place import Place, RunTree, cycle_of
+from tinyagents_graph.place import RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.tasks import scope_type
+from tinyagents_graph.steering import Controls, SteerPolicy, expire_all, rest, unrest
+from tinyagents_graph.tasks import Job, scope_type, spawn
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "RunStatus", "describe"]
 
-RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
-"""How a run stands, or how it ended."""
-
 NOTHING = Usage()
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
+_ANYBODY = SteerPolicy()
+_ENDINGS: Mapping[str, EventKind] = {"failed": "run.failed", "cancelled": "run.cancelled"}
+_NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
 
 
-class Run(Place):
+class Run(Interruptible):
     """One execution in a run tree.
 
     Args:
@@ -61,18 +61,19 @@ class Run(Place):
         allow_cycles: Whether the same task may come back to the same name along one chain.
         about: What `run.started` tells, besides the run's name, id and path.
         deps: What the run's own code needs from its host; the parent's if `None`.
+        policy: Who may steer it, and how.
 
-    Raises:
-        DepthExceeded: It would be too deep.
-        DelegationCycle: An ancestor of the same name has the same task.
-        LimitExceeded: The tree may have no more runs, or nothing is left for a slice.
+    Attributes:
+        children: Its children that are alive, by path.
+        work: What its own code keeps of it, for whoever reaches it through the tree; `None` for a
+            run without a model. It is let go when the run ends.
+        step: What it is about to do, or does: for an agent the id of its model call.
     """
 
     __slots__ = (
-        "_children_usage", "_final", "_outcome", "_reason", "_scope", "_spent", "_timed_out",
-        "about", "accounts", "deadline", "deltas", "depth", "deps", "limits", "max_depth",
-        "max_output_tokens", "n_children", "name", "origin", "parent", "run_id", "status",
-        "stopped_by", "task", "tool_calls", "tree",
+        "_children_usage", "_final", "_is_closing", "_outcome", "_spent", "about", "accounts",
+        "allow_cycles", "children", "deltas", "depth", "deps", "max_depth", "max_output_tokens",
+        "name", "policy", "run_id", "step", "stopped_by", "task", "tool_calls", "work",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +90,7 @@ class Run(Place):
         allow_cycles: bool = False,
         about: Mapping[str, Any] | None = None,
         deps: Any = None,
+        policy: SteerPolicy = _ANYBODY,
     ) -> None:
         # A place's fields are set here and not by its `__init__`: a run is made for every child.
         self.run = self
@@ -101,8 +103,15 @@ class Run(Place):
         self.limits = limits or (ROOT_LIMITS if parent is None else CHILD_LIMITS)
         self.status: RunStatus = "running"
         self.deltas: bool = deltas or (parent is not None and parent.deltas)
+        self.policy = policy
+        self.allow_cycles = allow_cycles
         self.tool_calls = 0
-        self.n_children = 0
+        self.children: Mapping[str, Run] = _NO_CHILDREN
+        self.clock: Clock | None = None if parent is None else parent.clock
+        self.work: Any = None
+        self.step = ""
+        self._controls: Controls | None = None
+        self._is_closing = False
         self._spent = NOTHING
         self._final: Usage | None = None
         self._children_usage = NOTHING
@@ -111,52 +120,72 @@ class Run(Place):
         self._timed_out = False
         self.stopped_by: LimitExceeded | None = None
         if parent is None:
-            self._be_root(run_id, sink or EventSink())
+            tree = self.tree = RunTree(run_id, sink or EventSink())
+            run_id = self.run_id = tree.root_run_id
+            self.depth = 0
+            self.origin = Origin(run_id, None, run_id, 0, path)
+            self.max_depth = or_inf(self.limits.max_depth)
+            self.max_output_tokens = self.limits.max_output_tokens
+            self.accounts = Accounts(self.limits, path)
         else:
-            self._be_child(parent, allow_cycles)
+            tree = self.tree = parent.tree
+            self.depth = parent.depth + 1
+            self.run_id = f"{tree.root_run_id}{path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
+            self.origin = Origin(self.run_id, parent.run_id, tree.root_run_id, self.depth, path)
+            self.max_depth = min(parent.max_depth, or_inf(self.limits.max_depth))
+            self.max_output_tokens = stricter(
+                parent.max_output_tokens, self.limits.max_output_tokens
+            )
+            self.accounts = parent.accounts
         self._scope = scope_type()()
         self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
 
-    def _be_root(self, given_id: str | None, sink: EventSink) -> None:
-        limits = self.limits
-        self.tree: RunTree = RunTree(given_id, sink)
-        run_id = self.run_id = self.tree.root_run_id
-        self.depth = 0
-        self.origin = Origin(run_id, None, run_id, 0, self.path)
-        self.max_depth = or_inf(limits.max_depth)
-        self.max_output_tokens = limits.max_output_tokens
-        self.deadline = monotonic() + limits.max_seconds if limits.max_seconds is not None else inf
-        self.accounts = Accounts(limits, self.path)
-        self._enrol()
+    # --- opening and closing ----------
 
-    def _be_child(self, parent: Run, allow_cycles: bool) -> None:
-        limits = self.limits
-        tree = self.tree = parent.tree
-        self.depth = parent.depth + 1
-        self.run_id = f"{tree.root_run_id}{self.path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
-        self.origin = Origin(self.run_id, parent.run_id, tree.root_run_id, self.depth, self.path)
-        self.max_depth = min(parent.max_depth, or_inf(limits.max_depth))
+    def enrol(self) -> None:
+        """Take its place in the tree: from here on it counts, and its parent waits for its end.
+
+        `async with` does it, if it was not done before. Rejected: reserving at construction, for a
+        run that is made and never opened would keep what it reserved.
+
+        Raises:
+            DepthExceeded: It would be too deep.
+            DelegationCycle: An ancestor of the same name has the same task.
+            LimitExceeded: The tree may have no more runs, or nothing is left for a slice.
+            RunCancelled: Its parent has ended.
+            RunConflict: A root of this id is under way.
+        """
+        parent, tree = self.parent, self.tree
+        if parent is None:
+            self._count()
+            if tree.is_named:
+                tree.sink.claim(self.run_id)
+        else:
+            if parent._is_closing:
+                raise RunCancelled(self.path, f"{parent.path} has ended")
+            self._keep_to_limits(parent)
+            if parent.children is _NO_CHILDREN:
+                parent.children = {}
+            parent.children[self.path] = self  # type: ignore[index]  # read-only for others
+        tree.live[self.path] = self
+
+    def _keep_to_limits(self, parent: Run) -> None:
         if self.depth > self.max_depth:
             parent.refuse(
                 DepthExceeded(allowed=int(self.max_depth), depth=self.depth, path=self.path)
             )
-        if not allow_cycles and self.task and (chain := cycle_of(self)):
+        if not self.allow_cycles and self.task and (chain := cycle_of(self)):
             parent.refuse(DelegationCycle(chain=chain))
-        self.max_output_tokens = stricter(parent.max_output_tokens, limits.max_output_tokens)
-        self.deadline = parent.deadline
-        if limits.max_seconds is not None:
-            self.deadline = min(self.deadline, monotonic() + limits.max_seconds)
-        self.accounts = parent.accounts
         try:
-            if limits.bound_the_tree:
-                self.accounts = Accounts(limits, self.path, parent.accounts)
-            self._enrol()
+            if self.limits.bound_the_tree:
+                self.accounts = Accounts(self.limits, self.path, parent.accounts)
+            self._count()
         except LimitExceeded as error:
-            if self.accounts is not parent.accounts:
+            if self.has_accounts:
                 self.accounts.close(self.path)
             parent.refuse(error)
 
-    def _enrol(self) -> None:
+    def _count(self) -> None:
         """Count this run as one more of the tree, alive."""
         runs, live = self.accounts.runs, self.accounts.live_runs
         if runs is not None and runs.left < 1:
@@ -166,27 +195,27 @@ class Run(Place):
         if runs is not None:
             runs.spend(1)
 
-    # --- opening and closing ----------
+    @property
+    def has_accounts(self) -> bool:
+        """Whether it is a child with accounts of its own."""
+        return self.parent is not None and self.accounts is not self.parent.accounts
 
     async def __aenter__(self) -> Self:
-        scope = self._scope
-        scope.enter()
-        if self.parent is not None:
-            self.parent.n_children += 1
-        elif self.tree.is_named:
-            try:
-                self.tree.sink.claim(self.run_id)
-            except RunConflict as error:
-                scope.leave(error)
-                raise
-        self.tree.live[self.path] = self
+        parent = self.parent
+        if not self.is_alive:
+            self.enrol()
+        self._scope.enter()
         if self.limits.max_seconds is not None:
-            scope.cancel_at(self.deadline - monotonic(), self._expire)
+            above = None if parent is None else parent.clock
+            self.clock = Clock(self.limits.max_seconds, self.path, above)
+            self.start_clock()
         try:
             self.emit("run.started", self.about)
-            if self.accounts is not (self.parent.accounts if self.parent else self.accounts):
+            if self.has_accounts:
                 held = {account.name: account.limit for account in self.accounts.of(self.path)}
                 self.emit("budget.reserved", {"limits": held})
+            if parent is not None and parent._controls is not None and parent.controls.pauses:
+                self._rest_with(parent)
         except BaseException as error:  # a listener's exit or signal: what has started must end
             await self.__aexit__(type(error), error, None)
             raise
@@ -198,36 +227,33 @@ class Run(Place):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if self.status != "running":  # closed with its parent, see `abandon`
+        if self.has_ended:  # closed with its parent, see `abandon`
             return False
+        self._is_closing = True
         error = self._leave(exc)
-        if self.n_children and not isinstance(exc, GeneratorExit):
-            error = await self.tree.end_children(self, self._reason) or error
+        has_jobs = self._controls is not None and self._controls.n_jobs
+        if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
+            error = await self._end_children() or error
         if error is None:
-            self.status = "completed"
-            self._close("run.completed", self._outcome)
+            self._close("completed", self._outcome)
         elif isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
-            self.status = "limited"
             self.stopped_by = error
             how = {"status": "limited", "limit": error.limit}
-            self._close("run.completed", {**self._outcome, **how})
+            self._close("limited", {**self._outcome, **how})
             return True
         elif isinstance(error, RunCancelled) and error.path == self.path:
-            self.status = "cancelled"
-            self._close("run.cancelled", {"reason": error.reason})
+            self._close("cancelled", {"reason": error.reason})
         elif isinstance(error, Exception):
-            self.status = "failed"
-            self._close("run.failed", {"error": describe(error)})
+            self._close("failed", {"error": describe(error)})
         else:
-            self.status = "cancelled"
-            self._close("run.cancelled", {"reason": self._reason_from_above(error)})
+            self._close("cancelled", {"reason": self._reason_from_above(error)})
         if error is not exc and error is not None:
             raise error from None
         return False
 
     def _leave(self, exc: BaseException | None) -> BaseException | None:
         """Leave the scope, and tell what the run ends with."""
-        if self.n_children:
+        if self.children:
             self.tree.abandon_children(self)
         try:
             if self._scope.leave(exc):
@@ -238,50 +264,80 @@ class Run(Place):
         except BaseException as rest:  # trio raises what else a group held; it stays the context
             return self._interruption() if self._scope.is_cancelled else rest
 
+    async def _end_children(self) -> BaseException | None:
+        """Cancel what it leaves in tasks and threads, and wait for their end.
+
+        Returns:
+            A cancellation that came meanwhile, to be raised once the run has closed.
+        """
+        reason = self._reason
+        why = f"{self.path} was cancelled: {reason}" if reason else f"{self.path} has ended"
+        controls, interruption = self.controls, None
+        for child in list(self.children.values()):
+            child.cancel(why)
+        with anyio.CancelScope(shield=True):
+            while self.children or controls.n_jobs:
+                try:
+                    await controls.bell.wait_until(lambda: not (self.children or controls.n_jobs))
+                except anyio.get_cancelled_exc_class() as error:
+                    interruption = error
+        return interruption
+
     def abandon(self, reason: str) -> None:
         """Close it if it hangs in a generator of this very task, which can never end it now."""
         if self._scope.is_here:
             self._scope.leave(None)
-            self.status = "cancelled"
-            self._close("run.cancelled", {"reason": reason})
+            self._close("cancelled", {"reason": reason})
 
-    def _close(self, kind: EventKind, data: Mapping[str, Any]) -> None:
+    def _close(self, status: RunStatus, data: Mapping[str, Any]) -> None:
+        if self._controls is not None:
+            unrest(self, is_ending=True)
+            expire_all(self, f"{self.path} has ended ({status})")
+        self.status = status
         usage = tree_usage = self.usage
         if self._children_usage is not NOTHING:
             tree_usage = tree_usage + self._children_usage
         self._final = tree_usage
-        parent = self.parent
-        del self.tree.live[self.path]
-        if self.accounts.live_runs is not None:
-            self.accounts.live_runs.give_back(1)
-        if parent is not None:
-            parent.n_children -= 1
-            before = parent._children_usage
-            parent._children_usage = tree_usage if before is NOTHING else before + tree_usage
         spent = usage.to_dict()
         whole = spent if tree_usage is usage else tree_usage.to_dict()
         try:
-            if parent is not None and self.accounts is not parent.accounts:
+            if self.has_accounts:
                 self.emit("budget.released", {"unused": self.accounts.close(self.path)})
         finally:
+            kind: EventKind = _ENDINGS.get(status, "run.completed")
             self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
-            if parent is None and self.tree.is_named:
+            self._leave_tree(tree_usage)
+
+    def _leave_tree(self, used: Usage) -> None:
+        parent = self.parent
+        self.work = None  # which has this run: nobody should have to collect the circle
+        del self.tree.live[self.path]
+        if self.accounts.live_runs is not None:
+            self.accounts.live_runs.give_back(1)
+        if parent is None:
+            if self.tree.is_named:
                 self.tree.sink.release(self.run_id)
+            return
+        before = parent._children_usage
+        parent._children_usage = used if before is NOTHING else before + used
+        del parent.children[self.path]  # type: ignore[attr-defined]  # as in `enrol`
+        if parent._controls is not None:
+            parent._controls.bell.ring()
+
+    def withdraw(self) -> None:
+        """Give up a place that was taken by `enrol` and never used."""
+        if self.has_accounts:
+            self.accounts.close(self.path)
+        if self.accounts.runs is not None:
+            self.accounts.runs.give_back(1)
+        self._is_closing, self.status = True, "cancelled"
+        self._leave_tree(NOTHING)
 
     # --- what goes on inside ----------
-
-    def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
-        """Publish an event of this run."""
-        return self.tree.sink.emit(kind, self.origin, data)
 
     def complete(self, outcome: Mapping[str, Any]) -> None:
         """Say what `run.completed` will tell, if nothing goes wrong until the run closes."""
         self._outcome = outcome
-
-    def refuse(self, error: LimitExceeded) -> NoReturn:
-        """Publish that a limit was reached, and raise it."""
-        self._tell_limit(error)
-        raise error
 
     def add_usage(self, usage: Usage) -> None:
         """Count what a call of this run took."""
@@ -300,101 +356,31 @@ class Run(Place):
         if self._final is not None:
             return self._final
         so_far = self.usage + self._children_usage
-        return sum((child.tree_usage for child in self.tree.children_of(self)), so_far)
+        return sum((child.tree_usage for child in list(self.children.values())), so_far)
 
-    @property
-    def remaining_s(self) -> float:
-        """Seconds until the deadline, `inf` without one."""
-        return self.deadline - monotonic() if self.deadline != inf else inf
-
-    def cancel(self, reason: str = "cancelled") -> bool:
-        """Cancel this run and its descendants.
-
-        Args:
-            reason: Why, for the events and the error.
-
-        Returns:
-            False if it had ended or had been cancelled before.
-        """
-        if self.status != "running" or self._scope.is_cancelled:
-            return False
-        self._reason = reason or "cancelled"
-        self._scope.cancel()
-        return True
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether it or a run above it was cancelled; it may still have to wait to notice."""
-        run: Run | None = self
-        while run is not None and not run._scope.is_cancelled:
+    def is_at_or_above(self, other: Run) -> bool:
+        """Whether it is `other`, or one of its ancestors."""
+        run: Run | None = other
+        while run is not None and run is not self:
             run = run.parent
         return run is not None
 
-    @property
-    def needs_attention(self) -> bool:
-        """Whether `checkpoint` has something to do; cheap enough to ask at every step."""
-        return (
-            self.is_cancelled
-            or self.tree.sink.is_congested
-            or (self.deadline != inf and self.deadline <= monotonic())
-        )
+    def spawn(self, job: Job, never_began: Callable[[], None]) -> None:
+        """Run a job in the background; the run does not end before it.
 
-    async def checkpoint(self) -> None:
-        """A safe place to stop: where cancellation, deadline and back-pressure take hold.
-
-        Raises:
-            RunCancelled: The run was cancelled from within its own task.
-            LimitExceeded: Its time is up.
+        Args:
+            job: What to run. It keeps its own outcome.
+            never_began: Called instead, if the event loop closes before the job's first step.
         """
-        if self.deadline <= monotonic():
-            self._time_out()
-        if self._scope.is_cancelled or self._timed_out:
-            raise self._interruption()
-        if self.is_cancelled:
-            await anyio.lowlevel.checkpoint()  # where it arrives, unless it has far to go
-            raise RunCancelled(self.path, self._reason_from_above())
-        await self.tree.sink.wait_for_readers()
+        controls = self.controls
+        controls.n_jobs += 1
 
-    # --- inside ----------
+        def end() -> None:
+            controls.n_jobs -= 1
+            controls.bell.ring()
 
-    def _tell_limit(self, error: LimitExceeded) -> None:
-        facts = {"limit": error.limit, "allowed": error.allowed, "used": error.used}
-        kind: EventKind = "limit.reached"
-        if isinstance(error, BudgetExceeded):
-            kind = "budget.exceeded"
-        self.emit(kind, {**facts, "path": error.path, "message": str(error)})
+        spawn(job, never_began, end, self.path)
 
-    def _expire(self) -> None:
-        self._time_out()
-        self._scope.cancel()
-
-    def _time_out(self) -> None:
-        # What came first is why the run ends: its time may also run out while it cleans up.
-        if not self._reason:
-            self._timed_out = True
-
-    def _interruption(self) -> LimitExceeded | RunCancelled:
-        """Why this run's own scope was cancelled, published if it is a limit."""
-        if not self._timed_out:
-            return RunCancelled(self.path, self._reason)
-        owner = self._whose_deadline()
-        allowed = owner.limits.max_seconds or 0
-        error = LimitExceeded("max_seconds", allowed=allowed, used=allowed, path=owner.path)
-        self._tell_limit(error)
-        return error
-
-    def _whose_deadline(self) -> Run:
-        owner = self
-        while owner.parent is not None and owner.parent.deadline <= owner.deadline:
-            owner = owner.parent
-        return owner
-
-    def _reason_from_above(self, error: BaseException | None = None) -> str:
-        above = self.parent
-        while above is not None:
-            if above._reason:
-                return f"{above.path} was cancelled: {above._reason}"
-            above = above.parent
-        if self.deadline <= monotonic():
-            return f"max_seconds of {self._whose_deadline().path} reached"
-        return f"interrupted by {type(error).__name__}"
+    def _rest_with(self, parent: Run) -> None:
+        self.controls.pauses.update(parent.controls.pauses)
+        rest(self, f"{parent.path} is paused", by=next(iter(parent.controls.pauses)))

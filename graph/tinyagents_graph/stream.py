@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from weakref import ref
 
 import anyio
-import anyio.lowlevel
 
 from tinyagents_graph.errors import ConfigError, EventsLost
 from tinyagents_graph.events import Event, Matcher
 from tinyagents_graph.log import EventLog
+from tinyagents_graph.loops import Bell, EventLoop
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,49 +31,20 @@ Policy: TypeAlias = Literal["block", "drop_deltas", "coalesce"]
 _CHUNK = 256
 
 
-class EventLoop:
-    """The event loop it is made in, which other threads reach through `call`."""
-
-    __slots__ = ("_call_soon", "_thread")
-
-    def __init__(self) -> None:
-        loop = cast("Any", anyio.lowlevel.current_token().native_token)
-        # asyncio's loop and trio's token name the same thing differently.
-        self._call_soon: Callable[[Callable[[], None]], object] = (
-            getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
-        )
-        self._thread = threading.get_ident()
-
-    def call(self, do: Callable[[], None]) -> bool:
-        """Do something in the loop: at once in its own thread, else soon.
-
-        Returns:
-            False if the loop has closed, so that nobody waits in it any more.
-        """
-        if threading.get_ident() == self._thread:
-            do()
-            return True
-        try:
-            self._call_soon(do)
-        except RuntimeError:
-            return False
-        return True
-
-
 class Readers:
     """The open streams of one sink, held weakly: a reader that was forgotten is gone.
 
     Runs and readers may live in different threads.
     """
 
-    __slots__ = ("_lock", "_waiting", "all", "blocking")
+    __slots__ = ("_lock", "_room", "all", "blocking")
 
     def __init__(self) -> None:
         self.all: tuple[ref[EventStream], ...] = ()
         self.blocking: tuple[ref[EventStream], ...] = ()
         # Reentrant, for the garbage collector may forget a stream at any point.
         self._lock = threading.RLock()
-        self._waiting: list[tuple[EventLoop, anyio.Event]] = []
+        self._room = Bell()
 
     def wake(self) -> None:
         """Tell every reader that there is something to read."""
@@ -109,7 +80,7 @@ class Readers:
     @property
     def is_waited_for(self) -> bool:
         """Whether a run waits for room."""
-        return bool(self._waiting)
+        return self._room.is_waited_for
 
     @property
     def oldest_wanted(self) -> float:
@@ -119,20 +90,11 @@ class Readers:
 
     async def wait_for_room(self) -> None:
         """Wait until no blocking reader is too far behind."""
-        while self.is_congested:
-            room = anyio.Event()
-            with self._lock:
-                self._waiting.append((EventLoop(), room))
-            # It looks again, for a reader in another thread may just have made room.
-            if self.is_congested:
-                await room.wait()
+        await self._room.wait_until(lambda: not self.is_congested)
 
     def make_room(self) -> None:
         """A reader has read on, or left."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for loop, room in waiting:
-            loop.call(room.set)
+        self._room.ring()
 
     def _forget(self, gone: ref[EventStream]) -> None:
         with self._lock:

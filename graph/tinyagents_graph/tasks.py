@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import anyio
@@ -18,7 +20,7 @@ import anyio
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["CancelScope", "Job", "gather", "scope_type", "signal_of"]
+__all__ = ["CancelScope", "Job", "gather", "scope_type", "signal_of", "spawn"]
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -127,7 +129,9 @@ class AsyncioScope:
     def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(max(seconds, 0), then)
+            self._timer = None
+        if seconds != inf:
+            self._timer = asyncio.get_running_loop().call_later(max(seconds, 0), then)
 
     def _deliver(self) -> None:
         if self._task is not None:
@@ -286,6 +290,51 @@ def _noted(error: BaseException, others: Sequence[BaseException]) -> BaseExcepti
     for other in {repr(other) for other in others} - {repr(error)}:
         error.add_note(f"and beside it: {other}")
     return error
+
+
+def spawn(job: Job, never_began: Callable[[], None], end: Callable[[], None], name: str) -> None:
+    """Run `job` in a task of its own, which whoever spawns it has to wait for.
+
+    Rejected: a task group of each run. On trio it would have to be opened and closed in the task
+    of the run itself, but it is one of its calls that spawns.
+
+    Args:
+        job: What to run. It keeps its own outcome.
+        never_began: Called in its stead if the event loop closes before its first step.
+        end: Called last.
+        name: What the task is called, for debuggers.
+    """
+    has_begun = False
+
+    async def run() -> None:
+        nonlocal has_begun
+        has_begun = True
+        await job()
+
+    def finish(_: object = None) -> None:
+        if not has_begun:
+            never_began()
+        end()
+
+    if _is_trio():
+        import trio
+
+        async def run_and_finish() -> None:
+            try:
+                await run()
+            finally:
+                finish()
+
+        context = copy_context()
+        trio.lowlevel.spawn_system_task(run_and_finish, name=name, context=context)
+    else:
+        task = asyncio.get_running_loop().create_task(run(), name=name)
+        _spawned.add(task)  # the loop itself holds its tasks weakly
+        task.add_done_callback(_spawned.discard)
+        task.add_done_callback(finish)
+
+
+_spawned: set[asyncio.Task[None]] = set()
 
 
 def signal_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,0 +1,203 @@
+"""`Interruptible`: what can come between a run and its work: cancellation, time, and pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+
+import anyio.lowlevel
+
+from tinyagents_graph.clock import Clock
+from tinyagents_graph.errors import BudgetExceeded, LimitExceeded, RunCancelled
+from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.place import Place, RunTree
+from tinyagents_graph.steering import Controls
+from tinyagents_graph.tasks import CancelScope
+
+if TYPE_CHECKING:  # for its name only: it is the one that is interrupted
+    from tinyagents_graph.run import Run
+
+__all__ = ["Interruptible", "RunStatus"]
+
+RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
+"""How a run stands, or how it ended."""
+
+
+class Interruptible(Place):
+    """The side of a run by which others stop it, hold it up, and let it go on.
+
+    Attributes:
+        tree: What it shares with the other runs of its tree.
+        parent: The run that delegates.
+        status: How it stands.
+        clock: Its time, or that of a run above it; `None` without a limit.
+    """
+
+    __slots__ = (
+        "_controls", "_reason", "_scope", "_timed_out", "clock", "limits", "origin", "parent",
+        "status", "tree",
+    )  # fmt: skip
+
+    origin: Origin
+    tree: RunTree
+    parent: Run | None
+    limits: RunLimits
+    status: RunStatus
+    clock: Clock | None
+    _controls: Controls | None
+    _reason: str
+    _scope: CancelScope
+    _timed_out: bool
+
+    def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        """Publish an event of this run."""
+        return self.tree.sink.emit(kind, self.origin, data)
+
+    def refuse(self, error: LimitExceeded) -> NoReturn:
+        """Publish that a limit was reached, and raise it."""
+        self._tell_limit(error)
+        raise error
+
+    # --- being stopped ----------
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until its time is up, `inf` without a limit."""
+        return inf if self.clock is None else self.clock.remaining_s
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last event is out."""
+        return self.status not in ("running", "paused")
+
+    def cancel(self, reason: str = "cancelled") -> bool:
+        """Cancel this run and its descendants.
+
+        Args:
+            reason: Why, for the events and the error.
+
+        Returns:
+            False if it had ended or had been cancelled before.
+        """
+        if self.has_ended or self._scope.is_cancelled:
+            return False
+        self._reason = reason or "cancelled"
+        self.tree.is_stirred = True
+        self._scope.cancel()
+        return True
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it or a run above it was cancelled; it may still have to wait to notice."""
+        run: Interruptible | None = self
+        while run is not None and not run._scope.is_cancelled:
+            run = run.parent
+        return run is not None
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether `checkpoint` has something to do; cheap enough to ask at every step."""
+        tree, clock = self.tree, self.clock
+        return (
+            tree.is_stirred
+            or tree.sink.is_congested
+            or (clock is not None and clock.run_out is not None)
+        )
+
+    async def checkpoint(self) -> None:
+        """A safe place to stop: where cancellation, time, pauses and back-pressure take hold.
+
+        Raises:
+            RunCancelled: The run was cancelled from within its own task.
+            LimitExceeded: Its time is up.
+        """
+        controls = self._controls
+        while True:
+            await self._stop_if_it_must()
+            if controls is None or not controls.pauses:
+                break
+            await controls.bell.wait_until(lambda: not controls.pauses or self.is_cancelled)
+        await self.tree.sink.wait_for_readers()
+
+    async def _stop_if_it_must(self) -> None:
+        if self.clock is not None and self.clock.run_out is not None:
+            self._time_out()
+        if self._scope.is_cancelled or self._timed_out:
+            raise self._interruption()
+        if self.is_cancelled:
+            await anyio.lowlevel.checkpoint()  # where it arrives, unless it has far to go
+            raise RunCancelled(self.path, self._reason_from_above())
+
+    # --- what only few runs have ----------
+
+    @property
+    def controls(self) -> Controls:
+        """What only steered runs have, and parents of background jobs."""
+        if self._controls is None:
+            self._controls = Controls()
+        return self._controls
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether it has `controls`."""
+        return self._controls is not None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What was set for it, or for the nearest run above it."""
+        run: Interruptible | None = self
+        while run is not None:
+            if run._controls is not None and run._controls.metadata is not None:
+                return run._controls.metadata
+            run = run.parent
+        return {}
+
+    def start_clock(self) -> None:
+        """Its own clock, if it has one, goes on."""
+        if self.limits.max_seconds is not None and (clock := self.clock) is not None:
+            clock.go_on()
+            clock.loop.call(lambda: self._scope.cancel_at(clock.own_remaining_s, self._expire))
+
+    def stop_clock(self) -> None:
+        """Its own clock, if it has one, stands still."""
+        if self.limits.max_seconds is not None and (clock := self.clock) is not None:
+            clock.stop()
+            clock.loop.call(lambda: self._scope.cancel_at(inf, self._expire))
+
+    def _expire(self) -> None:
+        self._time_out()
+        self._scope.cancel()
+
+    def _time_out(self) -> None:
+        # What came first is why the run ends: its time may also run out while it cleans up.
+        if not self._reason:
+            self._timed_out = True
+
+    def _interruption(self) -> LimitExceeded | RunCancelled:
+        """Why this run's own scope was cancelled, published if it is a limit."""
+        if not self._timed_out:
+            return RunCancelled(self.path, self._reason)
+        clock = self.clock and (self.clock.run_out or self.clock)
+        assert clock is not None
+        error = LimitExceeded("max_seconds", allowed=clock.limit, used=clock.limit, path=clock.path)
+        self._tell_limit(error)
+        return error
+
+    def _reason_from_above(self, error: BaseException | None = None) -> str:
+        above = self.parent
+        while above is not None:
+            if above._reason:
+                return f"{above.path} was cancelled: {above._reason}"
+            above = above.parent
+        if self.clock is not None and (over := self.clock.run_out) is not None:
+            return f"max_seconds of {over.path} reached"
+        return f"interrupted by {type(error).__name__}"
+
+    def _tell_limit(self, error: LimitExceeded) -> None:
+        facts = {"limit": error.limit, "allowed": error.allowed, "used": error.used}
+        kind: EventKind = "limit.reached"
+        if isinstance(error, BudgetExceeded):
+            kind = "budget.exceeded"
+        self.emit(kind, {**facts, "path": error.path, "message": str(error)})

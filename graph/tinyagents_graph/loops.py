@@ -1,0 +1,84 @@
+"""Event loops and the threads they run in: how one reaches the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+
+__all__ = ["Bell", "EventLoop"]
+
+
+class EventLoop:
+    """The event loop it is made in, which other threads reach through `call`."""
+
+    __slots__ = ("_call_soon", "_thread")
+
+    def __init__(self) -> None:
+        loop = cast("Any", anyio.lowlevel.current_token().native_token)
+        # asyncio's loop and trio's token name the same thing differently.
+        self._call_soon: Callable[[Callable[[], None]], object] = (
+            getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+        )
+        self._thread = threading.get_ident()
+
+    def call(self, do: Callable[[], None]) -> bool:
+        """Do something in the loop: at once in its own thread, else soon.
+
+        Returns:
+            False if the loop has closed, so that nobody waits in it any more.
+        """
+        if threading.get_ident() == self._thread:
+            do()
+            return True
+        try:
+            self._call_soon(do)
+        except RuntimeError:
+            return False
+        return True
+
+
+class Bell:
+    """Wakes whoever waits for something to become true, in whatever event loop.
+
+    Rejected: a condition variable for each thing to wait for. What is waited for here is plain
+    state that others look at as well; the bell only says "look again".
+    """
+
+    __slots__ = ("_lock", "_waiting")
+
+    def __init__(self) -> None:
+        # Reentrant, for the garbage collector may ring anywhere.
+        self._lock = threading.RLock()
+        self._waiting: list[tuple[EventLoop, anyio.Event]] = []
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._waiting)
+
+    async def wait_until(self, is_so: Callable[[], object]) -> None:
+        """Wait until `is_so()` is true; it is asked again each time the bell rings."""
+        while not is_so():
+            heard = anyio.Event()
+            entry = EventLoop(), heard
+            with self._lock:
+                self._waiting.append(entry)
+            try:
+                # It looks again, for another thread may just have rung.
+                if not is_so():
+                    await heard.wait()
+            finally:
+                with self._lock:
+                    if entry in self._waiting:
+                        self._waiting.remove(entry)
+
+    def ring(self) -> None:
+        """Something may have become true. Callable from any thread."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for loop, heard in waiting:
+            loop.call(heard.set)

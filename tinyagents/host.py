@@ -1,0 +1,47 @@
+"""`Host`: what is kept of a run tree for whoever watches it from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinyagents_graph.loops import Bell
+from tinyagents_graph.place import RunTree
+from tinyagents_graph.run import Run
+
+if TYPE_CHECKING:
+    from tinyagents.asks import Ask
+    from tinyagents.result import Result
+
+__all__ = ["Host", "host_of"]
+
+
+class Host:
+    """The questions of a tree to the human, and what came of its runs.
+
+    A tree that nobody watches has none: then there is nobody to ask, and nothing to keep.
+
+    Attributes:
+        asks: The open questions, by id.
+        ended: The runs that have ended, by path, each with its result or its error.
+        bell: Rings when a run has ended.
+    """
+
+    __slots__ = ("asks", "bell", "ended")
+
+    def __init__(self) -> None:
+        self.asks: dict[str, Ask] = {}
+        self.ended: dict[str, tuple[Run, Result[Any] | BaseException]] = {}
+        self.bell = Bell()
+
+    def keep(self, run: Run, outcome: Result[Any] | BaseException) -> None:
+        """A run has ended."""
+        self.ended[run.path] = run, outcome
+        self.bell.ring()
+
+
+def host_of(tree: RunTree) -> Host:
+    """The tree's host, from now on."""
+    if tree.host is None:
+        tree.host = Host()
+    host: Host = tree.host
+    return host

@@ -1,0 +1,182 @@
+"""`LiveRun`: a run of a tree, for whoever watches the tree from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinyagents.asks import Ask
+from tinyagents.host import Host, host_of
+from tinyagents.mail import send
+from tinyagents.result import Result
+from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.events import is_at_or_below
+from tinyagents_graph.log import EventView
+from tinyagents_graph.run import Run, RunStatus
+from tinyagents_graph.snapshot import TreeSnapshot, take_snapshot
+from tinyagents_graph.steering import Ack
+from tinyagents_graph.usage import Usage
+
+__all__ = ["LiveRun"]
+
+
+class LiveRun:
+    """A run of a tree: what it does, what it delegated, and how to steer it.
+
+    You get the root's (or any run's) from `async with agent.stream(task) as run`, and those below
+    it from `run.children` and `run.find(path)`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._of = run
+
+    def __repr__(self) -> str:
+        return f"<{self.path} {self.status}>"
+
+    @property
+    def _run(self) -> Run:
+        return self._of
+
+    @property
+    def _host(self) -> Host:
+        return host_of(self._run.tree)
+
+    # --- what it is and does ----------
+
+    @property
+    def path(self) -> str:
+        """Its address in its tree."""
+        return self._run.path
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        return self._run.run_id
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._run.name
+
+    @property
+    def task(self) -> str:
+        """What it was asked to do."""
+        return self._run.task
+
+    @property
+    def status(self) -> RunStatus:
+        """How it stands, or how it ended."""
+        return self._run.status
+
+    @property
+    def step(self) -> str:
+        """What it is about to do, or does: the id of its model call."""
+        return self._run.step
+
+    @property
+    def usage(self) -> Usage:
+        """What the run itself has used so far."""
+        return self._run.usage
+
+    @property
+    def tree_usage(self) -> Usage:
+        """What the run and its descendants have used so far."""
+        return self._run.tree_usage
+
+    @property
+    def events(self) -> EventView:
+        """The events of the run and its descendants so far."""
+        return self._run.tree.sink.events_under(self.run_id)
+
+    # --- the tree below ----------
+
+    @property
+    def children(self) -> list[LiveRun]:
+        """The runs it delegated to, in the order they began; ended ones too."""
+        ended = [run for run, _ in self._host.ended.values() if run.parent is self._run]
+        alive = list(self._run.children.values())
+        begun = {run.path: run for run in (*ended, *alive)}
+        return [LiveRun(run) for run in begun.values()]
+
+    def find(self, address: str) -> LiveRun | None:
+        """The run with this path or id, at or below this one; `None` if there is none."""
+        tree = self._run.tree
+        run = tree.find(address)
+        if run is None:
+            known = self._host.ended.values()
+            run = next((each for each, _ in known if address in (each.path, each.run_id)), None)
+        if run is None or not is_at_or_below(run.path, self.path):
+            return None
+        return LiveRun(run)
+
+    def tree(self) -> TreeSnapshot:
+        """The run and its descendants as they stand now, as data; `.to_networkx()` as a graph.
+
+        Raises:
+            LookupError: It has not begun, or its start fell out of a sink with bounded history.
+        """
+        return take_snapshot(self._run.tree, self.events, self.run_id)
+
+    # --- steering ----------
+
+    async def steer(
+        self,
+        command: SteerCommand | Sequence[SteerCommand],
+        to: str | None = None,
+        *,
+        by: str | None = None,
+    ) -> Ack:
+        """Send a command to a live run of the tree.
+
+        `Pause`, `Resume` and `Cancel` take hold at once. `Inject`, `Redirect` and `SetMetadata`
+        take hold before the run's next model call; if it has its answer already, it gets one more
+        turn. A list of commands is let in, and applied, as a whole.
+
+        Args:
+            command: What it should do.
+            to: Path or id of the run; or a pattern, in which `*` is anything within one part of a
+                path and `**` anything at all (`"root/*"`, `"root/**"`, `"**/coder[*]"`). If not
+                given, this run.
+            by: What you are called in the events; "human" if not given. Code of a run of the same
+                tree steers as that run.
+
+        Returns:
+            The acknowledgement, at once: denied, expired, applied, or received. It is kept up to
+            date; `await ack.wait()` for its final status.
+
+        Raises:
+            ConfigError: It is no command, or nothing a model can read.
+        """
+        return send(self._run, command, to, by)
+
+    def cancel(self, reason: str = "cancelled by the host") -> bool:
+        """Cancel the run and its descendants.
+
+        Args:
+            reason: Why, for the events and the error.
+
+        Returns:
+            False if it had ended or was cancelled before.
+        """
+        return self._run.cancel(reason)
+
+    def pending(self) -> list[Ask]:
+        """The open questions of the run and its descendants to the human."""
+        asks = self._host.asks.values()
+        return [ask for ask in asks if is_at_or_below(ask.path, self.path)]
+
+    async def result(self) -> Result[Any]:
+        """Wait for the end of the run.
+
+        Raises:
+            Exception: Whatever failed the run; its `result` has what there was until then.
+            LookupError: It ended before anybody watched the tree.
+        """
+        host, path = self._host, self.path
+        await host.bell.wait_until(lambda: path in host.ended or self._run.has_ended)
+        if path not in host.ended:
+            raise LookupError(f"nothing was kept of {path}: it is no agent's run, or ended unseen")
+        outcome = host.ended[path][1]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
