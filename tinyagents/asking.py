@@ -32,7 +32,7 @@ async def ask(work: AgentRun) -> ModelReply:
     """
     plan = work.plan
     opening = plan.opening(work.turns - 1)
-    call_id = opening["call_id"]
+    call_id = work.run.step = opening["call_id"]
     work.run.emit("model.started", opening)
     try:
         request = _request(work)

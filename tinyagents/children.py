@@ -32,7 +32,6 @@ class Child:
     """A sub-agent that works, or worked, in the background, as its parent keeps it.
 
     Args:
-        parent: Who delegated.
         work: The opened child.
         at_end: What becomes of it when its parent has its answer.
 
@@ -42,23 +41,13 @@ class Child:
         was_read: Whether that question has been put before its parent's model.
     """
 
-    __slots__ = (
-        "_at_end",
-        "_notice",
-        "_parent",
-        "_question",
-        "_was_dropped",
-        "ask",
-        "outcome",
-        "work",
-    )
+    __slots__ = ("_at_end", "_notice", "_question", "_was_dropped", "ask", "outcome", "work")
 
-    def __init__(self, parent: Run, work: AgentRun, at_end: AtEnd) -> None:
+    def __init__(self, work: AgentRun, at_end: AtEnd) -> None:
         self.work = work
         self.outcome: Result[Any] | BaseException | None = None
         self.ask: Ask | None = None
         self._at_end = at_end
-        self._parent = parent
         self._notice: Ack | None = None
         self._question: Ack | None = None
         self._was_dropped = False
@@ -67,6 +56,12 @@ class Child:
     def path(self) -> str:
         """Its address."""
         return self.work.run.path
+
+    @property
+    def _parent(self) -> Run:
+        parent = self.work.run.parent
+        assert parent is not None
+        return parent
 
     @property
     def result(self) -> Result[Any] | None:
@@ -96,10 +91,12 @@ class Child:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
 
-    def never_began(self) -> None:
-        """The event loop closed before its first step."""
-        self.work.run.withdraw()
-        self._settle(RunCancelled(self.path, "the event loop was closed"))
+    def after(self) -> None:
+        """Its task is gone, maybe without a first step, because the event loop closed."""
+        if not self.has_settled:
+            self.work.run.withdraw()
+            self._settle(RunCancelled(self.path, "the event loop was closed"))
+        self._parent.end_job()
 
     def on_answer_of_parent(self, obstacle: str) -> None:
         """The parent has its answer, and waits for this child unless it may not.
@@ -188,7 +185,7 @@ class Child:
         return {name: value for name, value in facts.items() if value != ""}
 
 
-def start(ctx: RunContext[Any], work: AgentRun, at_end: AtEnd) -> dict[str, Any]:
+def start(ctx: RunContext[Any], work: AgentRun, at_end: AtEnd) -> str:
     """Let an opened child go its way, and tell its parent's model where it is.
 
     Raises:
@@ -196,10 +193,10 @@ def start(ctx: RunContext[Any], work: AgentRun, at_end: AtEnd) -> dict[str, Any]
     """
     parent = ctx.run
     work.run.enrol()
-    child = Child(parent, work, at_end)
+    child = Child(work, at_end)
     parent.work.keep(child)
-    parent.spawn(child.go, child.never_began)
-    return {"path": child.path, "state": "running", "note": "you will be told when it has ended"}
+    parent.spawn(child.go, child.after)
+    return f"{child.path} is at work in the background. You will be told when it has ended."
 
 
 # --- the tools ----------

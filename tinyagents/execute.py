@@ -78,8 +78,7 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
 
 
 def _enter(run: Run, teller: Origin | None, turn: int) -> None:
-    if not run.is_alive:
-        run.enrol()
+    run.enrol()
     if teller is not None:
         run.tree.sink.emit("subagent.started", teller, run.about)
         if turn:

@@ -52,7 +52,6 @@ async def drive(work: AgentRun) -> None:
 async def begin_turn(work: AgentRun) -> None:
     """The safe checkpoint at the top of a turn, and the limit on turns."""
     run = work.run
-    run.step = work.plan.opening(work.turns)["call_id"]
     if run.needs_attention:
         await read_mail(work)
     limit = run.limits.max_turns

@@ -27,6 +27,7 @@ __all__ = ["is_called_back", "read_mail", "send"]
 async def read_mail(work: AgentRun) -> None:
     """The safe point at the top of a turn: what was sent to the run takes hold, in order."""
     run = work.run
+    run.step = work.plan.opening(work.turns)["call_id"]
     await run.checkpoint()
     if not run.is_steered:
         return

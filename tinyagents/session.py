@@ -15,13 +15,16 @@ from tinyagents.agent import Agent, Task
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import delegate
 from tinyagents.handle import RunHandle
+from tinyagents.mail import send
 from tinyagents.messages import Message, from_json, to_json
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
+from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import current_place
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.steering import Ack
 
 __all__ = ["Compact", "SubAgentSession"]
 
@@ -101,6 +104,25 @@ class SubAgentSession(Generic[OutputT]):
                 yield handle
         finally:
             self._close(work)
+
+    async def steer(
+        self,
+        command: SteerCommand | Sequence[SteerCommand],
+        to: str | None = None,
+        *,
+        by: str | None = None,
+    ) -> Ack:
+        """Send a command to the turn that is under way, or to a run below it; see `LiveRun.steer`.
+
+        Without a turn under way it is expired.
+        """
+        if self._live is None:
+            batch = [command] if isinstance(command, SteerCommand) else command
+            acks = [Ack(to or self.session_id, by or "human", command=each) for each in batch]
+            for ack in acks:
+                ack.settle("expired", reason="no turn is under way")
+            return acks[0] if len(acks) == 1 else Ack(self.session_id, "", parts=tuple(acks))
+        return send(self._live.run, command, to, by)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the turn that is under way.

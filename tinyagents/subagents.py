@@ -157,7 +157,7 @@ class SubAgentTool(Tool):
         )
         return self._start(ctx, work) if self.background else execute(work)
 
-    async def _start(self, ctx: RunContext[Any], work: AgentRun) -> dict[str, Any]:
+    async def _start(self, ctx: RunContext[Any], work: AgentRun) -> str:
         return start(ctx, work, self.at_end)
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:

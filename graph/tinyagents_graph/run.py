@@ -40,6 +40,7 @@ NOTHING = Usage()
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
 _ANYBODY = SteerPolicy()
+_MADE, _ENROLLED, _CLOSING = range(3)
 _ENDINGS: Mapping[str, EventKind] = {"failed": "run.failed", "cancelled": "run.cancelled"}
 _NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
 
@@ -65,15 +66,17 @@ class Run(Interruptible):
 
     Attributes:
         children: Its children that are alive, by path.
+        has_accounts: Whether it is a child with accounts of its own.
         work: What its own code keeps of it, for whoever reaches it through the tree; `None` for a
             run without a model. It is let go when the run ends.
         step: What it is about to do, or does: for an agent the id of its model call.
     """
 
     __slots__ = (
-        "_children_usage", "_final", "_is_closing", "_outcome", "_spent", "about", "accounts",
-        "allow_cycles", "children", "deltas", "depth", "deps", "max_depth", "max_output_tokens",
-        "name", "policy", "run_id", "step", "stopped_by", "task", "tool_calls", "work",
+        "_children_usage", "_final", "_outcome", "_spent", "_stage", "about", "accounts",
+        "allow_cycles", "children", "deltas", "depth", "deps", "has_accounts", "max_depth",
+        "max_output_tokens", "name", "policy", "run_id", "step", "stopped_by", "task",
+        "tool_calls", "work",
     )  # fmt: skip
 
     def __init__(
@@ -111,7 +114,8 @@ class Run(Interruptible):
         self.work: Any = None
         self.step = ""
         self._controls: Controls | None = None
-        self._is_closing = False
+        self._stage = _MADE
+        self.has_accounts = False
         self._spent = NOTHING
         self._final: Usage | None = None
         self._children_usage = NOTHING
@@ -145,6 +149,8 @@ class Run(Interruptible):
     def enrol(self) -> None:
         """Take its place in the tree: from here on it counts, and its parent waits for its end.
 
+        Done once; a second time it does nothing.
+
         `async with` does it, if it was not done before. Rejected: reserving at construction, for a
         run that is made and never opened would keep what it reserved.
 
@@ -155,19 +161,22 @@ class Run(Interruptible):
             RunCancelled: Its parent has ended.
             RunConflict: A root of this id is under way.
         """
+        if self._stage != _MADE:
+            return
         parent, tree = self.parent, self.tree
         if parent is None:
             self._count()
             if tree.is_named:
                 tree.sink.claim(self.run_id)
         else:
-            if parent._is_closing:
+            if parent._stage == _CLOSING:
                 raise RunCancelled(self.path, f"{parent.path} has ended")
             self._keep_to_limits(parent)
             if parent.children is _NO_CHILDREN:
                 parent.children = {}
             parent.children[self.path] = self  # type: ignore[index]  # read-only for others
         tree.live[self.path] = self
+        self._stage = _ENROLLED
 
     def _keep_to_limits(self, parent: Run) -> None:
         if self.depth > self.max_depth:
@@ -179,6 +188,7 @@ class Run(Interruptible):
         try:
             if self.limits.bound_the_tree:
                 self.accounts = Accounts(self.limits, self.path, parent.accounts)
+                self.has_accounts = True
             self._count()
         except LimitExceeded as error:
             if self.has_accounts:
@@ -195,15 +205,9 @@ class Run(Interruptible):
         if runs is not None:
             runs.spend(1)
 
-    @property
-    def has_accounts(self) -> bool:
-        """Whether it is a child with accounts of its own."""
-        return self.parent is not None and self.accounts is not self.parent.accounts
-
     async def __aenter__(self) -> Self:
         parent = self.parent
-        if not self.is_alive:
-            self.enrol()
+        self.enrol()
         self._scope.enter()
         if self.limits.max_seconds is not None:
             above = None if parent is None else parent.clock
@@ -229,7 +233,7 @@ class Run(Interruptible):
     ) -> bool:
         if self.has_ended:  # closed with its parent, see `abandon`
             return False
-        self._is_closing = True
+        self._stage = _CLOSING
         error = self._leave(exc)
         has_jobs = self._controls is not None and self._controls.n_jobs
         if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
@@ -330,7 +334,7 @@ class Run(Interruptible):
             self.accounts.close(self.path)
         if self.accounts.runs is not None:
             self.accounts.runs.give_back(1)
-        self._is_closing, self.status = True, "cancelled"
+        self._stage, self.status = _CLOSING, "cancelled"
         self._leave_tree(NOTHING)
 
     # --- what goes on inside ----------
@@ -365,21 +369,21 @@ class Run(Interruptible):
             run = run.parent
         return run is not None
 
-    def spawn(self, job: Job, never_began: Callable[[], None]) -> None:
+    def spawn(self, job: Job, after: Callable[[], None]) -> None:
         """Run a job in the background; the run does not end before it.
 
         Args:
             job: What to run. It keeps its own outcome.
-            never_began: Called instead, if the event loop closes before the job's first step.
+            after: Called once the job is over; also if the event loop closes before its first step.
+                It has to call `end_job`.
         """
-        controls = self.controls
-        controls.n_jobs += 1
+        self.controls.n_jobs += 1
+        spawn(job, after, self.path)
 
-        def end() -> None:
-            controls.n_jobs -= 1
-            controls.bell.ring()
-
-        spawn(job, never_began, end, self.path)
+    def end_job(self) -> None:
+        """A job that was spawned is over."""
+        self.controls.n_jobs -= 1
+        self.controls.bell.ring()
 
     def _rest_with(self, parent: Run) -> None:
         self.controls.pauses.update(parent.controls.pauses)

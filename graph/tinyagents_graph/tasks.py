@@ -292,7 +292,7 @@ def _noted(error: BaseException, others: Sequence[BaseException]) -> BaseExcepti
     return error
 
 
-def spawn(job: Job, never_began: Callable[[], None], end: Callable[[], None], name: str) -> None:
+def spawn(job: Job, after: Callable[[], None], name: str) -> None:
     """Run `job` in a task of its own, which whoever spawns it has to wait for.
 
     Rejected: a task group of each run. On trio it would have to be opened and closed in the task
@@ -300,41 +300,32 @@ def spawn(job: Job, never_began: Callable[[], None], end: Callable[[], None], na
 
     Args:
         job: What to run. It keeps its own outcome.
-        never_began: Called in its stead if the event loop closes before its first step.
-        end: Called last.
+        after: Called last; also if the event loop closes before the job's first step.
         name: What the task is called, for debuggers.
     """
-    has_begun = False
-
-    async def run() -> None:
-        nonlocal has_begun
-        has_begun = True
-        await job()
-
-    def finish(_: object = None) -> None:
-        if not has_begun:
-            never_began()
-        end()
-
+    context = copy_context()
     if _is_trio():
         import trio
 
-        async def run_and_finish() -> None:
+        async def run() -> None:
             try:
-                await run()
+                await job()
             finally:
-                finish()
+                after()
 
-        context = copy_context()
-        trio.lowlevel.spawn_system_task(run_and_finish, name=name, context=context)
+        trio.lowlevel.spawn_system_task(run, name=name, context=context)
     else:
-        task = asyncio.get_running_loop().create_task(run(), name=name)
-        _spawned.add(task)  # the loop itself holds its tasks weakly
-        task.add_done_callback(_spawned.discard)
-        task.add_done_callback(finish)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(job(), name=name, context=context)
+        _spawned[task] = after  # the loop itself holds its tasks weakly
+        task.add_done_callback(_on_gone, context=context)
 
 
-_spawned: set[asyncio.Task[None]] = set()
+_spawned: dict[asyncio.Task[None], Callable[[], None]] = {}
+
+
+def _on_gone(task: asyncio.Task[None]) -> None:
+    _spawned.pop(task)()
 
 
 def signal_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
