@@ -27,21 +27,28 @@ Times = list[float]
 
 
 class Gates:
-    """Holds every sub-agent in its first model call until it is let through."""
+    """Holds every sub-agent in its first model call until it is let through.
 
-    def __init__(self, n: int) -> None:
-        self._n = n
+    Args:
+        n: How many there will be.
+        is_shared: Whether all wait at one gate; what a gate of its own takes is not ours.
+    """
+
+    def __init__(self, n: int, *, is_shared: bool = False) -> None:
+        self._n_to_come = n
         self._gates: dict[str, asyncio.Event] = {}
+        self._shared = asyncio.Event() if is_shared else None
         self.full = asyncio.Event()
 
     async def model(self, request: ModelRequest) -> str:
         """Wait at the gate named by the task; later turns answer at once."""
-        task = request.messages[0].text
-        if task not in self._gates:
-            gate = self._gates[task] = asyncio.Event()
-            if len(self._gates) == self._n:
-                self.full.set()
-            await gate.wait()
+        if len(request.messages) > 1:
+            return "done"
+        gate = self._shared or self._gates.setdefault(request.messages[0].text, asyncio.Event())
+        self._n_to_come -= 1
+        if not self._n_to_come:
+            self.full.set()
+        await gate.wait()
         return "done"
 
     def open(self, task: str) -> None:
@@ -50,7 +57,7 @@ class Gates:
 
     def open_all(self) -> None:
         """Let everybody through."""
-        for gate in self._gates.values():
+        for gate in [self._shared] if self._shared is not None else self._gates.values():
             gate.set()
 
 
@@ -97,7 +104,7 @@ async def by_pattern(run: RunHandle[Any]) -> float:
 
 async def memory_kb(n: int) -> float:
     """What one of `n` live sub-agents holds."""
-    gates = Gates(n)
+    gates = Gates(n, is_shared=True)
     agent = boss(n, gates)
     gc.collect()
     tracemalloc.start()

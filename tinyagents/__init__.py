@@ -3,8 +3,9 @@
 An agent is a harness around a model; a running agent is a node of a run tree; one event stream
 describes the whole tree. The arrows between the modules of this floor point one way:
 
-    session -> agent -> handle, subagents -> execute -> loop -> asking, calls -> state -> plan
-                                                     output, middleware -> tools -> schema, threads
+    session -> agent -> handle, subagents -> children -> asks -> execute -> loop
+                        handle -> live -> asks, mail
+                        loop -> mail, asking, calls -> state -> plan -> output, middleware -> tools
     models.openai, models.anthropic -> models.protocol -> messages -> (ground floor)
 """
 

@@ -2,8 +2,9 @@
 
 The arrows between its modules point one way:
 
-    run -> place -> sink -> stream -> log -> events -> errors
-           place -> tasks
+    run -> interruptible -> steering -> commands
+           interruptible -> place -> sink -> stream -> log -> events -> errors
+           interruptible -> clock; clock, steering, stream -> loops
     run -> limits, usage -> frozen
 """
 
