@@ -110,7 +110,7 @@ class Run(Interruptible):
         self.allow_cycles = allow_cycles
         self.tool_calls = 0
         self.children: Mapping[str, Run] = _NO_CHILDREN
-        self.clock: Clock | None = None if parent is None else parent.clock
+        self.clock: Clock | None = None
         self.work: Any = None
         self.step = ""
         self._controls: Controls | None = None
@@ -185,6 +185,7 @@ class Run(Interruptible):
             )
         if not self.allow_cycles and self.task and (chain := cycle_of(self)):
             parent.refuse(DelegationCycle(chain=chain))
+        self.clock, self.accounts = parent.clock, parent.accounts
         try:
             if self.limits.bound_the_tree:
                 self.accounts = Accounts(self.limits, self.path, parent.accounts)
@@ -302,22 +303,24 @@ class Run(Interruptible):
         if self._children_usage is not NOTHING:
             tree_usage = tree_usage + self._children_usage
         self._final = tree_usage
+        if self.accounts.live_runs is not None:
+            self.accounts.live_runs.give_back(1)  # before its slices are closed, which it is in
         spent = usage.to_dict()
         whole = spent if tree_usage is usage else tree_usage.to_dict()
         try:
             if self.has_accounts:
                 self.emit("budget.released", {"unused": self.accounts.close(self.path)})
         finally:
-            kind: EventKind = _ENDINGS.get(status, "run.completed")
-            self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
-            self._leave_tree(tree_usage)
+            try:
+                kind: EventKind = _ENDINGS.get(status, "run.completed")
+                self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
+            finally:
+                self._leave_tree(tree_usage)
 
     def _leave_tree(self, used: Usage) -> None:
         parent = self.parent
         self.work = None  # which has this run: nobody should have to collect the circle
         del self.tree.live[self.path]
-        if self.accounts.live_runs is not None:
-            self.accounts.live_runs.give_back(1)
         if parent is None:
             if self.tree.is_named:
                 self.tree.sink.release(self.run_id)
@@ -330,10 +333,11 @@ class Run(Interruptible):
 
     def withdraw(self) -> None:
         """Give up a place that was taken by `enrol` and never used."""
+        for account in (self.accounts.runs, self.accounts.live_runs):
+            if account is not None:
+                account.give_back(1)
         if self.has_accounts:
             self.accounts.close(self.path)
-        if self.accounts.runs is not None:
-            self.accounts.runs.give_back(1)
         self._stage, self.status = _CLOSING, "cancelled"
         self._leave_tree(NOTHING)
 

@@ -516,7 +516,8 @@ async def test_a_childs_time_is_its_own_and_its_parent_goes_on() -> None:
 async def test_a_child_has_no_more_time_than_its_parent() -> None:
     async def work(run: Run) -> None:
         below = child(run, limits=RunLimits(max_seconds=60))
-        assert below.deadline == run.deadline
+        below.enrol()
+        assert below.clock is run.clock
         with pytest.raises(LimitExceeded) as caught:
             await during(below, hang)
         assert caught.value.path == "root", "whose limit it is"

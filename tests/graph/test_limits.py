@@ -232,6 +232,8 @@ async def test_a_slice_is_told_when_it_is_cut_and_when_it_comes_back() -> None:
     run = Run("r", limits=RunLimits(max_requests=10))
     async with run:
         below = child(run, limits=RunLimits(max_requests=4, max_tokens=50))
+        assert account(run).left == 10, "it holds nothing until it takes its place"
+        below.enrol()
         assert account(run).left == 6
         await during(below, spend)
     assert (account(run).used, account(run).left) == (3, 7)
@@ -289,7 +291,7 @@ async def test_a_sibling_is_refused_while_another_holds_the_rest() -> None:
     async with Run("r", sink=sink, limits=RunLimits(max_requests=5)) as run:
         async with child(run, limits=RunLimits(max_requests=5)):
             with pytest.raises(LimitExceeded, match="max_requests=5 of root") as caught:
-                child(run, limits=RunLimits(max_requests=1))
+                child(run, limits=RunLimits(max_requests=1)).enrol()
             assert caught.value.used == 5
         await during(child(run, limits=RunLimits(max_requests=1)), nothing)
     assert refusals(sink) == [("root", "max_requests", "root")]
@@ -316,7 +318,7 @@ async def test_no_more_runs_than_a_tree_may_have() -> None:
         for _ in range(2):
             await during(child(run), nothing)
         with pytest.raises(LimitExceeded, match="max_runs=3 of root"):
-            child(run)
+            child(run).enrol()
     assert refusals(sink) == [("root", "max_runs", "root")]
     assert account(run, "runs").used == 3
 
@@ -327,7 +329,7 @@ async def test_no_more_runs_alive_at_once_than_a_tree_may_have() -> None:
         for _ in range(5):
             async with child(run) as below:
                 with pytest.raises(LimitExceeded, match="max_live_runs=2 of root"):
-                    child(below)
+                    child(below).enrol()
     assert len(refusals(sink)) == 5
     assert account(run, "live_runs").used == 0
     assert account(run, "runs").used == 6, "what was refused is not counted"
@@ -340,7 +342,7 @@ async def test_a_child_may_allow_itself_fewer_runs() -> None:
     async with run, below, leaf:
         for each in (below, leaf):
             with pytest.raises(LimitExceeded, match="=2 of root/child"):
-                child(each)
+                child(each).enrol()
         await during(child(run), nothing)
     assert (account(run, "runs").used, account(run, "runs").held) == (4, 0)
     assert (account(run, "live_runs").used, account(run, "live_runs").held) == (0, 0)
@@ -352,7 +354,7 @@ async def test_a_refused_child_gives_back_the_slices_it_had(limits: RunLimits) -
     async with Run("r", sink=sink, limits=limits.filled(RunLimits(max_tokens=100))) as run:
         for _ in range(3):
             with pytest.raises(LimitExceeded, match="=1 of root reached"):
-                child(run, limits=RunLimits(max_tokens=60, max_requests=5))
+                child(run, limits=RunLimits(max_tokens=60, max_requests=5)).enrol()
         assert account(run, "tokens").held == 0
     assert len(refusals(sink)) == 3
 
@@ -360,13 +362,9 @@ async def test_a_refused_child_gives_back_the_slices_it_had(limits: RunLimits) -
 @pytest.mark.parametrize("name", ["max_runs", "max_live_runs"])
 async def test_a_root_that_may_not_be_is_refused(name: str) -> None:
     with pytest.raises(LimitExceeded, match=f"{name}=0 of root"):
-        Run("r", limits=only(name, 0))
+        Run("r", limits=only(name, 0)).enrol()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a run counts as alive, and holds its slices, from when it is made, not when it opens",
-)
 async def test_a_run_that_is_made_but_never_opened_takes_nothing() -> None:
     run = Run("r", limits=RunLimits(max_live_runs=2, max_requests=10, max_runs=9))
     async with run:

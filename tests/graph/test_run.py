@@ -364,7 +364,8 @@ async def test_what_a_child_does_not_say_it_gets_from_its_parent() -> None:
     deps = object()
     run = Run("r", deps=deps, limits=RunLimits(max_output_tokens=50, max_seconds=60))
     heir = child(run)
-    assert (heir.deps, heir.max_output_tokens, heir.deadline) == (deps, 50, run.deadline)
+    heir.enrol()
+    assert (heir.deps, heir.max_output_tokens, heir.clock) == (deps, 50, run.clock)
     own = child(run, deps=0, limits=RunLimits(max_output_tokens=9))
     assert (own.deps, own.max_output_tokens) == (0, 9)
     assert child(own, limits=RunLimits(max_output_tokens=20)).max_output_tokens == 9
@@ -391,7 +392,7 @@ async def test_depth_is_counted_from_the_root_and_refused_before_anything_begins
     sink = EventSink()
     async with Run("r", sink=sink, limits=RunLimits(max_depth=1)) as run, child(run) as below:
         with pytest.raises(DepthExceeded, match="depth 2, but max_depth=1 here") as caught:
-            child(below)
+            child(below).enrol()
         error = caught.value
         assert (error.limit, error.allowed, error.used) == ("max_depth", 1, 2)
         assert error.path == "root/child[0]/child[0]"
@@ -447,7 +448,7 @@ async def test_the_same_task_coming_back_along_a_chain_is_refused_with_the_chain
     b = child(a, "b", task="write the report")
     async with run, a, b:
         with pytest.raises(DelegationCycle) as caught:
-            child(b, "a", task=" write the report ")
+            child(b, "a", task=" write the report ").enrol()
         chain = ("root/a[0]", "root/a[0]/b[0]", "root/a[0]/b[0]/a[0]")
         assert caught.value.chain == chain
         assert " -> ".join(chain) in str(caught.value)
