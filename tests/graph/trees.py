@@ -148,6 +148,7 @@ class Growth:
     async def _child(self, parent: Run, catches: bool, plan: Plan) -> None:
         try:
             run = child(parent, plan.name, limits=plan.limits)
+            run.enrol()
         except LimitExceeded:
             self.refused += 1
             return
