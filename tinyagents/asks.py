@@ -23,8 +23,8 @@ from tinyagents.output import OutputPlan
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut
 from tinyagents_graph.loops import Bell
+from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.run import CHILD_LIMITS, Run
-from tinyagents_graph.steering import rest, unrest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,9 +24,10 @@ from tinyagents_graph.errors import (
 from tinyagents_graph.events import EventKind, Origin
 from tinyagents_graph.interruptible import Interruptible, RunStatus
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
+from tinyagents_graph.pausing import begin_paused, unrest
 from tinyagents_graph.place import RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.steering import Controls, SteerPolicy, expire_all, rest, unrest
+from tinyagents_graph.steering import Controls, SteerPolicy, expire_all
 from tinyagents_graph.tasks import Job, scope_type, spawn
 from tinyagents_graph.usage import Usage
 
@@ -40,7 +41,7 @@ NOTHING = Usage()
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
 _ANYBODY = SteerPolicy()
-_MADE, _ENROLLED, _CLOSING = range(3)
+_MADE, _ENROLLED, _BEGUN, _CLOSING = range(4)
 _ENDINGS: Mapping[str, EventKind] = {"failed": "run.failed", "cancelled": "run.cancelled"}
 _NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
 
@@ -207,7 +208,7 @@ class Run(Interruptible):
             runs.spend(1)
 
     async def __aenter__(self) -> Self:
-        parent = self.parent
+        parent, tree = self.parent, self.tree
         self.enrol()
         self._scope.enter()
         if self.limits.max_seconds is not None:
@@ -219,8 +220,9 @@ class Run(Interruptible):
             if self.has_accounts:
                 held = {account.name: account.limit for account in self.accounts.of(self.path)}
                 self.emit("budget.reserved", {"limits": held})
-            if parent is not None and parent._controls is not None and parent.controls.pauses:
-                self._rest_with(parent)
+            self._stage = _BEGUN
+            if tree.is_stirred:
+                begin_paused(self)
         except BaseException as error:  # a listener's exit or signal: what has started must end
             await self.__aexit__(type(error), error, None)
             raise
@@ -339,6 +341,8 @@ class Run(Interruptible):
         if self.has_accounts:
             self.accounts.close(self.path)
         self._stage, self.status = _CLOSING, "cancelled"
+        if self._controls is not None:
+            expire_all(self, f"{self.path} never began")
         self._leave_tree(NOTHING)
 
     # --- what goes on inside ----------
@@ -350,6 +354,11 @@ class Run(Interruptible):
     def add_usage(self, usage: Usage) -> None:
         """Count what a call of this run took."""
         self._spent = usage if self._spent is NOTHING else self._spent + usage
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first event is out."""
+        return self._stage >= _BEGUN
 
     @property
     def usage(self) -> Usage:
@@ -388,7 +397,3 @@ class Run(Interruptible):
         """A job that was spawned is over."""
         self.controls.n_jobs -= 1
         self.controls.bell.ring()
-
-    def _rest_with(self, parent: Run) -> None:
-        self.controls.pauses.update(parent.controls.pauses)
-        rest(self, f"{parent.path} is paused", by=next(iter(parent.controls.pauses)))

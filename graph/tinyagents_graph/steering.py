@@ -13,9 +13,8 @@ wait for that tool. Every other batch waits, as a whole, and mail is applied in 
 from __future__ import annotations
 
 import re
-import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -31,6 +30,7 @@ from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import EventKind
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.loops import Bell
+from tinyagents_graph.pausing import lock, pause, resume
 
 if TYPE_CHECKING:  # for their names only: what is steered is above what steers it
     from tinyagents_graph.place import RunTree
@@ -39,10 +39,12 @@ if TYPE_CHECKING:  # for their names only: what is steered is above what steers 
 __all__ = ["Ack", "AckStatus", "Controls", "SteerPolicy", "steer"]
 
 AckStatus: TypeAlias = Literal["received", "applied", "denied", "expired"]
+FinalStatus: TypeAlias = Literal["applied", "denied", "expired"]
+_FINAL: Mapping[FinalStatus, EventKind] = {
+    "applied": "steer.applied", "denied": "steer.denied", "expired": "steer.expired",
+}  # fmt: skip
 _ALL: frozenset[str] = COMMAND_KINDS
 _NOTHING: Mapping[str, Any] = {}
-# Between a run's last look at its mail and its end nobody may slip a letter in, from any thread.
-_lock = threading.RLock()
 
 
 @frozen
@@ -96,7 +98,9 @@ class Ack:
         parts: One for each command and run, if there are several.
     """
 
-    __slots__ = ("_bell", "_reason", "_status", "_step", "by", "command", "id", "parts", "path")
+    __slots__ = (
+        "_bell", "_reason", "_status", "_step", "_teller", "by", "command", "id", "parts", "path",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -115,6 +119,7 @@ class Ack:
         self._status: AckStatus = "received"
         self._step = self._reason = ""
         self._bell: Bell | None = None
+        self._teller: Run | None = None
 
     def __repr__(self) -> str:
         more = f", step={self.step!r}" if self.step else ""
@@ -158,24 +163,31 @@ class Ack:
         for part in self.parts:
             await part.wait()
         if not self.parts:
-            with _lock:
+            with lock:
                 bell = self._bell = self._bell or Bell()
             await bell.wait_until(lambda: self._status != "received")
         return self
 
-    def settle(self, status: AckStatus, *, step: str = "", reason: str = "") -> dict[str, Any]:
-        """It is final now.
+    def tell_received(self, teller: Run, about: Mapping[str, Any]) -> None:
+        """Publish that it came, in the name of the run that will publish what became of it."""
+        self._teller = teller
+        assert self.command is not None
+        told = {"steer_id": self.id, "to": self.path, "by": self.by}
+        teller.emit("steer.received", {**told, **self.command.to_dict(), **about})
 
-        Returns:
-            What the event tells.
-        """
+    def settle(self, status: FinalStatus, *, step: str = "", reason: str = "") -> None:
+        """It is final now."""
         self._status, self._step, self._reason = status, step, reason
         if self._bell is not None:
             self._bell.ring()
+        if self._teller is None:
+            return
         told = {"steer_id": self.id, "to": self.path, "by": self.by}
         if self.command is not None:
             told["command"] = self.command.kind
-        return told | {name: text for name, text in (("step", step), ("reason", reason)) if text}
+        told |= {name: text for name, text in (("step", step), ("reason", reason)) if text}
+        teller, self._teller = self._teller, None
+        teller.emit(_FINAL[status], told)
 
 
 class Letter:
@@ -239,7 +251,7 @@ def steer(
     batch = (commands,) if isinstance(commands, SteerCommand) else tuple(commands)
     if not batch or not all(isinstance(each, SteerCommand) for each in batch):
         raise ConfigError(f"steer({commands!r}): give a command such as Redirect('…'), or a list")
-    with _lock:
+    with lock:
         found = _targets(tree, to)
         if found:
             acks = [ack for run in found for ack in receive(run, batch, sender=sender, by=by)]
@@ -270,15 +282,14 @@ def receive(
         is_mail: Whether the tree itself sends them, which no policy refuses.
     """
     tree = run.tree
-    with _lock:
+    with lock:
         acks = [Ack(run.path, by, id=tree.next_steer_id(), command=command) for command in batch]
-        for ack, command in zip(acks, batch, strict=True):
-            told = {"steer_id": ack.id, "to": run.path, "by": by, **command.to_dict(), **about}
-            run.emit("steer.received", told)
+        for ack in acks:
+            ack.tell_received(_teller_of(run), about)
         refusal = "" if is_mail else run.policy.refusal(batch, sender, run)
         if refusal:
             for ack in acks:
-                run.emit("steer.denied", ack.settle("denied", reason=refusal))
+                ack.settle("denied", reason=refusal)
             return acks
         tree.is_stirred = True
         letters = [Letter(*pair, is_passive) for pair in zip(acks, batch, strict=True)]
@@ -295,69 +306,38 @@ def apply(run: Run, letter: Letter) -> None:
     """Do what a command says, as far as a run without a model can, and acknowledge it."""
     command, ack = letter.command, letter.ack
     if isinstance(command, Cancel) and not run.cancel(command.reason or f"cancelled by {ack.by}"):
-        expire(run, ack, f"{run.path} was already cancelled")
+        ack.settle("expired", reason=f"{run.path} was already cancelled")
         return
     if isinstance(command, Pause):
         pause(run, command.reason or f"paused by {ack.by}")
     elif isinstance(command, Resume):
+        _forget_pauses(run)
         resume(run)
     elif isinstance(command, SetMetadata):
         run.controls.metadata = command.metadata
-    run.emit("steer.applied", ack.settle("applied", step=run.step))
+    ack.settle("applied", step=run.step)
 
 
-def expire(run: Run, ack: Ack, reason: str) -> None:
-    """A command came to nothing."""
-    run.emit("steer.expired", ack.settle("expired", reason=reason))
+def _forget_pauses(run: Run) -> None:
+    """A pause that waits in the mail behind something else is overtaken by its end."""
+    mail = run.controls.mail
+    for letter in [each for each in mail if isinstance(each.command, Pause)]:
+        mail.remove(letter)
+        letter.ack.settle("expired", reason="resumed before it took hold")
 
 
 def expire_all(run: Run, reason: str) -> None:
     """Whatever mail is left comes to nothing; after this there can be no more."""
     mail = run.controls.mail
     while mail:
-        expire(run, mail.popleft().ack, reason)
+        mail.popleft().ack.settle("expired", reason=reason)
 
 
-# --- pausing ----------
-
-
-def pause(top: Run, reason: str) -> None:
-    """Park a run and its descendants."""
-    with _lock:
-        for run in _subtree(top):
-            run.controls.pauses.setdefault(top.path, reason)
-            rest(run, reason, by=top.path)
-
-
-def resume(top: Run) -> None:
-    """Take back the pause of a run; descendants that were paused by themselves stay so."""
-    with _lock:
-        for run in _subtree(top):
-            if run.controls.pauses.pop(top.path, None) is not None:
-                unrest(run)
-
-
-def rest(run: Run, reason: str, **about: Any) -> None:
-    """From now on a run counts as paused, if it did not before."""
-    if run.status == "running":
-        run.status = "paused"
-        run.stop_clock()
-        run.emit("run.paused", {"reason": reason, **about})
-
-
-def unrest(run: Run, *, is_ending: bool = False) -> None:
-    """If nothing keeps a run paused any more, it goes on. Paused runs end as running ones."""
-    if run.status == "paused" and (is_ending or not run.controls.is_at_rest()):
-        run.status = "running"
-        run.start_clock()
-        run.emit("run.resumed", {})
-    run.controls.bell.ring()
-
-
-def _subtree(run: Run) -> Iterator[Run]:
-    yield run
-    for child in list(run.children.values()):
-        yield from _subtree(child)
+def _teller_of(run: Run) -> Run:
+    """Who publishes in the name of a run: itself, or while it has not begun, who delegated."""
+    while not run.has_begun and run.parent is not None:
+        run = run.parent
+    return run
 
 
 # --- addresses ----------
@@ -375,7 +355,7 @@ def _targets(tree: RunTree, to: str) -> list[Run]:
 
 def _unreachable(tree: RunTree, batch: Sequence[SteerCommand], to: str, by: str) -> list[Ack]:
     """Acknowledge what nobody can get, in the name of the root if that is alive."""
-    status: AckStatus = "denied"
+    status: FinalStatus = "denied"
     known = tree.sink.events_under(tree.root_run_id)
     if "*" in to:
         reason = f"no live run matches {to!r}"
@@ -386,11 +366,8 @@ def _unreachable(tree: RunTree, batch: Sequence[SteerCommand], to: str, by: str)
         reason = f"there is no run {to!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     acks = [Ack(to, by, id=tree.next_steer_id(), command=command) for command in batch]
     root = tree.live.get("root")
-    for ack, command in zip(acks, batch, strict=True):
-        told = {"steer_id": ack.id, "to": to, "by": by, **command.to_dict()}
-        kind: EventKind = "steer.denied" if status == "denied" else "steer.expired"
-        final = ack.settle(status, reason=reason)
-        if root is not None:
-            root.emit("steer.received", told)
-            root.emit(kind, final)
+    for ack in acks:
+        if root is not None and root.has_begun:
+            ack.tell_received(root, _NOTHING)
+        ack.settle(status, reason=reason)
     return acks

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event
 
 __all__ = ["check_tree", "outline"]
 
-_OPENERS = {ending: opener for opener, endings in TERMINAL.items() for ending in endings}
+_ENDINGS: Mapping[str, frozenset[str]] = {
+    **TERMINAL,
+    "run.paused": frozenset({"run.resumed"}),
+    "steer.received": frozenset({"steer.applied", "steer.denied", "steer.expired"}),
+    "ask.raised": frozenset({"ask.answered", "ask.expired"}),
+}
+_OPENERS = {ending: opener for opener, endings in _ENDINGS.items() for ending in endings}
+# What may open, and close, again and again.
+_REPEATED = frozenset({"run.paused"})
 _Key: TypeAlias = tuple[str, str, str]
-_SUBJECT = {"model": "call_id", "tool": "call_id", "subagent": "run_id", "node": "task_id"}
+_SUBJECT = {
+    "model": "call_id", "tool": "call_id", "subagent": "run_id", "node": "task_id",
+    "steer": "steer_id", "ask": "ask_id",
+}  # fmt: skip
 
 
 def check_tree(events: Iterable[Event], *, complete: bool = True) -> None:
@@ -21,7 +32,9 @@ def check_tree(events: Iterable[Event], *, complete: bool = True) -> None:
     - `seq` counts 0, 1, 2, … in each tree;
     - everything that started has exactly one terminal event, after it;
     - a run's first own event is `run.started`, its last one the terminal;
-    - a child lives within its parent, one deeper, under its path; so do a run's calls within it.
+    - a child lives within its parent, one deeper, under its path; so do a run's calls within it;
+    - a run is paused and resumed in turns, and has been resumed when it ends;
+    - every command that a run received has exactly one final acknowledgement, of the same run.
 
     Args:
         events: All events of one or several trees, in order.
@@ -62,9 +75,9 @@ class _Open:
 
     def follow(self, event: Event, where: str) -> Iterator[str]:
         """Note what `event` opens or closes."""
-        if event.kind in TERMINAL:
+        if event.kind in _ENDINGS:
             key = _key(event, event.kind)
-            if key in self._ever:
+            if key in self.things or (key in self._ever and event.kind not in _REPEATED):
                 yield f"{where}: {key[2]!r} has started before"
             self._ever.add(key)
             self.things[key] = holder = _holder(event)
