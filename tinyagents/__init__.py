@@ -46,6 +46,7 @@ from tinyagents.messages import (
 )
 from tinyagents.middleware import Finish, Middleware
 from tinyagents.models import Model, ModelSettings
+from tinyagents.patterns import NoAnswer, best_of, hedge, quorum, race
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
 from tinyagents.retry import Retry
@@ -101,6 +102,7 @@ __all__ = [
     "ModelError",
     "ModelRetry",
     "ModelSettings",
+    "NoAnswer",
     "Pause",
     "Redirect",
     "Report",
@@ -131,7 +133,11 @@ __all__ = [
     "Usage",
     "UserMessage",
     "ask_parent",
+    "best_of",
+    "hedge",
     "mask",
+    "quorum",
+    "race",
     "report",
     "tool",
 ]

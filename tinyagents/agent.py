@@ -13,7 +13,7 @@ from tinyagents.context import DepsT
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
-from tinyagents.fan_out import map_tasks
+from tinyagents.fan_out import map_tasks, place_for
 from tinyagents.handle import RunHandle
 from tinyagents.messages import Message, user_message
 from tinyagents.middleware import Hooks
@@ -28,7 +28,7 @@ from tinyagents.subagents import SubAgentTool, as_delegate, as_tool
 from tinyagents.threads import run_sync
 from tinyagents.tools import check_name
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import Place, current_place
+from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import SteerPolicy
@@ -220,7 +220,7 @@ class Agent(Generic[DepsT, OutputT]):
             sink=sink,
             run_id=run_id,
             limits=limits,
-            place=_place_for(sink, run_id),
+            place=place_for(sink, run_id),
         )
         return await execute(work)
 
@@ -268,7 +268,7 @@ class Agent(Generic[DepsT, OutputT]):
                 sink=sink,
                 run_id=run_id,
                 limits=limits,
-                place=_place_for(sink, run_id),
+                place=place_for(sink, run_id),
                 deltas=True,
             )
 
@@ -308,7 +308,7 @@ class Agent(Generic[DepsT, OutputT]):
             tasks,
             max_concurrency=max_concurrency,
             deps=deps,
-            place=_place_for(sink, run_id),
+            place=place_for(sink, run_id),
             sink=sink,
             run_id=run_id,
             limits=limits,
@@ -378,12 +378,3 @@ class Agent(Generic[DepsT, OutputT]):
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)
-
-
-def _place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
-    """Where the caller stands in a living tree, unless it asks for a tree of its own."""
-    place = current_place.get()
-    if place is None or run_id is not None:
-        return None
-    wanted = sink is None or sink is place.run.tree.sink
-    return place if wanted and place.is_alive else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 import anyio
@@ -148,13 +149,11 @@ class Child:
     def _news(self) -> str:
         result, path = self.result, self.path
         if isinstance(self.outcome, Result) and self.outcome.status == "completed":
-            return (
-                f"{path} has completed its task:\n{cut(_text(self.outcome.output), _NOTICE_CHARS)}"
-            )
-        said = (
-            f"\nIts last words: {cut(result.text, _WORDS_CHARS)}" if result and result.text else ""
-        )
-        return f"{path} has {self.state}: {_why(self.outcome)}{said}"
+            found = cut(_text(self.outcome.output), _NOTICE_CHARS)
+            return f"{path} has completed its task:\n{found}"
+        words = cut(result.text, _WORDS_CHARS) if result is not None else ""
+        said = f"\nIts last words: {words}" if words else ""
+        return f"{path} has ended as {self.state}: {_why(self.outcome)}{said}"
 
     # --- what its parent's model sees ----------
 
@@ -303,8 +302,13 @@ CHILD_TOOLS = tuple(
 
 
 def _children(ctx: RunContext[Any]) -> dict[str, Child]:
+    """The background children by path, in an order that does not depend on who began first."""
     children: dict[str, Child] = ctx.run.work.background
-    return children
+    return {path: children[path] for path in sorted(children, key=_place_of)}
+
+
+def _place_of(path: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
 def _find(ctx: RunContext[Any], path: str) -> Child:

@@ -157,7 +157,7 @@ async def test_what_has_been_spent_can_be_seen_while_it_runs() -> None:
             if event.kind == "subagent.completed":
                 break
         await began.wait()
-        assert run.usage.requests == 2
+        assert (run.usage.requests, run.tree_usage.requests) == (1, 2)
         assert run.usage.tool_calls == 2
 
 

@@ -1,0 +1,380 @@
+"""Patterns over several attempts at one task: `race`, `quorum`, `best_of`, `hedge`.
+
+Each is one run, with the attempts as its children. So it is cancelled, limited, paid for, seen and
+steered as a whole, and it works at the top of a tree as well as in a tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
+from functools import partial
+from inspect import isawaitable
+from typing import Any, Literal, TypeAlias, cast
+
+import anyio
+
+from tinyagents.errors import ConfigError, TinyAgentsError
+from tinyagents.execute import execute
+from tinyagents.fan_out import place_for
+from tinyagents.result import Result
+from tinyagents.runnable import Runnable
+from tinyagents.tools import cut, render
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.place import Place
+from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tasks import gather
+
+__all__ = ["Good", "Judge", "NoAnswer", "best_of", "hedge", "quorum", "race"]
+
+Good: TypeAlias = Callable[[Result[Any]], bool | Awaitable[bool]]
+"""Whether a result that completed will do."""
+
+Judge: TypeAlias = Runnable | Callable[[Sequence[Result[Any]]], Any]
+"""Who picks one of several results: an agent, or a function that returns its index."""
+
+_JUDGED_CHARS = 20_000
+
+
+class NoAnswer(TinyAgentsError):
+    """None of the attempts gave an answer that will do.
+
+    Attributes:
+        path: The run that made them.
+        results: What there is of each attempt that began, in their order.
+    """
+
+    def __init__(self, path: str, why: str, results: Sequence[Result[Any]]) -> None:
+        self.path = path
+        self.results = tuple(results)
+        ends = ", ".join(f"{each.path} {each.status}" for each in results) or "none began"
+        super().__init__(f"{path}: {why} ({ends})")
+
+
+async def race(
+    agents: Sequence[Runnable],
+    task: Any,
+    *,
+    good: Good | None = None,
+    max_concurrency: int | None = None,
+    deps: Any = None,
+    sink: EventSink | None = None,
+    run_id: str | None = None,
+    limits: RunLimits | None = None,
+) -> Result[Any]:
+    """Give several agents the same task; the first good answer wins and cancels the rest.
+
+    Args:
+        agents: Who tries.
+        task: What to do.
+        good: Whether an answer will do; every completed one by default.
+        max_concurrency: How many at once; all by default.
+        deps: What their tools get as `ctx.deps`.
+        sink: Where a root's events go.
+        run_id: Id of the run that they are children of.
+        limits: Limits of that run, for all together.
+
+    Returns:
+        The winner's result; its `tree_usage` is that of all attempts, for all of them are paid.
+
+    Raises:
+        NoAnswer: Nobody gave a good one.
+        ConfigError: An argument does not do.
+    """
+    async with _Attempts("race", agents, task, deps, sink, run_id, limits) as attempts:
+
+        async def judge(index: int, result: Result[Any]) -> None:
+            if await _is_good(good, result):
+                attempts.win(index, "answered first")
+
+        await attempts.make(max_concurrency, judge)
+        return attempts.won("nobody gave a good answer")
+
+
+async def quorum(
+    agents: Sequence[Runnable],
+    task: Any,
+    *,
+    agree: int,
+    same: Callable[[Any], Hashable] | None = None,
+    max_concurrency: int | None = None,
+    deps: Any = None,
+    sink: EventSink | None = None,
+    run_id: str | None = None,
+    limits: RunLimits | None = None,
+) -> Result[Any]:
+    """Give several agents the same task; the first answer that enough of them give wins.
+
+    Args:
+        agents: Who tries.
+        task: What to do.
+        agree: How many have to give the same answer; the rest is cancelled then.
+        same: Makes of an output what is compared; by default its text, without case and spacing.
+        max_concurrency: How many at once; all by default.
+        deps: What their tools get as `ctx.deps`.
+        sink: Where a root's events go.
+        run_id: Id of the run that they are children of.
+        limits: Limits of that run, for all together.
+
+    Returns:
+        The result that made the quorum, with the `tree_usage` of all.
+
+    Raises:
+        NoAnswer: Too few agreed.
+        ConfigError: An argument does not do.
+    """
+    if not 1 <= agree <= len(agents):
+        raise ConfigError(f"quorum(agree={agree}): give 1 to {len(agents)}, the number of agents")
+    votes: dict[Hashable, int] = {}
+    async with _Attempts("quorum", agents, task, deps, sink, run_id, limits) as attempts:
+
+        async def count(index: int, result: Result[Any]) -> None:
+            vote = (same or _normal)(result.output)
+            votes[vote] = votes.get(vote, 0) + 1
+            if votes[vote] >= agree:
+                attempts.win(index, f"made a quorum of {agree}")
+
+        await attempts.make(max_concurrency, count)
+        return attempts.won(f"no {agree} of {len(agents)} agreed")
+
+
+async def best_of(
+    agent: Runnable,
+    task: Any,
+    *,
+    n: int = 3,
+    judge: Judge,
+    max_concurrency: int | None = None,
+    deps: Any = None,
+    sink: EventSink | None = None,
+    run_id: str | None = None,
+    limits: RunLimits | None = None,
+) -> Result[Any]:
+    """Let an agent do a task several times, and a judge pick one of the answers.
+
+    Args:
+        agent: Who tries.
+        task: What to do.
+        n: How often.
+        judge: Who picks: a function of the completed results that returns the index of one, or an
+            agent, which is shown the task and the numbered answers. A single answer needs no judge.
+        max_concurrency: How many at once; all by default.
+        deps: What their tools get as `ctx.deps`.
+        sink: Where a root's events go.
+        run_id: Id of the run that they are children of.
+        limits: Limits of that run, for all together.
+
+    Returns:
+        The chosen result, with the `tree_usage` of all, the judge included.
+
+    Raises:
+        NoAnswer: No attempt completed, or the judge picked none of those that did.
+        ConfigError: An argument does not do.
+    """
+    if n < 1:
+        raise ConfigError(f"best_of(n={n}): give at least 1")
+    async with _Attempts("best_of", [agent] * n, task, deps, sink, run_id, limits) as attempts:
+        await attempts.make(max_concurrency, None)
+        done = [index for index, each in attempts.results.items() if each.status == "completed"]
+        if done:
+            shown = [attempts.results[index] for index in sorted(done)]
+            chosen = 0 if len(shown) == 1 else await _choice(attempts, judge, task, shown)
+            attempts.win(sorted(done)[chosen], "was chosen")
+        return attempts.won("no attempt completed")
+
+
+async def hedge(
+    agents: Runnable | Sequence[Runnable],
+    task: Any,
+    *,
+    after_s: float,
+    times: int = 2,
+    good: Good | None = None,
+    deps: Any = None,
+    sink: EventSink | None = None,
+    run_id: str | None = None,
+    limits: RunLimits | None = None,
+) -> Result[Any]:
+    """Start one attempt, and another beside it each time the answer is late, or an attempt fails.
+
+    Args:
+        agents: Who tries, one after the other; or one agent, for all attempts.
+        task: What to do.
+        after_s: Seconds to wait for an answer before the next attempt starts.
+        times: How many attempts at most, if one agent is given.
+        good: Whether an answer will do; every completed one by default.
+        deps: What their tools get as `ctx.deps`.
+        sink: Where a root's events go.
+        run_id: Id of the run that they are children of.
+        limits: Limits of that run, for all together.
+
+    Returns:
+        The first good result, with the `tree_usage` of all attempts; the others are cancelled.
+
+    Raises:
+        NoAnswer: Nobody gave a good one.
+        ConfigError: An argument does not do.
+    """
+    if not after_s >= 0:
+        raise ConfigError(f"hedge(after_s={after_s}): give seconds, from 0 on")
+    who = [agents] * times if isinstance(agents, Runnable) else list(agents)
+    async with _Attempts("hedge", who, task, deps, sink, run_id, limits) as attempts:
+        over = [anyio.Event() for _ in who]
+
+        async def judge(index: int, result: Result[Any]) -> None:
+            if await _is_good(good, result):
+                attempts.win(index, "answered first")
+
+        async def attempt(index: int) -> None:
+            for before in over[:index]:
+                with anyio.move_on_after(after_s):
+                    await before.wait()
+            if attempts.winner is None:
+                await attempts.attempt(index, judge)
+            over[index].set()
+            if attempts.winner is not None:
+                for each in over:  # whoever still waits need not
+                    each.set()
+
+        await gather([partial(attempt, index) for index in range(len(who))], len(who), "hedge")
+        return attempts.won("nobody gave a good answer")
+
+
+Seen: TypeAlias = Callable[[int, Result[Any]], Awaitable[None]]
+
+
+class _Attempts:
+    """The run of a pattern, and its attempts."""
+
+    def __init__(
+        self,
+        name: str,
+        agents: Sequence[Runnable],
+        task: Any,
+        deps: Any,
+        sink: EventSink | None,
+        run_id: str | None,
+        limits: RunLimits | None,
+    ) -> None:
+        if isinstance(agents, (str, Runnable)) or not agents:
+            raise ConfigError(f"{name}: give a list of at least one agent")
+        place: Place | None = place_for(sink, run_id)
+        self.run = Run(
+            name,
+            parent=place.run if place else None,
+            path=place.next_path(name) if place else "root",
+            limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
+            run_id=run_id,
+            sink=sink,
+            about={"agents": [each.name for each in agents]},
+            deps=deps,
+        )
+        self._agents = agents
+        self._task = task
+        # Numbered before any starts: a child's address must not depend on who is quicker.
+        self._paths = [self.run.next_path(each.name) for each in agents]
+        self._live: dict[int, Run] = {}
+        self.results: dict[int, Result[Any]] = {}
+        self.winner: int | None = None
+
+    async def __aenter__(self) -> _Attempts:
+        await self.run.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> Literal[False]:
+        if await self.run.__aexit__(*exc):  # it ended as limited, which is no answer
+            raise exc[1]
+        return False
+
+    async def make(self, max_concurrency: int | None, seen: Seen | None) -> None:
+        """Make all attempts, until one has won."""
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ConfigError(f"{self.run.name}(max_concurrency={max_concurrency}): at least 1")
+        jobs = [partial(self.attempt, index, seen) for index in range(len(self._agents))]
+        await gather(jobs, max_concurrency or len(jobs), name=self.run.path)
+
+    async def attempt(self, index: int, seen: Seen | None) -> None:
+        """Make one; its failure is a result like any other."""
+        if self.winner is not None:
+            return
+        try:
+            work = self._agents[index].open(self._task, place=self.run, path=self._paths[index])
+            self._live[index] = work.run
+            result = await execute(work)
+        except Exception as error:
+            partial_: Result[Any] | None = getattr(error, "result", None)
+            if partial_ is not None:
+                self.results[index] = partial_
+            return
+        finally:
+            self._live.pop(index, None)
+        self.results[index] = result
+        if seen is not None and result.status == "completed" and self.winner is None:
+            await seen(index, result)
+
+    def win(self, index: int, how: str) -> None:
+        """One has won; whoever is still at it need not go on."""
+        if self.winner is not None:
+            return
+        self.winner = index
+        for other in list(self._live.values()):
+            other.cancel(f"{self._paths[index]} {how}")
+
+    async def judge(self, agent: Runnable, task: str) -> Result[Any]:
+        """Let an agent judge, as one more child."""
+        path = self.run.next_path(agent.name)
+        return await execute(agent.open(task, place=self.run, path=path))
+
+    def won(self, why_not: str) -> Result[Any]:
+        """The winner's result.
+
+        Raises:
+            NoAnswer: There is no winner.
+        """
+        if self.winner is None:
+            found = [self.results[index] for index in sorted(self.results)]
+            raise NoAnswer(self.run.path, why_not, found)
+        result = self.results[self.winner]
+        self.run.complete({"output": render(result.output), "winner": result.path})
+        return replace(result, tree_usage=self.run.tree_usage)
+
+
+async def _is_good(good: Good | None, result: Result[Any]) -> bool:
+    if good is None:
+        return True
+    said = good(result)
+    return bool(await said if isawaitable(said) else said)
+
+
+def _normal(output: Any) -> Hashable:
+    text = render(output)
+    return " ".join(text.split()).casefold() if isinstance(text, str) else text
+
+
+async def _choice(
+    attempts: _Attempts, judge: Judge, task: Any, shown: Sequence[Result[Any]]
+) -> int:
+    """Which of the results the judge picks, from 0."""
+    if isinstance(judge, Runnable):
+        answers = "\n\n".join(
+            f"Answer {number}:\n{cut(str(render(each.output)), _JUDGED_CHARS)}"
+            for number, each in enumerate(shown, 1)
+        )
+        said = (await attempts.judge(judge, _question(task, answers, len(shown)))).output
+        digits = "".join(sign if sign.isdigit() else " " for sign in str(said)).split()
+        chosen: Any = int(digits[-1]) - 1 if digits else said
+    else:
+        made = cast("Any", judge)(shown)
+        chosen = await made if isawaitable(made) else made
+    if not isinstance(chosen, int) or not 0 <= chosen < len(shown):
+        why = f"the judge picked {chosen!r}, and there are {len(shown)} answers"
+        raise NoAnswer(attempts.run.path, why, shown)
+    return chosen
+
+
+def _question(task: Any, answers: str, n: int) -> str:
+    return (
+        f"Which of these {n} answers to the task is the best?\n\nThe task:\n{task}\n\n{answers}\n\n"
+        f"Reply with its number only, 1 to {n}."
+    )
