@@ -30,7 +30,7 @@ import threading
 import anyio
 from pydantic import BaseModel
 
-from tinyagents import Agent, RunLimits, tool
+from tinyagents import Agent, RunLimits, ask_parent, tool
 from tinyagents.testing import FunctionModel, ScriptedModel, call
 
 print("importing")
@@ -85,6 +85,20 @@ def scripted(*script, **options):
     return Agent(ScriptedModel(script), **options)
 
 
+@tool
+def ready() -> None:
+    """Wait for the test."""
+    open("go_on").read()
+
+
+def ask_and_listen(request):
+    found = [message.text for message in request.messages if message.role == "tool"]
+    told = [message.text for message in request.messages if message.role == "user"][1:]
+    if not found:
+        return call("ask_parent", question="which one?")
+    return call("ready") if len(found) == 1 else "heard: " + ", ".join([found[0], *told])
+
+
 kid = scripted(call("look", at="a.md"), "a page", name="kid", description="k", tools=[look])
 boss = scripted(
     call("kid", input="Read a.md"), "Well \\x1b[31mdone\\x1b[0m", name="chief", subagents=[kid]
@@ -96,8 +110,9 @@ limited = scripted(*[["Still on it.", call("look", at="b")]] * 9, tools=[look],
                    limits=RunLimits(max_turns=2))
 returned = limited.with_(limits=RunLimits(max_turns=2, on_limit="return"))
 waiting = scripted(["Let me wait.", call("wait")], name="waiting", tools=[wait])
-parent = scripted([call("look", at="c"), call("waiting", input="x")], subagents=[waiting],
-                  tools=[look])
+parent = scripted([call("look", at="c"), call("waiting", input="x")], "went on",
+                  subagents=[waiting], tools=[look])
+curious = Agent(FunctionModel(ask_and_listen), tools=[ask_parent, ready])
 hanging = scripted(["Let me hang.", call("hang")], tools=[hang])
 blocking = scripted(call("block"), tools=[block])
 talker = Agent(FunctionModel(chatty), name="talker", tools=[wait])
@@ -464,16 +479,55 @@ def test_in_a_terminal_the_tree_is_drawn_and_the_answer_printed_below() -> None:
     assert "looking at a.md" in shown
 
 
-def test_ctrl_c_in_a_terminal_leaves_it_in_order() -> None:
-    screen = Screen("run", "agents.py:parent", "Go")
+@pytest.mark.parametrize("option", [["--auto"], []])
+def test_ctrl_c_in_a_terminal_leaves_it_in_order(option: list[str]) -> None:
+    screen = Screen("run", "agents.py:parent", "Go", *option)
     screen.wait_for(r"waiting\[0\]  x +wait\(\)")
     screen.process.send_signal(signal.SIGINT)
+    if not option:  # the first one pauses
+        screen.wait_for("2 paused")
+        screen.process.send_signal(signal.SIGINT)
     assert screen.end() == 130
     shown = clean(screen.raw)
     assert re.search(r"■ waiting\[0\]  x +", shown)
     assert "2 runs: 2 cancelled" in shown
     assert "Interrupted.\nWhat there is so far:\nlook → saw c\nSpent: 2 model calls" in shown
     assert screen.raw.rindex("\x1b[?25h") > screen.raw.rindex("\x1b[?25l")
+
+
+def test_a_paused_tree_is_steered_and_goes_on() -> None:
+    screen = Screen("run", "agents.py:parent", "Go")
+    screen.wait_for(r"waiting\[0\]  x +wait\(\)")
+    screen.process.send_signal(signal.SIGINT)
+    screen.wait_for("2 paused")
+    screen.type("nonsense\n")
+    screen.wait_for(r"nonsense\? paused")
+    screen.type("s nobody[0] shorter\n")
+    screen.wait_for(r"which run is 'nobody\[0\]'\? root, waiting\[0\]")
+    screen.type("s waiting[0] shorterx\x7f\n")
+    screen.wait_for(r"redirect waiting\[0\]: received")
+    screen.type("c waiting[0] enough\n")
+    screen.wait_for(
+        r"redirect waiting\[0\]: expired .*\(cancelled\) · cancel waiting\[0\]: applied"
+    )
+    screen.type("\n")
+    assert screen.end() == 0
+    assert re.search(r"■ waiting\[0\]  x +enough", clean(screen.raw))
+
+
+def test_what_is_typed_is_told_to_the_agent_and_answers_its_questions() -> None:
+    os.mkfifo("go_on")
+    screen = Screen("run", "agents.py:curious", "Go")
+    screen.wait_for("root asks: which one")
+    screen.type("the red one\n")
+    screen.wait_for(r"ready\(\)")
+    screen.type("and be quick\n")
+    screen.wait_for("inject the agent: received")
+    screen.type("@nobody[7] hello\n")
+    screen.wait_for(r"which run is 'nobody\[7\]'\? root")
+    Path("go_on").write_text("now")
+    assert screen.end() == 0
+    assert clean(screen.raw).rstrip().endswith("heard: the red one, and be quick")
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -539,6 +593,8 @@ def test_ctrl_c_cancels_the_turn_and_the_chat_goes_on() -> None:
     screen.type("wait\n")
     screen.wait_for(r"talker turn 2  wait +wait\(\)")
     screen.process.send_signal(signal.SIGINT)
+    screen.wait_for("1 paused")
+    screen.type("q\n")
     shown = screen.wait_for("The session is as it was before this turn.\n.*\nyou> ")
     assert "Interrupted.\nThere is nothing yet.\nSpent: 1 model call" in shown
     screen.interrupt_until("\nCtrl-D ends the chat.\nyou> ")

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,21 +30,23 @@ _HELP = """\
 /load FILE   go on with a session from a file
 /help        this list
 /quit        end the chat (also Ctrl-D)
-Ctrl-C cancels the turn that is under way."""
+While a turn is under way: Ctrl-C pauses it, to steer it, cancel a branch or all of it; a line typed
+is told to the agent, "@NAME …" to an agent below it. With --auto, Ctrl-C cancels the turn."""
 
 
-def chat(agent: Agent[Any, Any], folder: Path) -> ExitCode:
+def chat(agent: Agent[Any, Any], folder: Path, *, steered: bool = False) -> ExitCode:
     """Talk with `agent` until the end of the input.
 
     Args:
         agent: Whom to talk with.
         folder: Where the user's code lies, to tell it from ours in a traceback.
+        steered: Whether a turn can be steered at the terminal.
 
     Returns:
         The exit code: of a chat at a terminal always 0; of one through a pipe that of the first
         turn that did not complete.
     """
-    talk = Chat(agent, folder)
+    talk = Chat(agent, folder, steered)
     if talk.is_interactive:
         _enable_line_editing()
         say(f"{agent!r}. /help lists the commands, Ctrl-D ends the chat.", sys.stderr)
@@ -60,6 +63,7 @@ class Chat:
     Args:
         agent: Whom to talk with.
         folder: Where the user's code lies.
+        steered: Whether a turn can be steered at the terminal.
 
     Attributes:
         is_interactive: Whether somebody types.
@@ -67,7 +71,8 @@ class Chat:
         code: The exit code of the first turn that did not complete.
     """
 
-    def __init__(self, agent: Agent[Any, Any], folder: Path) -> None:
+    def __init__(self, agent: Agent[Any, Any], folder: Path, steered: bool) -> None:
+        self._steered = steered
         self._agent = agent
         self._folder = folder
         self._sink = EventSink(history=_HISTORY)
@@ -135,7 +140,8 @@ class Chat:
 
     async def _drive(self, text: str) -> Outcome:
         with ConsoleTrace(self._sink, transient=True) as trace:
-            return await finish(lambda: self._session.stream(text), trace)
+            begin = partial(self._session.stream, text)
+            return await finish(begin, self._sink, trace, steered=self._steered)
 
     def _refuse(self, why: str) -> None:
         say(why, sys.stderr)

@@ -66,6 +66,11 @@ def _target(command: _F) -> _F:
         help="Ask this model instead of the agent's own: openai:NAME, anthropic:NAME or test. "
         "So do all agents of the file whose model is a string.",
     )(command)
+    command = click.option(
+        "--auto",
+        is_flag=True,
+        help="Do not steer: Ctrl-C cancels, and nothing that is typed is read.",
+    )(command)
     return click.argument("target", metavar="FILE.py:NAME")(command)
 
 
@@ -85,32 +90,39 @@ def _cli() -> None:
 @click.option(
     "--json", "show", flag_value="json", help="Print each event as a line of JSON, then the result."
 )
-def _run(target: str, task: str, model: str | None, show: Show) -> int:
+def _run(target: str, task: str, model: str | None, auto: bool, show: Show) -> int:
     """Run an agent on TASK and print its answer.
 
     FILE.py:NAME is a Python file and the variable in it that holds the agent; NAME may be left out
     where the file has one agent only. The TASK "-" is read from the standard input.
+
+    At a terminal, Ctrl-C pauses the tree: steer a run, cancel a branch, or go on. A line typed
+    while it runs is told to the agent; "@NAME …" is told to the run of that name.
     """
+    from tinyagents.cli.helm import can_steer
     from tinyagents.cli.run import run
 
+    steered = show == "watch" and task != "-" and can_steer(auto=auto)
     if task == "-":
         task = sys.stdin.read()
     if not task.strip():
         raise click.UsageError("the TASK is empty: say what the agent should do")
-    return run(_agent(target, model), task, show, _folder(target))
+    return run(_agent(target, model), task, show, _folder(target), steered=steered)
 
 
 @_cli.command("chat")
 @_target
-def _chat(target: str, model: str | None) -> int:
+def _chat(target: str, model: str | None, auto: bool) -> int:
     """Talk with an agent over several turns; it remembers what was said.
 
-    Type a line to say something. /help lists the commands, Ctrl-C cancels the turn that is under
-    way, Ctrl-D ends the chat. Lines can also come through a pipe, one turn each.
+    Type a line to say something. /help lists the commands, Ctrl-C pauses the turn that is under
+    way to steer or cancel it, Ctrl-D ends the chat. Lines can also come through a pipe, one turn
+    each.
     """
     from tinyagents.cli.chat import chat
+    from tinyagents.cli.helm import can_steer
 
-    return chat(_agent(target, model), _folder(target))
+    return chat(_agent(target, model), _folder(target), steered=can_steer(auto=auto))
 
 
 def _agent(target: str, model: str | None) -> Agent[Any, Any]:

@@ -1,4 +1,4 @@
-"""`Interrupts`: the first Ctrl-C cancels in an orderly way, the second one quits at once."""
+"""`Interrupts`: Ctrl-C pauses, if somebody can steer; then it cancels in order; then it quits."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ class Interrupts:
     that from noticing, and Ctrl-C has to work then most of all.
 
     Args:
-        on_first: Called at the first signal; it is run by the signal handler, so it may only hand
+        stop: Called at the signal to stop; it is run by the signal handler, so it may only hand
             the matter on to the event loop.
+        pause: Called at a Ctrl-C before that, likewise; false if it is one to stop.
 
     Attributes:
-        code: The exit code that goes with the first signal, `None` as long as there was none.
+        code: The exit code that goes with the signal to stop, `None` as long as there was none.
     """
 
-    def __init__(self, on_first: Callable[[], object]) -> None:
-        self._on_first = on_first
+    def __init__(self, stop: Callable[[], object], pause: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._pause = pause
         self._before: dict[signal.Signals, _Handler] = {}
         self.code: ExitCode | None = None
 
@@ -53,12 +55,20 @@ class Interrupts:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    def interrupt(self) -> None:
+        """Stop, as if by a Ctrl-C."""
+        if self.code is None:
+            self.code = ExitCode.INTERRUPTED
+            self._stop()
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         is_ctrl_c = number == signal.SIGINT
         code = ExitCode.INTERRUPTED if is_ctrl_c else ExitCode.TERMINATED
         if self.code is None:
+            if is_ctrl_c and self._pause():
+                return
             self.code = code
-            self._on_first()
+            self._stop()
             return
         # At once: no `finally` of anybody, no waiting for threads. Only the cursor comes back.
         if sys.stderr.isatty():

@@ -14,8 +14,17 @@ from typing import Any, TextIO
 
 from pydantic_core import to_json, to_jsonable_python
 
-from tinyagents import ConfigError, LimitExceeded, Result, RunHandle, TinyAgentsError, ToolError
+from tinyagents import (
+    ConfigError,
+    EventSink,
+    LimitExceeded,
+    Result,
+    RunHandle,
+    TinyAgentsError,
+    ToolError,
+)
 from tinyagents.cli.exits import ExitCode
+from tinyagents.cli.helm import Helm
 from tinyagents.cli.interrupts import Interrupts
 from tinyagents.cli.target import shortened
 from tinyagents.console import ConsoleTrace
@@ -99,16 +108,23 @@ class Outcome:
 
 
 async def finish(
-    begin: Callable[[], AbstractAsyncContextManager[RunHandle[Any]]], trace: ConsoleTrace | None
+    begin: Callable[[], AbstractAsyncContextManager[RunHandle[Any]]],
+    sink: EventSink,
+    trace: ConsoleTrace | None,
+    *,
+    steered: bool = False,
 ) -> Outcome:
     """Run what `agent.stream()` or `session.stream()` opens to its end, or to a Ctrl-C.
 
     Args:
         begin: Calls one of them.
+        sink: Where its events are.
         trace: What watches it.
+        steered: Whether somebody steers it at the terminal; then Ctrl-C pauses first.
     """
     loop = asyncio.get_running_loop()
     handles: list[RunHandle[Any]] = []
+    helms: list[Helm] = []
 
     def cancel() -> None:
         for run in handles:
@@ -123,13 +139,24 @@ async def finish(
             os.write(sys.stderr.fileno(), f"{_STOPPING}\n".encode())
         loop.call_soon_threadsafe(cancel)
 
-    with Interrupts(stop) as interrupts:
+    def pause() -> bool:
+        if not helms or helms[0].is_paused:
+            return False
+        loop.call_soon_threadsafe(helms[0].pause)
+        return True
+
+    with Interrupts(stop, pause) as interrupts:
         try:
             async with begin() as run:
                 handles.append(run)
                 if interrupts.code is not None:
                     cancel()
-                result = await run.result()
+                if steered and trace is not None:
+                    helms.append(Helm(run, sink, trace, interrupts.interrupt))
+                    with helms[0].at_work():
+                        result = await run.result()
+                else:
+                    result = await run.result()
         except Exception as error:
             partial: Result[Any] | None = getattr(error, "result", None)
             return Outcome(partial, error, interrupts.code or _code(error))

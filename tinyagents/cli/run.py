@@ -20,7 +20,9 @@ __all__ = ["Show", "run"]
 Show: TypeAlias = Literal["watch", "quiet", "json"]
 
 
-def run(agent: Agent[Any, Any], task: str, show: Show, folder: Path) -> ExitCode:
+def run(
+    agent: Agent[Any, Any], task: str, show: Show, folder: Path, *, steered: bool = False
+) -> ExitCode:
     """Run `agent` on `task` and print what came of it.
 
     The answer goes to the standard output stream; the trace, remarks and whatever the user's code
@@ -31,6 +33,7 @@ def run(agent: Agent[Any, Any], task: str, show: Show, folder: Path) -> ExitCode
         task: What it is asked.
         show: `"watch"` the tree, `"quiet"` for the answer only, `"json"` for one event per line.
         folder: Where the user's code lies, to tell it from ours in a traceback.
+        steered: Whether somebody steers it at the terminal.
 
     Returns:
         The exit code.
@@ -38,7 +41,7 @@ def run(agent: Agent[Any, Any], task: str, show: Show, folder: Path) -> ExitCode
     stdout = sys.stdout
     sink = EventSink()
     with redirect_stdout(sys.stderr), _shown(sink, show, stdout) as trace:
-        outcome = asyncio.run(_drive(agent, task, sink, trace))
+        outcome = asyncio.run(_drive(agent, task, sink, trace, steered))
     if show == "json":
         say(outcome.to_json(), stdout)
     else:
@@ -47,9 +50,9 @@ def run(agent: Agent[Any, Any], task: str, show: Show, folder: Path) -> ExitCode
 
 
 async def _drive(
-    agent: Agent[Any, Any], task: str, sink: EventSink, trace: ConsoleTrace | None
+    agent: Agent[Any, Any], task: str, sink: EventSink, trace: ConsoleTrace | None, steered: bool
 ) -> Outcome:
-    return await finish(lambda: agent.stream(task, sink=sink), trace)
+    return await finish(lambda: agent.stream(task, sink=sink), sink, trace, steered=steered)
 
 
 @contextmanager

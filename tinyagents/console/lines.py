@@ -148,6 +148,37 @@ def _resumed(run: RunView, data: _Data) -> str:
     return "goes on"
 
 
+def _steered(run: RunView, data: _Data) -> str:
+    if data.get("about"):  # the tree's own mail: a question, a report, or that a child has ended
+        return ""
+    said = one_line(
+        str(data.get("instruction") or data.get("message") or data.get("reason") or ""), 120
+    )
+    return f"gets {data.get('command')} from {data.get('by')}{f': {said}' if said else ''}"
+
+
+def _not_steered(run: RunView, data: _Data) -> str:
+    return (
+        f"{data.get('command')} of {data.get('by')} came to nothing: {_excerpt(data.get('reason'))}"
+    )
+
+
+def _asks(run: RunView, data: _Data) -> str:
+    return f"asks {data.get('to')}: {_excerpt(data.get('question'))}"
+
+
+def _answered(run: RunView, data: _Data) -> str:
+    return f"is answered by {data.get('by')}: {_excerpt(data.get('answer'))}"
+
+
+def _unanswered(run: RunView, data: _Data) -> str:
+    return f"gets no answer: {_excerpt(data.get('reason'))}"
+
+
+def _custom(run: RunView, data: _Data) -> str:
+    return f"reports: {_excerpt(data.get('text'))}" if data.get("name") == "report" else ""
+
+
 _SAY: Mapping[str, Callable[[RunView, _Data], str]] = {
     "run.started": _started,
     "run.completed": _completed,
@@ -155,6 +186,13 @@ _SAY: Mapping[str, Callable[[RunView, _Data], str]] = {
     "run.cancelled": _cancelled,
     "run.paused": _paused,
     "run.resumed": _resumed,
+    "steer.received": _steered,
+    "steer.denied": _not_steered,
+    "steer.expired": _not_steered,
+    "ask.raised": _asks,
+    "ask.answered": _answered,
+    "ask.expired": _unanswered,
+    "custom": _custom,
     "model.completed": _said,
     "model.retried": _retried,
     "model.failed": _model_failed,

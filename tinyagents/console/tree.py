@@ -23,6 +23,7 @@ __all__ = ["TreeDisplay"]
 
 _FRAMES_PER_SECOND = 10
 _ANSWER_LINES = 5
+_NOTE_LINES = 3
 # The fewest rows of a tree's last picture, which stays in the scroll-back and may be longer.
 _LAST_ROWS = 40
 
@@ -101,7 +102,7 @@ class TreeDisplay:
         now = time()
         width, height = options.max_width, console.size.height
         answer = [] if self._is_last else self._answer(console, width)
-        below = [self._summary(now), *answer]
+        below = [self._summary(now), *answer, *self._remark(console, width)]
         # Besides the rows: the head, what is below them, and a line for the cursor.
         most = max(_LAST_ROWS, height - 3) if self._is_last else max(height - 2 - len(below), 3)
         return Group(_table(rows(self._view.roots, most), now, width, options.ascii_only), *below)
@@ -126,10 +127,13 @@ class TreeDisplay:
             dollars(usage),
             duration(took),
         ]
-        line = Text(" · ".join(facts), style="dim", no_wrap=True, overflow="ellipsis")
-        if self._note and not self._is_last:
-            line.append(f"  {self._note}", "bold yellow")
-        return line
+        return Text(" · ".join(facts), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _remark(self, console: Console, width: int) -> list[Text]:
+        """What the host has to say, or somebody types."""
+        if not self._note or self._is_last:
+            return []
+        return list(Text(self._note, "bold yellow").wrap(console, max(width - 1, 1)))[:_NOTE_LINES]
 
     def _answer(self, console: Console, width: int) -> list[Text]:
         """The last lines of what the latest root is writing."""
