@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import anyio
+from folder_tools import BATCHES
 
 from tinyagents import AssistantMessage, Message, Text, ToolCall, Usage
 from tinyagents.models import Model, ModelReply, ModelRequest
@@ -176,6 +177,27 @@ def criticise_by_rules(messages: Sequence[Message]) -> Said:
     return [f"Asked: {question}\nAnswered: {answers[1]}\nVerdict: {verdict}, {facts} {why}."]
 
 
+# --- The surveyor: tally piece by piece, report half-way, and mind what it is told meanwhile -----
+
+
+def survey_by_rules(messages: Sequence[Message]) -> Said:
+    paths = PATH.findall(next(m.text for m in messages if m.role == "user"))
+    tallied = [c for m in messages if m.role == "assistant" for c in m.tool_calls]
+    batches = [call.arguments["paths"] for call in tallied if call.name == "tally"]
+    words = sum(int(text) for text in results(messages, "tally"))
+    done = [path for batch in batches for path in batch]
+    told = [m.text for m in messages if m.role == "system" and "New instruction" in m.text]
+    wanted = [path for path in paths if not told or path.endswith(".py") or path in done]
+    rest = [path for path in wanted if path not in done]
+    if not rest:
+        skipped = f", then redirected: {len(paths) - len(done)} pages left out" if told else ""
+        return [f"{words:,} words in {len(done)} files{skipped}."]
+    if len(batches) == BATCHES // 2 and not results(messages, "report"):
+        return [call("report", text=f"{len(done)} of {len(paths)} files have {words:,} words")]
+    size = -(-len(paths) // BATCHES)
+    return [call("tally", paths=rest[:size])]
+
+
 # --- The orchestrator: list, delegate, review, write ---------------------------------------------
 
 
@@ -189,10 +211,14 @@ def plan_by_rules(messages: Sequence[Message]) -> Said:
     files = json.loads(folders_listed[-1])["files"]
     if not files:
         return ["There is no Markdown or Python file in these folders."]
+    if survey := survey_begun(messages, files):
+        return survey
     told = results(messages, "reader")
     if not told and not failures(messages, "reader"):
         plan = f"{len(files)} files with {sum(files.values()):,} lines: one reader for each."
-        return [plan, *(call("reader", input=path) for path in files)]
+        path, order = "root/surveyor[0]", "From here on only the Python modules."
+        redirect = call("steer_child", path=path, instruction=order)
+        return [plan, redirect, *(call("reader", input=path) for path in files)]
     reports = [report for text in told if (report := Report.parse(text))]
     if not reports:
         return [f"No file could be read, the last one: {messages[-1].text}"]
@@ -201,7 +227,11 @@ def plan_by_rules(messages: Sequence[Message]) -> Said:
         longest = max(suspects, key=lambda report: report.longest_lines)
         plan = f"{longest.path} has the longest part, {longest.longest}: the critic should look."
         return [plan, call("review", path=longest.path)]
+    surveys = [m.text for m in messages if m.role == "user" and "surveyor[0] has" in m.text]
+    if not surveys:
+        return [call("wait_for_children")]
     findings = list(findings_in(reports, len(files) - len(reports), reviews[0]))
+    findings.append(f"The surveyor counted {surveys[0].partition(chr(10))[2]}")
     if not (written := results(messages, "write_report")):
         return [
             call(
@@ -213,8 +243,18 @@ def plan_by_rules(messages: Sequence[Message]) -> Said:
                 review=reviews[0].replace("\n", "\n\n"),
             )
         ]
-    best = "\n".join(f"- {finding}" for finding in [*findings[:3], findings[-1]])
+    best = "\n".join(f"- {finding}" for finding in [*findings[:3], *findings[-2:]])
     return [f"{overview_of(reports)}\n\n{best}\n\nThe report is in {written[0]}."]
+
+
+def survey_begun(messages: Sequence[Message], files: Sequence[str]) -> Said:
+    """Send the surveyor off, and wait until it is half-way; nothing once that is done."""
+    if not results(messages, "surveyor"):
+        pages_last = sorted(files, key=lambda path: (path.endswith(".md"), path))
+        return [call("surveyor", input="\n".join(pages_last))]
+    if not results(messages, "wait_for_children"):
+        return ["Until half of the words are counted.", call("wait_for_children", until="news")]
+    return []
 
 
 def overview_of(reports: Sequence[Report]) -> str:

@@ -1,6 +1,7 @@
 """A team of agents reads this project's files and writes a report on them.
 
     orchestrator ─ list_files                      what is there
+                 ─ surveyor                        counts words in the background
                  ─ reader, reader, reader, …       one for each file, side by side
                  ─ review ─ critic ─ ask_reader    questions one reader over two turns
                  ─ write_report                    report.md
@@ -19,10 +20,36 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from folder_offline import criticise_by_rules, offline, plan_by_rules, read_by_rules
-from folder_tools import PROJECT, Desk, inspect, list_files, measure, read, write_report
+from folder_offline import (
+    criticise_by_rules,
+    offline,
+    plan_by_rules,
+    read_by_rules,
+    survey_by_rules,
+)
+from folder_tools import (
+    BATCHES,
+    PROJECT,
+    Desk,
+    inspect,
+    list_files,
+    measure,
+    read,
+    tally,
+    write_report,
+)
 
-from tinyagents import Agent, EventSink, Result, RunLimits, SubAgentSession, TinyAgentsError, tool
+from tinyagents import (
+    Agent,
+    EventSink,
+    Result,
+    RunLimits,
+    SubAgentSession,
+    SubAgentTool,
+    TinyAgentsError,
+    tool,
+)
+from tinyagents import report as report_progress
 from tinyagents.console import ConsoleTrace
 
 FOLDERS = ("docs", "tinyagents", "graph/tinyagents_graph")
@@ -47,12 +74,22 @@ look, most likely its longest part, and ask one pointed question about that, wit
 backquotes. Then answer in three lines: "Asked: …", "Answered: …", "Verdict: …". In the verdict say
 whether the part should be split or left as it is, and why."""
 
+SURVEYOR = f"""\
+You count the words of the files you are given, one path a line: `tally` for a {BATCHES}th of them
+at a time, in their order. After half of these calls, `report` how far you are. You may be told
+meanwhile to leave some out. Then answer in one sentence: how many words in how many files, and what
+you left out because you were told to."""
+
 ORCHESTRATOR = """\
 You report on the files of some folders. Work in this order:
 1. `list_files` for the folders you were given.
-2. `reader` for every single file, all in one turn; give it the path and nothing else.
-3. `review` for the file whose longest part is the longest function, or else the longest section.
-4. `write_report`: a title, an overview, five to eight findings with figures from the readers'
+2. `surveyor` with all paths, one a line, modules first, pages last; it works in the background.
+   Then `wait_for_children` until there is news of it.
+3. `steer_child`: the surveyor should count only the Python modules from here on. In the same turn
+   `reader` for every single file; give it the path and nothing else.
+4. `review` for the file whose longest part is the longest function, or else the longest section.
+   Then `wait_for_children`, if you have not heard that the surveyor has completed.
+5. `write_report`: a title, an overview, five to eight findings with figures from the readers'
    reports, one sentence about each file, and the review.
 Then answer with where the report is and your three most useful findings. A reader that failed
 is a finding as well."""
@@ -99,12 +136,19 @@ def team(model: str | None) -> Team:
         result = await critic.with_(tools=[ask_reader]).run(f"Review `{path}`.")
         return str(result.output)
 
+    surveyor = Agent(
+        model or offline(survey_by_rules),
+        name="surveyor",
+        description="Counts words in the background. Give it all paths, one a line.",
+        instructions=SURVEYOR,
+        tools=[tally, report_progress],
+    )
     orchestrator = Agent(
         model or offline(plan_by_rules),
         name="orchestrator",
         instructions=ORCHESTRATOR,
         tools=[list_files, review, write_report],
-        subagents=[reader],
+        subagents=[reader, SubAgentTool(surveyor, background=True)],
         max_concurrency=12,
         limits=RunLimits(
             max_depth=2, max_runs=200, max_requests=1_000, max_tokens=3_000_000, max_seconds=900

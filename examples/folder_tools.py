@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from tinyagents import ModelRetry, RunContext, tool
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -262,3 +264,20 @@ def _row(facts: Facts, about: str) -> str:
     longest = f"{facts.longest.name} ({facts.longest.lines} lines)" if facts.longest else ""
     cells = [Path(facts.path).name, f"{facts.lines:,}", f"{facts.words:,}", f"{facts.parts}"]
     return f"| {' | '.join(cell.replace('|', '/') for cell in [*cells, longest, about])} |"
+
+
+# --- Tallying: slow on purpose, it is the work of the one in the background ----------------------
+
+BATCHES = 8
+"""How many pieces a tally of all files is done in."""
+
+
+@tool
+async def tally(ctx: RunContext[Desk], paths: list[str]) -> int:
+    """Count the words of some files, without haste: nobody waits for it.
+
+    Args:
+        paths: Paths from list_files, a few at a time.
+    """
+    await anyio.sleep(0.05)
+    return sum(len(desk(ctx).text(path).split()) for path in paths)

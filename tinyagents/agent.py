@@ -8,7 +8,6 @@ from typing import Any, Generic, NoReturn, TypeAlias
 
 from typing_extensions import TypeForm
 
-from tinyagents.children import CHILD_TOOLS
 from tinyagents.context import DepsT
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
@@ -24,7 +23,7 @@ from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items,
 from tinyagents.result import OutputT, Result
 from tinyagents.retry import Retry
 from tinyagents.state import AgentRun
-from tinyagents.subagents import SubAgentTool, as_delegate, as_tool
+from tinyagents.subagents import SubAgentTool, offer
 from tinyagents.threads import run_sync
 from tinyagents.tools import check_name
 from tinyagents_graph.limits import RunLimits
@@ -122,13 +121,8 @@ class Agent(Generic[DepsT, OutputT]):
         limits = limits_of(limits)
         resolved = given["model"] = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
-        offered = [as_tool(each) for each in items("tools", tools)]
-        for each in items("subagents", subagents):
-            offered.append(as_delegate(each, background=background))
-        if recursive:
-            offered.append(SubAgentTool(self, background=background))
-        if any(isinstance(each, SubAgentTool) and each.background for each in offered):
-            offered += CHILD_TOOLS
+        delegates = [*items("subagents", subagents), *([self] if recursive else [])]
+        offered = offer(items("tools", tools), delegates, background)
         table = table_of(offered, output)
         plan = Plan(
             name=name,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from tinyagents.children import AtEnd, start
+from tinyagents.children import CHILD_TOOLS, AtEnd, start
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
 from tinyagents.execute import execute
@@ -20,7 +20,7 @@ from tinyagents.tools import OnError, Tool, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
 
-__all__ = ["SubAgent", "SubAgentTool", "as_delegate", "as_tool"]
+__all__ = ["SubAgent", "SubAgentTool", "as_delegate", "as_tool", "offer"]
 
 
 @frozen
@@ -208,6 +208,21 @@ class SubAgentTool(Tool):
 
 def _what(error: BaseException | None) -> str:
     return error.fact if isinstance(error, LimitExceeded) else str(error)
+
+
+def offer(tools: Sequence[Any], delegates: Sequence[Any], background: bool) -> list[Tool]:
+    """The tools of an agent: its own, those by which it delegates, and those for what it started.
+
+    Args:
+        tools: What it was given as tools.
+        delegates: Whom it may delegate to.
+        background: Whether these work in the background.
+    """
+    offered = [as_tool(each) for each in tools]
+    offered += [as_delegate(each, background=background) for each in delegates]
+    if any(isinstance(each, SubAgentTool) and each.background for each in offered):
+        offered += CHILD_TOOLS
+    return offered
 
 
 def as_tool(given: Any) -> Tool:

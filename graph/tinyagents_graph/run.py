@@ -125,25 +125,30 @@ class Run(Interruptible):
         self._timed_out = False
         self.stopped_by: LimitExceeded | None = None
         if parent is None:
-            tree = self.tree = RunTree(run_id, sink or EventSink())
-            run_id = self.run_id = tree.root_run_id
-            self.depth = 0
-            self.origin = Origin(run_id, None, run_id, 0, path)
-            self.max_depth = or_inf(self.limits.max_depth)
-            self.max_output_tokens = self.limits.max_output_tokens
-            self.accounts = Accounts(self.limits, path)
+            self._be_root(run_id, sink or EventSink())
         else:
-            tree = self.tree = parent.tree
-            self.depth = parent.depth + 1
-            self.run_id = f"{tree.root_run_id}{path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
-            self.origin = Origin(self.run_id, parent.run_id, tree.root_run_id, self.depth, path)
-            self.max_depth = min(parent.max_depth, or_inf(self.limits.max_depth))
-            self.max_output_tokens = stricter(
-                parent.max_output_tokens, self.limits.max_output_tokens
-            )
-            self.accounts = parent.accounts
+            self._be_child(parent)
         self._scope = scope_type()()
         self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
+
+    def _be_root(self, given_id: str | None, sink: EventSink) -> None:
+        self.tree = RunTree(given_id, sink)
+        run_id = self.run_id = self.tree.root_run_id
+        self.depth = 0
+        self.origin = Origin(run_id, None, run_id, 0, self.path)
+        self.max_depth = or_inf(self.limits.max_depth)
+        self.max_output_tokens = self.limits.max_output_tokens
+        self.accounts = Accounts(self.limits, self.path)
+
+    def _be_child(self, parent: Run) -> None:
+        path, limits, root_id = self.path, self.limits, parent.tree.root_run_id
+        self.tree = parent.tree
+        self.depth = parent.depth + 1
+        self.run_id = f"{root_id}{path[4:]}"  # "root/a[0]" -> "{root_run_id}/a[0]"
+        self.origin = Origin(self.run_id, parent.run_id, root_id, self.depth, path)
+        self.max_depth = min(parent.max_depth, or_inf(limits.max_depth))
+        self.max_output_tokens = stricter(parent.max_output_tokens, limits.max_output_tokens)
+        self.accounts = parent.accounts
 
     # --- opening and closing ----------
 

@@ -201,6 +201,11 @@ class RunView:
         self.status = "paused"
         self._activity = f"paused: {one_line(str(event.data.get('reason', '')))}"
 
+    def on_steered(self, event: Event) -> None:
+        """It has taken a command, or has been told something."""
+        if event.data.get("command") == "redirect":
+            self._told.append("a redirection")
+
     def on_resumed(self, event: Event) -> None:
         """The run goes on."""
         self.status = "running"
@@ -215,6 +220,7 @@ _SEE: Mapping[str, _See] = {
     "run.cancelled": RunView.on_ended,
     "run.paused": RunView.on_paused,
     "run.resumed": RunView.on_resumed,
+    "steer.applied": RunView.on_steered,
     "model.started": RunView.on_model_started,
     "model.delta": RunView.on_delta,
     "model.completed": RunView.on_model_completed,
