@@ -334,7 +334,7 @@ class Agent(Generic[DepsT, OutputT]):
             run_id: A root's id.
             limits: Limits besides the agent's own.
             deltas: Whether models stream; those of a parent that streams do anyway.
-            allow_cycles: Whether an ancestor may have the same name and task.
+            allow_cycles: Whether an ancestor may have the same task.
 
         Raises:
             TypeError: `task` is nothing an agent can be asked.
@@ -353,7 +353,6 @@ class Agent(Generic[DepsT, OutputT]):
                 deltas=deltas,
                 about=about,
                 deps=deps,
-                policy=plan.steering,
             )
         else:
             run = Run(
@@ -366,7 +365,6 @@ class Agent(Generic[DepsT, OutputT]):
                 allow_cycles=allow_cycles,
                 about=about,
                 deps=deps,
-                policy=plan.steering,
             )
         return AgentRun(plan, run, message, history)
 

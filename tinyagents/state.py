@@ -69,7 +69,7 @@ class AgentRun:
         self.background: Mapping[str, Child] = _NO_CHILDREN
         self.progress = ""
         self.speaks_for: Run | None = None
-        run.work = self
+        run.work, run.policy = self, plan.steering
 
     @property
     def ctx(self) -> RunContext[Any]:

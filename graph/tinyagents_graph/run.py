@@ -63,9 +63,9 @@ class Run(Interruptible):
         allow_cycles: Whether the same task may come back to the same name along one chain.
         about: What `run.started` tells, besides the run's name, id and path.
         deps: What the run's own code needs from its host; the parent's if `None`.
-        policy: Who may steer it, and how.
 
     Attributes:
+        policy: Who may steer it, and how; everybody who may at all, with every command.
         children: Its children that are alive, by path.
         has_accounts: Whether it is a child with accounts of its own.
         work: What its own code keeps of it, for whoever reaches it through the tree; `None` for a
@@ -94,10 +94,8 @@ class Run(Interruptible):
         allow_cycles: bool = False,
         about: Mapping[str, Any] | None = None,
         deps: Any = None,
-        policy: SteerPolicy = _ANYBODY,
     ) -> None:
-        # A place's fields are set here and not by its `__init__`: a run is made for every child.
-        self.run = self
+        self.run = self  # here and not by `Place.__init__`: a run is made for every child
         self.path = path
         self._counts = None
         self.name = name
@@ -107,7 +105,7 @@ class Run(Interruptible):
         self.limits = limits or (ROOT_LIMITS if parent is None else CHILD_LIMITS)
         self.status: RunStatus = "running"
         self.deltas: bool = deltas or (parent is not None and parent.deltas)
-        self.policy = policy
+        self.policy = _ANYBODY
         self.allow_cycles = allow_cycles
         self.tool_calls = 0
         self.children: Mapping[str, Run] = _NO_CHILDREN
@@ -153,9 +151,7 @@ class Run(Interruptible):
     # --- opening and closing ----------
 
     def enrol(self) -> None:
-        """Take its place in the tree: from here on it counts, and its parent waits for its end.
-
-        Done once; a second time it does nothing.
+        """Take its place in the tree, once: from here on it counts, and its parent waits for it.
 
         `async with` does it, if it was not done before. Rejected: reserving at construction, for a
         run that is made and never opened would keep what it reserved.

@@ -227,7 +227,7 @@ def test_a_thread_whose_run_has_ended_can_delegate_no_more(backend: str) -> None
     after: list[BaseException] = []
     model = ScriptedModel(["never"])
 
-    @tool(timeout_s=0.01)
+    @tool(timeout_s=0.2)
     def delegate() -> str:
         """Delegate, too late."""
         began.set()

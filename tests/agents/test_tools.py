@@ -311,7 +311,7 @@ async def test_what_a_thread_says_after_its_run_has_ended_is_not_published() -> 
     go_on, said = threading.Event(), threading.Event()
     published: list[object] = []
 
-    @tool(timeout_s=0.01)
+    @tool(timeout_s=0.2)
     def late(ctx: RunContext[Any]) -> str:
         go_on.wait(5)
         ctx.progress("too late")

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -153,9 +153,7 @@ async def finish(
                     cancel()
                 if steered and trace is not None:
                     helms.append(Helm(run, sink, trace, interrupts.interrupt))
-                    with helms[0].at_work():
-                        result = await run.result()
-                else:
+                with helms[0].at_work() if helms else nullcontext():
                     result = await run.result()
         except Exception as error:
             partial: Result[Any] | None = getattr(error, "result", None)
