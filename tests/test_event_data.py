@@ -10,16 +10,22 @@ import pytest
 from tests.project import ROOT
 from tinyagents import (
     Agent,
+    AskParent,
     AssistantMessage,
     Cache,
     Event,
     EventSink,
     Fallback,
+    Inject,
     Middleware,
     ModelError,
+    Pause,
+    Redirect,
+    Resume,
     Retry,
     RunContext,
     RunLimits,
+    SetMetadata,
     SubAgent,
     SubAgentSession,
     Text,
@@ -27,6 +33,7 @@ from tinyagents import (
     ToolCall,
     ToolMessage,
     Usage,
+    ask_parent,
     tool,
 )
 from tinyagents.models import Capabilities
@@ -121,6 +128,40 @@ async def delegations(sink: EventSink) -> None:
     await session.send("b")
 
 
+async def steering(sink: EventSink) -> None:
+    commands = [Pause("p"), Resume(), SetMetadata({"a": 1}), Inject("i"), Redirect("r")]
+    async with agent("x", *["y"] * 9).stream("steer", sink=sink) as run:
+        async for event in run:
+            if event.kind == "model.started":
+                break
+        for command in commands:
+            await run.steer(command)
+        await run.steer(Redirect("r"), to="root/nobody[0]")
+        await run.result()
+    spent = agent("x", limits=RunLimits(max_turns=1))
+    async with spent.stream("late", sink=sink) as run:
+        async for event in run:
+            if event.kind == "model.started":
+                await run.steer(Inject("too late"))
+        await run.result()
+    script = [call("work", input="w"), "end", "end"]
+    await agent(*script, subagents=[agent("w", name="work")], background=True).run("b", sink=sink)
+
+
+async def questions(sink: EventSink) -> None:
+    patient = AskParent(timeout_s=0.01, default="grey")
+    boss = agent(call("ask_parent", question="?"), "x", "y", tools=[patient])
+    async with boss.stream("ask", sink=sink) as run:
+        await run.result()
+    async with agent(call("ask_parent", question="?"), "x", tools=[ask_parent]).stream(
+        "answer", sink=sink
+    ) as run:
+        async for _ in run:
+            for ask in run.pending():
+                await ask.answer("blue")
+        await run.result()
+
+
 async def limits(sink: EventSink) -> None:
     lazy = SubAgent(agent(*[call("nap")] * 9, name="lazy"), limits=RunLimits(max_requests=2))
     await agent(call("lazy", input="work"), "no", subagents=[lazy]).run("slice", sink=sink)
@@ -134,7 +175,7 @@ async def limits(sink: EventSink) -> None:
 
 async def test_the_page_lists_what_is_published() -> None:
     sink = EventSink()
-    for scenario in (model_calls, tool_calls, delegations, limits):
+    for scenario in (model_calls, tool_calls, delegations, steering, questions, limits):
         await scenario(sink)
     check_tree(sink.events)
     published: dict[str, set[str]] = defaultdict(set)

@@ -172,7 +172,10 @@ class Report(Tool):
 
 
 ask_parent = AskParent()
+"""Asks whoever delegated: a tool, and callable from code; see `AskParent`."""
+
 report = Report()
+"""Tells whoever delegated how far it is: a tool, and callable from code; see `Report`."""
 
 
 async def _ask(

@@ -1,0 +1,67 @@
+"""A model that sends three children off, watches them, redirects one and cancels another."""
+
+import asyncio
+
+from tinyagents import Agent, report, tool
+from tinyagents.models import ModelRequest
+from tinyagents.testing import FunctionModel, ScriptedModel, call
+
+
+@tool
+async def walk(kilometres: int) -> str:
+    """Walk some way.
+
+    Args:
+        kilometres: How far.
+    """
+    await asyncio.sleep(kilometres / 100)
+    return f"walked {kilometres} km"
+
+
+def scout(request: ModelRequest) -> object:
+    """Walk, report, and walk on until told to turn back."""
+    task = next(message.text for message in request.messages if message.role == "user")
+    done = [message.text for message in request.messages if message.role == "tool"]
+    orders = [message.text for message in request.messages if message.role == "system"]
+    if orders or len(done) > 20 or ("near" in task and done):
+        return f"{task} is open. I have {done[0]}."
+    if len(done) == 1:
+        return call("report", text=f"on the way to {task}")
+    return call("walk", kilometres=5)
+
+
+guide = Agent(
+    FunctionModel(scout), name="scout", description="Looks at a pass.", tools=[walk, report]
+)
+leader = Agent(
+    ScriptedModel(
+        [
+            [
+                call("scout", input=name)
+                for name in ("the near pass", "the high pass", "the far pass")
+            ],
+            call("wait_for_children", until="any"),
+            call("list_children"),
+            [
+                call("steer_child", path="root/scout[1]", instruction="Turn back and tell."),
+                call("cancel_child", path="root/scout[2]", reason="too far"),
+            ],
+            call("wait_for_children"),
+            "We take the near pass.",
+        ]
+    ),
+    name="leader",
+    subagents=[guide],
+    background=True,
+)
+
+
+async def main() -> None:
+    result = await leader.run("Which pass is open?")
+    for message in result.messages[1:]:
+        for line in message.text.splitlines():
+            print(f"{message.role:>9}: {line[:110]}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
