@@ -1,21 +1,19 @@
 """A grandchild that is paused, redirected and let go on, by its path, while it works."""
 
 import asyncio
+import os
 
 from tinyagents import Agent, Pause, Redirect, Resume, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call
 
+MODEL = os.environ.get("TINYAGENTS_MODEL")
 READER = "root/editor[0]/reader[0]"
 
 
 @tool
 async def read_chapter(number: int) -> str:
-    """Read one chapter.
-
-    Args:
-        number: Which one.
-    """
+    """Read one chapter."""
     await asyncio.sleep(0.1)  # long enough to have a second thought
     return f"chapter {number}: forty pages of prose"
 
@@ -29,25 +27,17 @@ def read_on(request: ModelRequest) -> object:
     return call("read_chapter", number=len(read) + 1)
 
 
-reader = Agent(
-    FunctionModel(read_on), name="reader", description="Reads books.", tools=[read_chapter]
-)
-editor = Agent(
-    ScriptedModel([call("reader", input="Read it all."), "Enough for a blurb."]),
-    name="editor",
-    description="Writes blurbs.",
-    subagents=[reader],
-)
-publisher = Agent(
-    ScriptedModel([call("editor", input="A blurb, please."), "Print it."]), subagents=[editor]
-)
+reads = MODEL or FunctionModel(read_on)
+edits = MODEL or ScriptedModel([call("reader", input="Read it all."), "Enough for a blurb."])
+prints = MODEL or ScriptedModel([call("editor", input="A blurb, please."), "Print it."])
+reader = Agent(reads, name="reader", description="Reads books.", tools=[read_chapter])
+editor = Agent(edits, name="editor", description="Writes blurbs.", subagents=[reader])
+publisher = Agent(prints, name="publisher", subagents=[editor])
 
 
 async def main() -> None:
     async with publisher.stream("Publish the book.") as run:
         async for event in run:
-            if event.kind == "run.completed" and event.path == READER:
-                print("the reader:", event.data["output"])
             if event.kind != "tool.completed" or event.path != READER:
                 continue
             print("the reader has read", event.data["content"])

@@ -1,17 +1,19 @@
 """Several attempts at one task: a race, a quorum, the best of three, a hedge."""
 
 import asyncio
+import os
 from itertools import count
 
 from tinyagents import Agent, EventSink, best_of, hedge, quorum, race
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, outline
 
+MODEL = os.environ.get("TINYAGENTS_MODEL")
 drafts = count(1)
 
 
 def says(words: str, name: str) -> Agent:
-    return Agent(FunctionModel(lambda request: words), name=name)
+    return Agent(MODEL or FunctionModel(lambda request: words), name=name)
 
 
 async def ponder(request: ModelRequest) -> str:

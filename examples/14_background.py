@@ -1,19 +1,18 @@
 """A model that sends three children off, watches them, redirects one and cancels another."""
 
 import asyncio
+import os
 
 from tinyagents import Agent, report, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call
 
+MODEL = os.environ.get("TINYAGENTS_MODEL")
+
 
 @tool
 async def walk(kilometres: int) -> str:
-    """Walk some way.
-
-    Args:
-        kilometres: How far.
-    """
+    """Walk some way."""
     await asyncio.sleep(kilometres / 100)
     return f"walked {kilometres} km"
 
@@ -30,30 +29,21 @@ def scout(request: ModelRequest) -> object:
     return call("walk", kilometres=5)
 
 
-guide = Agent(
-    FunctionModel(scout), name="scout", description="Looks at a pass.", tools=[walk, report]
-)
-leader = Agent(
-    ScriptedModel(
-        [
-            [
-                call("scout", input=name)
-                for name in ("the near pass", "the high pass", "the far pass")
-            ],
-            call("wait_for_children", until="any"),
-            call("list_children"),
-            [
-                call("steer_child", path="root/scout[1]", instruction="Turn back and tell."),
-                call("cancel_child", path="root/scout[2]", reason="too far"),
-            ],
-            call("wait_for_children"),
-            "We take the near pass.",
-        ]
-    ),
-    name="leader",
-    subagents=[guide],
-    background=True,
-)
+SCRIPT = [
+    [call("scout", input=f"the {name} pass") for name in ("near", "high", "far")],
+    call("wait_for_children", until="any"),
+    call("list_children"),
+    [
+        call("steer_child", path="root/scout[1]", instruction="Turn back and tell."),
+        call("cancel_child", path="root/scout[2]", reason="too far"),
+    ],
+    call("wait_for_children"),
+    "We take the near pass.",
+]
+scouts = MODEL or FunctionModel(scout)
+guide = Agent(scouts, name="scout", description="Looks at a pass.", tools=[walk, report])
+leads = MODEL or ScriptedModel(SCRIPT)
+leader = Agent(leads, name="leader", subagents=[guide], background=True)
 
 
 async def main() -> None:

@@ -162,7 +162,7 @@ class LiveRun:
 
     def pending(self) -> list[Ask]:
         """The open questions of the run and its descendants to the human."""
-        asks = self._host.asks.values()
+        asks = [ask for ask in self._host.asks.values() if ask.status == "open"]
         return [ask for ask in asks if is_at_or_below(ask.path, self.path)]
 
     async def result(self) -> Result[Any]:
