@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from tinyagents import Agent, Pause, Redirect, Resume, tool
+from tinyagents import Agent, Pause, Redirect, Resume, ToolCall, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call
 
@@ -18,7 +18,7 @@ async def read_chapter(number: int) -> str:
     return f"chapter {number}: forty pages of prose"
 
 
-def read_on(request: ModelRequest) -> object:
+def read_on(request: ModelRequest) -> str | ToolCall:
     """What a good model would do: one chapter after the other, unless it is told to stop."""
     read = [message for message in request.messages if message.role == "tool"]
     orders = [message.text for message in request.messages if message.role == "system"]

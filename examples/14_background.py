@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from tinyagents import Agent, report, tool
+from tinyagents import Agent, ToolCall, report, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call
 
@@ -17,7 +17,7 @@ async def walk(kilometres: int) -> str:
     return f"walked {kilometres} km"
 
 
-def scout(request: ModelRequest) -> object:
+def scout(request: ModelRequest) -> str | ToolCall:
     """Walk, report, and walk on until told to turn back."""
     task = next(message.text for message in request.messages if message.role == "user")
     done = [message.text for message in request.messages if message.role == "tool"]

@@ -27,7 +27,7 @@ from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.run import CHILD_LIMITS, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from tinyagents.children import Child
 
@@ -265,7 +265,7 @@ async def _consult(ask: Ask, parent: Run, asker: Run) -> None:
 
 
 @contextmanager
-def _resting(run: Run, reason: str, ask_id: str) -> Iterator[None]:
+def _resting(run: Run, reason: str, ask_id: str) -> Generator[None]:
     run.controls.n_asking += 1
     rest(run, reason, ask_id=ask_id)
     try:

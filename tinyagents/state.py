@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
 from tinyagents.errors import InvalidOutput
@@ -88,7 +88,7 @@ class AgentRun:
         """Keep a child that goes to work in the background."""
         if self.background is _NO_CHILDREN:
             self.background = {}
-        self.background[child.path] = child  # type: ignore[index]  # read-only for others
+        cast("dict[str, Child]", self.background)[child.path] = child  # read-only for others
 
     def count_correction(self, text: str, wrong: tuple[str, ...]) -> None:
         """The model has to be told that its answer does not do.

@@ -149,8 +149,8 @@ class Interruptible(Place):
         """What was set for it, or for the nearest run above it."""
         run: Interruptible | None = self
         while run is not None:
-            if run._controls is not None and run._controls.metadata is not None:
-                return run._controls.metadata
+            if run.is_steered and (metadata := run.controls.metadata) is not None:
+                return metadata
             run = run.parent
         return {}
 

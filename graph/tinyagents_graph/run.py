@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
@@ -176,7 +176,7 @@ class Run(Interruptible):
             self._keep_to_limits(parent)
             if parent.children is _NO_CHILDREN:
                 parent.children = {}
-            parent.children[self.path] = self  # type: ignore[index]  # read-only for others
+            cast("dict[str, Run]", parent.children)[self.path] = self  # read-only for others
         tree.live[self.path] = self
         self._stage = _ENROLLED
 
@@ -330,7 +330,7 @@ class Run(Interruptible):
             return
         before = parent._children_usage
         parent._children_usage = used if before is NOTHING else before + used
-        del parent.children[self.path]  # type: ignore[attr-defined]  # as in `enrol`
+        del cast("dict[str, Run]", parent.children)[self.path]
         if parent._controls is not None:
             parent._controls.bell.ring()
 

@@ -16,7 +16,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from tinyagents_graph.commands import (
     COMMAND_KINDS,
@@ -249,7 +249,8 @@ def steer(
 ) -> Ack:
     """Send commands to live runs; see `RunHandle.steer`."""
     batch = (commands,) if isinstance(commands, SteerCommand) else tuple(commands)
-    if not batch or not all(isinstance(each, SteerCommand) for each in batch):
+    given = cast("tuple[Any, ...]", batch)
+    if not batch or not all(isinstance(each, SteerCommand) for each in given):
         raise ConfigError(f"steer({commands!r}): give a command such as Redirect('…'), or a list")
     with lock:
         found = _targets(tree, to)

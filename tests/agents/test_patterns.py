@@ -63,8 +63,9 @@ async def test_what_is_not_good_and_what_fails_does_not_win() -> None:
     async def never(each: Any) -> bool:
         return False
 
+    sink = EventSink()
     with pytest.raises(NoAnswer, match="nobody gave a good answer") as caught:
-        await race(agents[:2], "go", good=never, sink=(sink := EventSink()))
+        await race(agents[:2], "go", good=never, sink=sink)
     assert [each.status for each in caught.value.results] == ["failed", "completed"]
     check_tree(sink.events)
     assert sink.events[-1].kind == "run.failed"
@@ -94,8 +95,12 @@ async def test_a_judge_picks_one_of_several(kind: str) -> None:
         return len(results) - 1
 
     judge_model = ScriptedModel(["I would take answer 2."])
+
+    def second(results: Any) -> int:
+        return 1
+
     judges: dict[str, Any] = {
-        "function": lambda results: 1,
+        "function": second,
         "coroutine": later,
         "agent": Agent(judge_model, name="judge"),
     }

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -368,7 +368,7 @@ async def test_what_is_no_command_is_refused_by_name() -> None:
     async with Agent(ScriptedModel(["x"])).stream("go") as run:
         for wrong in ("stop", [], [Pause(), "x"]):
             with pytest.raises(ConfigError, match="give a command such as Redirect"):
-                await run.steer(wrong)  # type: ignore[arg-type]
+                await run.steer(cast("Any", wrong))
         with pytest.raises(ConfigError, match="give a text or a UserMessage"):
             await run.steer(Inject(7))
         await finish(run)

@@ -12,7 +12,7 @@ import codecs
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -70,7 +70,7 @@ class Helm:
         self.is_paused = False
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> Generator[None]:
         """Read keys for as long as the `with` block lasts."""
         import termios
         import tty
