@@ -606,6 +606,7 @@ async def test_each_command_gets_one_final_acknowledgement(moves: list[tuple[Any
             with suppress(RunCancelled):
                 await run.result()
     check_tree(run.events)
+    assert [each.path for each in run.tree() if each.ended is None] == [], "nobody is left"
     final = {"applied", "denied", "expired"}
     leaves = [leaf for ack in acks for leaf in (ack.parts or (ack,))]
     assert {leaf.status for leaf in leaves} <= final
