@@ -49,7 +49,7 @@ from tinyagents.models import Model, ModelSettings
 from tinyagents.patterns import NoAnswer, best_of, hedge, quorum, race
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
-from tinyagents.retry import Retry
+from tinyagents_graph.retry import Retry
 from tinyagents.session import SubAgentSession
 from tinyagents.subagents import SubAgent, SubAgentTool
 from tinyagents.tools import Tool, tool

@@ -21,7 +21,7 @@ from tinyagents.models.resolve import resolve
 from tinyagents.output import FINAL_ANSWER, OutputPlan
 from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items, limits_of, table_of
 from tinyagents.result import OutputT, Result
-from tinyagents.retry import Retry
+from tinyagents_graph.retry import Retry
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgentTool, offer
 from tinyagents.threads import run_sync

@@ -6,6 +6,7 @@ and never parses text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DelegationCycle",
     "DepthExceeded",
     "EventsLost",
+    "GraphError",
     "LimitExceeded",
     "RunCancelled",
     "RunConflict",
@@ -158,6 +160,26 @@ class EventsLost(TinyAgentsError):
             f"{lost} events fell out of EventSink(history={history}) before they were read; "
             "read faster, use policy='block', keep more history, or record to a journal"
         )
+
+
+class GraphError(TinyAgentsError):
+    """A graph is declared in a way that cannot work, or went where it must not.
+
+    Attributes:
+        graph: The graph's name.
+        findings: What is wrong, each a `Finding` with code, message, hint and source line.
+    """
+
+    def __init__(self, graph: str, findings: Sequence[Any]) -> None:
+        self.graph = graph
+        self.findings = tuple(findings)
+        told = [str(each) for each in self.findings]
+        many = f"graph {graph!r} has {len(told)} mistakes:\n  " + "\n  ".join(told)
+        super().__init__(f"graph {graph!r}: {told[0]}" if len(told) == 1 else many)
+
+    def has(self, code: str) -> bool:
+        """Whether one of the findings has this code."""
+        return any(each.code == code for each in self.findings)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

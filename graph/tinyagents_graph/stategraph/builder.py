@@ -1,0 +1,315 @@
+"""`StateGraph`: declare a workflow, node by node and arrow by arrow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.retry import Retry
+from tinyagents_graph.stategraph.caching import Cache
+from tinyagents_graph.stategraph.compiled import Graph
+from tinyagents_graph.stategraph.declared import (
+    Arrow,
+    Declared,
+    FailPolicy,
+    Mode,
+    NodeKind,
+    NodeSpec,
+    RouteSpec,
+    Site,
+)
+from tinyagents_graph.stategraph.routing import END, START, Join, join
+
+__all__ = ["StateGraph"]
+
+StateT = TypeVar("StateT", bound=BaseModel)
+
+
+class StateGraph(Generic[StateT]):
+    """A workflow in the making: nodes that read and update one typed state, and ways between them.
+
+    Args:
+        state: A pydantic model. A field that several nodes write in one step has a reducer:
+            `drafts: Annotated[list[str], Append()] = []`.
+        name: What traces and parents know the graph by.
+        description: What a parent's model is told of it.
+
+    Raises:
+        ConfigError: `state` is no pydantic model, or the name does not do.
+    """
+
+    def __init__(
+        self, state: type[StateT], *, name: str = "graph", description: str = ""
+    ) -> None:
+        given: Any = state
+        if not (isinstance(given, type) and issubclass(given, BaseModel)):
+            raise ConfigError(
+                f"StateGraph({given!r}): the state is a pydantic model, "
+                "class State(BaseModel): ..."
+            )
+        self.name = _checked("StateGraph", name)
+        self.description = description
+        self.state = state
+        self._nodes: dict[str, NodeSpec] = {}
+        self._edges: list[Arrow] = []
+        self._joins: list[tuple[Join, str, Site]] = []
+        self._routes: list[RouteSpec] = []
+
+    def add_node(
+        self,
+        name: str | Callable[..., Any],
+        body: Any = None,
+        *,
+        input: Callable[[StateT], Any] | None = None,
+        input_type: Any = None,
+        output: str | Callable[[Any], Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        outputs: Mapping[str, str] | None = None,
+        goto: Collection[str] | None = None,
+        reads: Collection[str] | None = None,
+        writes: Collection[str] | None = None,
+        retry: Retry | None = None,
+        timeout_s: float | None = None,
+        cache: Cache | bool | None = None,
+        approve: bool | str | Callable[[StateT], Any] | None = None,
+        rejected: str | None = None,
+        on_error: str | None = None,
+        description: str = "",
+    ) -> StateGraph[StateT]:
+        """Add a node.
+
+        Args:
+            name: What it is called; or a function, which is called as it is.
+            body: What it does: a function (plain or async) of the state, or of the state and a
+                `NodeContext`; an agent; a session; or a compiled graph.
+            input: Makes what the body gets of the state. An agent without one gets the state as
+                JSON.
+            input_type: Type of what `Send` sends it; the type of the function's first parameter
+                if not given.
+            output: Where an agent's answer, or what a function returns, goes: a key of the state,
+                or a function that makes an update of it.
+            inputs: For a graph, which of its keys gets which of ours. Without it keys of the same
+                name and type are handed on.
+            outputs: For a graph, which of our keys gets which of its.
+            goto: Where the body may go by a `Command`, if its return hint does not say so.
+            reads: Keys of the state it reads, where its source does not show them.
+            writes: Keys it writes, where its source does not show them.
+            retry: How it is tried again when it fails.
+            timeout_s: Seconds that one try may take.
+            cache: Keeps what it returned for the same input; `True` keeps it for ever.
+            approve: Ask the human before it runs: `True`, the question, or a function of the state
+                that makes the question, or returns `None` where none is needed.
+            rejected: The node to go to when the human says no; without one the run fails.
+            on_error: The node to go to when it fails for good; it finds the failure in
+                `ctx.failures`.
+            description: What drawings say of it.
+
+        Returns:
+            This graph, for the next call.
+
+        Raises:
+            ConfigError: The name is taken or does not do, or the body is nothing that can run.
+        """
+        site = _site()
+        if not isinstance(name, str):
+            name, body = getattr(name, "__name__", ""), name
+        _checked("add_node", name)
+        if name in self._nodes:
+            raise ConfigError(
+                f"{site}: add_node({name!r}): there is such a node already, "
+                f"added in {self._nodes[name].site}"
+            )
+        self._nodes[name] = NodeSpec(
+            name,
+            body,
+            _kind_of(name, body, site),
+            site,
+            description or getattr(body, "description", "") or "",
+            input,
+            input_type,
+            output,
+            inputs,
+            outputs,
+            _names("goto", goto),
+            _keys("reads", reads),
+            _keys("writes", writes),
+            retry,
+            timeout_s,
+            (Cache() if cache else None) if isinstance(cache, bool) else cache,
+            approve,
+            rejected,
+            on_error,
+        )
+        return self
+
+    def add_edge(self, start: str | Sequence[str] | Join, end: str) -> StateGraph[StateT]:
+        """Add an arrow that is always followed.
+
+        Args:
+            start: A node, or `START`; a list of nodes is a join on all of them, as `join(…)` is.
+            end: A node, or `END`.
+
+        Returns:
+            This graph, for the next call.
+        """
+        site = _site()
+        if isinstance(start, str):
+            self._edges.append(Arrow(start, end, "edge", "", None, site))
+        else:
+            self._joins.append((start if isinstance(start, Join) else join(*start), end, site))
+        return self
+
+    def add_sequence(self, *nodes: str) -> StateGraph[StateT]:
+        """Add an edge from each node to the next."""
+        site = _site()
+        pairs = zip(nodes, nodes[1:], strict=False)
+        self._edges += [Arrow(start, end, "edge", "", None, site) for start, end in pairs]
+        return self
+
+    def add_conditional_edges(
+        self,
+        source: str,
+        route: Callable[[StateT], Any],
+        targets: Mapping[Any, str] | Sequence[str] | None = None,
+        *,
+        default: str | None = None,
+    ) -> StateGraph[StateT]:
+        """Add a router: a function of the state that says where to go.
+
+        It is called with the state as it stands after the step, and returns one of the labels in
+        `targets`, a `Send`, or a list of these. An empty list of sends counts as a fan-out to
+        nobody: what waits for the fanned-out nodes goes on at once.
+
+        Args:
+            source: The node it stands behind, or `START`.
+            route: The function, plain or async.
+            targets: Where each label leads; or a list of nodes whose names are the labels. Without
+                it they are read off the function's return hint, `-> Literal["a", "b"]`.
+            default: Where to go for any other label, and for `None`.
+
+        Returns:
+            This graph, for the next call.
+
+        Raises:
+            ConfigError: `route` is no function, or it is not known where it can lead.
+        """
+        site = _site()
+        given: Any = route
+        if not callable(given):
+            raise ConfigError(f"{site}: add_conditional_edges({source!r}, {given!r}): give a function")
+        if targets is None:
+            from tinyagents_graph.stategraph.inference import labels_of
+
+            found = labels_of(route)
+            if not found and default is None:
+                raise ConfigError(
+                    f"{site}: add_conditional_edges({source!r}): say where the router can lead: a "
+                    "third argument [nodes] or {label: node}, or a return hint Literal['a', 'b']"
+                )
+            targets = {name: name for name in found}
+        elif not isinstance(targets, Mapping):
+            targets = {name: name for name in targets}
+        self._routes.append(RouteSpec(source, route, dict(targets), default, site))
+        return self
+
+    @property
+    def nodes(self) -> Mapping[str, NodeSpec]:
+        """The nodes that were added, by name."""
+        return dict(self._nodes)
+
+    def compile(
+        self,
+        *,
+        mode: Mode = "superstep",
+        fail: FailPolicy = "drain",
+        max_concurrency: int = 64,
+        max_steps: int | None = None,
+        on_limit: str | None = None,
+        ignore: Collection[str] = (),
+    ) -> Graph[StateT]:
+        """Check everything, and make a graph that runs.
+
+        Args:
+            mode: `"superstep"`: the tasks of a step all see the same state, and what they write is
+                there when all of them have finished. `"eager"`: a node starts as soon as what leads
+                to it has finished, and sees what lies behind it on its own way.
+            fail: What the failure of a task does: `"drain"` lets its siblings finish, then fails
+                the run; `"cancel"` cancels them; `"collect"` hands it on along the node's edges,
+                as a `Failure` in `ctx.failures`.
+            max_concurrency: Tasks that run at once.
+            max_steps: Supersteps of one run; by default 100, or the number of nodes if there are
+                more.
+            on_limit: The node to go to instead of failing when these are used up.
+            ignore: Codes of findings to leave out.
+
+        Raises:
+            GraphError: Something is wrong; it has all findings, each with a source line.
+        """
+        declared = Declared(
+            self.name,
+            self.state,
+            dict(self._nodes),
+            tuple(self._edges),
+            tuple(self._joins),
+            tuple(self._routes),
+            on_limit,
+            mode,
+            self.description,
+        )
+        return Graph(
+            declared,
+            fail=fail,
+            max_concurrency=max_concurrency,
+            max_steps=max_steps,
+            ignore=frozenset(ignore),
+            site=_site(),
+        )
+
+
+def _kind_of(name: str, body: Any, site: Site) -> NodeKind:
+    kind: NodeKind | None = getattr(body, "node_kind", None)
+    if kind is not None and not isinstance(body, type):
+        return kind
+    if isinstance(body, StateGraph):
+        raise ConfigError(f"{site}: add_node({name!r}): compile the graph first, g.compile()")
+    if not callable(body):
+        raise ConfigError(
+            f"{site}: add_node({name!r}, {body!r}): give a function, an agent, a session or a "
+            "compiled graph"
+        )
+    return "function"
+
+
+def _checked(call: str, name: Any) -> str:
+    if not isinstance(name, str) or not name or any(each in name for each in "/[]*") or name in (START, END):
+        raise ConfigError(
+            f"{call}({name!r}): give a name; '/', '[', ']' and '*' have a meaning in paths, "
+            f"{START!r} and {END!r} are taken"
+        )
+    return name
+
+
+def _names(argument: str, given: Any) -> tuple[str, ...] | None:
+    if isinstance(given, str):
+        raise ConfigError(f"{argument}={given!r}: give a list of nodes, [{given!r}]")
+    return None if given is None else tuple(given)
+
+
+def _keys(argument: str, given: Any) -> frozenset[str] | None:
+    if isinstance(given, str):
+        raise ConfigError(f"{argument}={given!r}: give a list of keys, [{given!r}]")
+    return None if given is None else frozenset(given)
+
+
+def _site() -> Site:
+    """The line of the user's code that called into this module."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -1,0 +1,45 @@
+"""`Finding`: one thing that is wrong with a graph, told so that it can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Literal, TypeAlias
+
+from tinyagents_graph.frozen import frozen
+
+__all__ = ["Finding", "Severity", "did_you_mean"]
+
+Severity: TypeAlias = Literal["error", "warning"]
+
+
+@frozen
+class Finding:
+    """One thing that is wrong with a graph.
+
+    Attributes:
+        code: What kind of thing, `"UNKNOWN_TARGET"`.
+        message: What is wrong, naming nodes and keys.
+        hint: What to change.
+        site: The line that declared it, `"flow.py:12"`.
+        nodes: The nodes it is about.
+        severity: Whether the graph can run in spite of it.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    site: str = ""
+    nodes: tuple[str, ...] = ()
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.site}: " if self.site else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{where}{self.code}: {self.message}{hint}"
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """The nearest of the known names, as the end of a sentence; empty if none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
