@@ -12,7 +12,7 @@ describes the whole tree. The arrows between the modules of this floor point one
 from __future__ import annotations
 
 from tinyagents.agent import Agent
-from tinyagents.asks import Ask, AskParent, Report, ask_parent, report
+from tinyagents.asks import AskParent, Report, ask_parent, report
 from tinyagents.context import RunContext
 from tinyagents.errors import (
     BudgetExceeded,
@@ -31,7 +31,6 @@ from tinyagents.errors import (
     ToolError,
 )
 from tinyagents.handle import RunHandle
-from tinyagents.live import LiveRun
 from tinyagents.messages import (
     AssistantMessage,
     Document,
@@ -49,7 +48,6 @@ from tinyagents.models import Model, ModelSettings
 from tinyagents.patterns import NoAnswer, best_of, hedge, quorum, race
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
-from tinyagents_graph.retry import Retry
 from tinyagents.session import SubAgentSession
 from tinyagents.subagents import SubAgent, SubAgentTool
 from tinyagents.tools import Tool, tool
@@ -71,11 +69,12 @@ from tinyagents_graph import (
     Usage,
     mask,
 )
+from tinyagents_graph.live import LiveRun
+from tinyagents_graph.retry import Retry
 
 __all__ = [
     "Ack",
     "Agent",
-    "Ask",
     "AskParent",
     "AssistantMessage",
     "BudgetExceeded",
@@ -104,6 +103,7 @@ __all__ = [
     "ModelSettings",
     "NoAnswer",
     "Pause",
+    "PendingAsk",
     "Redirect",
     "Report",
     "Result",

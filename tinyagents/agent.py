@@ -21,17 +21,17 @@ from tinyagents.models.resolve import resolve
 from tinyagents.output import FINAL_ANSWER, OutputPlan
 from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items, limits_of, table_of
 from tinyagents.result import OutputT, Result
-from tinyagents_graph.retry import Retry
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgentTool, offer
-from tinyagents.threads import run_sync
 from tinyagents.tools import check_name
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
+from tinyagents_graph.retry import Retry
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import SteerPolicy
 from tinyagents_graph.stream import Policy
+from tinyagents_graph.threads import run_sync
 
 __all__ = ["Agent", "Task"]
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from tinyagents.context import RunContext
 from tinyagents.errors import ToolError
 from tinyagents.execute import execute
-from tinyagents.host import Host
 from tinyagents.messages import AssistantMessage, UserMessage
 from tinyagents.output import OutputPlan
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut
-from tinyagents_graph.loops import Bell
+from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.host import Host
 from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.run import CHILD_LIMITS, Run
 
@@ -31,61 +31,9 @@ if TYPE_CHECKING:
 
     from tinyagents.children import Child
 
-__all__ = ["Ask", "AskParent", "Report", "ask_parent", "report"]
+__all__ = ["AskParent", "Report", "ask_parent", "report"]
 
-AskStatus: TypeAlias = Literal["open", "answered", "expired"]
-_UNSET: Any = object()
 _TEXT = OutputPlan(str, native=False)
-
-
-class Ask:
-    """A question that a run waits for the answer of.
-
-    Attributes:
-        id: Its name, the path of the call with `/ask[n]` behind it.
-        path: The run that asks.
-        question: What it wants to know.
-        to: Whom it asks: the path of a run, or `"human"`.
-        status: How it stands.
-        reply: The answer.
-        by: Who gave it.
-        reason: Why it expired.
-    """
-
-    __slots__ = ("bell", "by", "id", "path", "question", "reason", "reply", "status", "to")
-
-    def __init__(self, id: str, path: str, question: str, to: str) -> None:
-        self.id = id
-        self.path = path
-        self.question = question
-        self.to = to
-        self.status: AskStatus = "open"
-        self.reply = self.by = self.reason = ""
-        self.bell = Bell()
-
-    def __repr__(self) -> str:
-        return f"Ask({self.path!r}, {self.question!r}, {self.status})"
-
-    async def answer(self, value: str, *, by: str = "human") -> bool:
-        """Answer it; the run that asks goes on.
-
-        Args:
-            value: The answer.
-            by: Who gives it, for the events.
-
-        Returns:
-            False if it had been answered before, or had expired; then nothing has changed.
-        """
-        return self.settle("answered", reply=value, by=by)
-
-    def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:
-        """It needs no answer any more; false if it did not before."""
-        if self.status != "open":
-            return False
-        self.reply, self.by, self.reason = reply, by, reason
-        self.status = status
-        self.bell.ring()
-        return True
 
 
 class AskParent(Tool):
@@ -184,7 +132,7 @@ async def _ask(
     run = ctx.run
     asker = run.work.speaks_for or run if run.work is not None else run
     parent = _agent_above(asker)
-    ask = Ask(ctx.next_path("ask"), run.path, question, parent.path if parent else "human")
+    ask = PendingAsk(ctx.next_path("ask"), run.path, question, parent.path if parent else "human")
     facts = {"ask_id": ask.id, "question": question, "to": ask.to}
     run.emit("ask.raised", {**facts, "timeout_s": timeout_s} if timeout_s is not None else facts)
     try:
@@ -206,7 +154,7 @@ async def _ask(
     raise ToolError("ask_parent", f"{ask.reason}; go on without", category="unanswered")
 
 
-async def _wait_for_answer(ask: Ask, asker: Run, parent: Run | None, run: Run) -> None:
+async def _wait_for_answer(ask: PendingAsk, asker: Run, parent: Run | None, run: Run) -> None:
     """Put the question where it can be answered, and wait until it is settled."""
     host: Host | None = run.tree.host
     if parent is None:
@@ -226,7 +174,7 @@ async def _wait_for_answer(ask: Ask, asker: Run, parent: Run | None, run: Run) -
     await child.put_question(ask)
 
 
-async def _consult(ask: Ask, parent: Run, asker: Run) -> None:
+async def _consult(ask: PendingAsk, parent: Run, asker: Run) -> None:
     """Ask the model of a parent that waits, aside: with its transcript, and apart from its turn."""
     work: AgentRun = parent.work
     told = work.messages

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 import anyio
 from pydantic import Field
 
-from tinyagents.asks import Ask
 from tinyagents.context import RunContext
 from tinyagents.errors import LimitExceeded, ModelRetry, RunCancelled
 from tinyagents.execute import execute
-from tinyagents.mail import send
 from tinyagents.result import Result
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, render
+from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import Cancel, Inject, Redirect
+from tinyagents_graph.live import send
 from tinyagents_graph.run import Run
 from tinyagents_graph.steering import Ack, receive
 
@@ -47,7 +47,7 @@ class Child:
     def __init__(self, work: AgentRun, at_end: AtEnd) -> None:
         self.work = work
         self.outcome: Result[Any] | BaseException | None = None
-        self.ask: Ask | None = None
+        self.ask: PendingAsk | None = None
         self._at_end = at_end
         self._notice: Ack | None = None
         self._question: Ack | None = None
@@ -115,8 +115,8 @@ class Child:
             reason = obstacle or f"{self._parent.path} has its answer and gave none to this"
             self.ask.settle("expired", reason=reason)
 
-    async def put_question(self, ask: Ask) -> None:
-        """Ask the parent by letter, and wait until the question is settled."""
+    async def put_question(self, ask: PendingAsk) -> None:
+        """PendingAsk the parent by letter, and wait until the question is settled."""
         self.ask = ask
         self._question = self.tell_parent(
             f"{ask.path} asks: {ask.question}\n"

@@ -6,22 +6,12 @@ reports all come this way; so each of them is acknowledged, and none is lost in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from json import dumps
-from typing import TYPE_CHECKING
-
-from tinyagents.errors import ConfigError
-from tinyagents.messages import Message, SystemMessage, from_json, user_message
+from tinyagents.letters import message_of
 from tinyagents.state import MISSING, AgentRun
-from tinyagents_graph.commands import Inject, Redirect, SteerCommand
-from tinyagents_graph.place import current_place
-from tinyagents_graph.run import Run
-from tinyagents_graph.steering import Ack, apply, expire_all, steer
+from tinyagents_graph.commands import Inject, Redirect
+from tinyagents_graph.steering import apply, expire_all
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["is_called_back", "read_mail", "send"]
+__all__ = ["is_called_back", "read_mail"]
 
 
 async def read_mail(work: AgentRun) -> None:
@@ -35,7 +25,7 @@ async def read_mail(work: AgentRun) -> None:
     while mail:
         letter = mail.popleft()
         if isinstance(letter.command, (Inject, Redirect)):
-            work.messages.append(_message(letter.command))
+            work.messages.append(message_of(letter.command))
         apply(run, letter)
         if letter.command.is_immediate:
             await run.checkpoint()  # a pause parks it here, a cancellation leaves the rest unread
@@ -74,45 +64,3 @@ def _obstacle(work: AgentRun) -> str:
     if requests is not None and requests.left < 1:
         return f"{run.path} has its answer, and max_requests allows no further request"
     return ""
-
-
-def send(
-    run: Run, commands: SteerCommand | Sequence[SteerCommand], to: str | None, by: str | None
-) -> Ack:
-    """Steer `run`, or another run of its tree, from where this is called.
-
-    Code of a run of the same tree steers as that run, anybody else as the human.
-
-    Args:
-        run: The run it is about.
-        commands: What to send.
-        to: Path, id or pattern; `run` itself if not given.
-        by: What the human is called in the events.
-
-    Raises:
-        ConfigError: These are no commands, or nothing a model can read.
-    """
-    for command in [commands] if isinstance(commands, SteerCommand) else commands:
-        if isinstance(command, Inject):
-            _message(command)
-    place = current_place.get()
-    sender = place.run if place is not None and place.run.tree is run.tree else None
-    name = sender.path if sender is not None else by or "human"
-    return steer(run.tree, commands, run.path if to is None else to, sender=sender, by=name)
-
-
-def _message(command: Inject | Redirect) -> Message:
-    if isinstance(command, Redirect):
-        # As the system speaks: it has to weigh more than the task, which the user gave.
-        return SystemMessage(
-            f"New instruction, above what you were told before: {command.instruction}"
-        )
-    given = command.message
-    try:
-        is_data = isinstance(given, Mapping)
-        message = from_json(dumps([given]))[0] if is_data else user_message(given)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"Inject(message={given!r}): give a text or a UserMessage") from error
-    if message.role in ("assistant", "tool"):
-        raise ConfigError(f"Inject({message.role} message): only the model itself says that")
-    return message

@@ -13,10 +13,10 @@ from tinyagents.errors import ConfigError
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings, ToolSpec
 from tinyagents.output import FINAL_ANSWER, OutputPlan
-from tinyagents_graph.retry import Retry
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.retry import Retry
 from tinyagents_graph.steering import SteerPolicy
 
 __all__ = [

@@ -15,13 +15,13 @@ from tinyagents.agent import Agent, Task
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import delegate
 from tinyagents.handle import RunHandle
-from tinyagents.mail import send
 from tinyagents.messages import Message, from_json, to_json
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
 from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.live import send
 from tinyagents_graph.place import current_place
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import Ack

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
 from tinyagents.errors import InvalidOutput
+from tinyagents.letters import message_of
 from tinyagents.messages import Message
+from tinyagents_graph.commands import Inject, SteerCommand
 from tinyagents_graph.run import Run
 
 if TYPE_CHECKING:
@@ -89,6 +91,15 @@ class AgentRun:
         if self.background is _NO_CHILDREN:
             self.background = {}
         cast("dict[str, Child]", self.background)[child.path] = child  # read-only for others
+
+    def check(self, command: SteerCommand) -> None:
+        """A command is about to be sent to the run.
+
+        Raises:
+            ConfigError: It says nothing a model can read.
+        """
+        if isinstance(command, Inject):
+            message_of(command)
 
     def count_correction(self, text: str, wrong: tuple[str, ...]) -> None:
         """The model has to be told that its answer does not do.

@@ -16,7 +16,7 @@ from tinyagents.errors import ConfigError, ToolError
 from tinyagents.messages import Document, Image, Text, UserPart, well_formed
 from tinyagents.models.protocol import ToolSpec
 from tinyagents.schema import Signature, check_json, read_signature
-from tinyagents.threads import in_thread
+from tinyagents_graph.threads import in_thread
 
 __all__ = ["OnError", "Tool", "check_name", "render", "tool"]
 

@@ -247,13 +247,20 @@ def steer(
     sender: Run | None,
     by: str,
 ) -> Ack:
-    """Send commands to live runs; see `RunHandle.steer`."""
+    """Send commands to live runs; see `LiveRun.steer`.
+
+    Raises:
+        ConfigError: These are no commands, or nothing that a run's model can read.
+    """
     batch = (commands,) if isinstance(commands, SteerCommand) else tuple(commands)
     given = cast("tuple[Any, ...]", batch)
     if not batch or not all(isinstance(each, SteerCommand) for each in given):
         raise ConfigError(f"steer({commands!r}): give a command such as Redirect('…'), or a list")
     with lock:
         found = _targets(tree, to)
+        for work in (run.work for run in found if run.work is not None):
+            for command in batch:
+                work.check(command)
         if found:
             acks = [ack for run in found for ack in receive(run, batch, sender=sender, by=by)]
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinyagents_graph.errors import GraphError
 from tinyagents_graph.retry import Retry
 from tinyagents_graph.stategraph.builder import StateGraph
-from tinyagents_graph.stategraph.caching import Cache
+from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.compiled import Graph
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.reducers import Add, Append, Last, Merge, Reduce, Reducer
@@ -17,7 +17,7 @@ __all__ = [
     "Add",
     "Append",
     "Ask",
-    "Cache",
+    "NodeCache",
     "Command",
     "Failure",
     "Finding",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic
 
@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.retry import Retry
-from tinyagents_graph.stategraph.caching import Cache
+from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.compiled import Graph
 from tinyagents_graph.stategraph.declared import (
     Arrow,
@@ -44,14 +44,11 @@ class StateGraph(Generic[StateT]):
         ConfigError: `state` is no pydantic model, or the name does not do.
     """
 
-    def __init__(
-        self, state: type[StateT], *, name: str = "graph", description: str = ""
-    ) -> None:
+    def __init__(self, state: type[StateT], *, name: str = "graph", description: str = "") -> None:
         given: Any = state
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(
-                f"StateGraph({given!r}): the state is a pydantic model, "
-                "class State(BaseModel): ..."
+                f"StateGraph({given!r}): the state is a pydantic model, class State(BaseModel): ..."
             )
         self.name = _checked("StateGraph", name)
         self.description = description
@@ -76,7 +73,7 @@ class StateGraph(Generic[StateT]):
         writes: Collection[str] | None = None,
         retry: Retry | None = None,
         timeout_s: float | None = None,
-        cache: Cache | bool | None = None,
+        cache: NodeCache | bool | None = None,
         approve: bool | str | Callable[[StateT], Any] | None = None,
         rejected: str | None = None,
         on_error: str | None = None,
@@ -141,7 +138,7 @@ class StateGraph(Generic[StateT]):
             _keys("writes", writes),
             retry,
             timeout_s,
-            (Cache() if cache else None) if isinstance(cache, bool) else cache,
+            (NodeCache() if cache else None) if isinstance(cache, bool) else cache,
             approve,
             rejected,
             on_error,
@@ -202,7 +199,9 @@ class StateGraph(Generic[StateT]):
         site = _site()
         given: Any = route
         if not callable(given):
-            raise ConfigError(f"{site}: add_conditional_edges({source!r}, {given!r}): give a function")
+            raise ConfigError(
+                f"{site}: add_conditional_edges({source!r}, {given!r}): give a function"
+            )
         if targets is None:
             from tinyagents_graph.stategraph.inference import labels_of
 
@@ -287,7 +286,12 @@ def _kind_of(name: str, body: Any, site: Site) -> NodeKind:
 
 
 def _checked(call: str, name: Any) -> str:
-    if not isinstance(name, str) or not name or any(each in name for each in "/[]*") or name in (START, END):
+    if (
+        not isinstance(name, str)
+        or not name
+        or any(each in name for each in "/[]*")
+        or name in (START, END)
+    ):
         raise ConfigError(
             f"{call}({name!r}): give a name; '/', '[', ']' and '*' have a meaning in paths, "
             f"{START!r} and {END!r} are taken"

@@ -1,4 +1,4 @@
-"""`Cache`: what a node has once worked out for the same input need not be worked out again."""
+"""`NodeCache`: what a node has once worked out for the same input need not be worked out again."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic_core import to_json
 
 from tinyagents_graph.errors import ConfigError
 
-__all__ = ["Cache"]
+__all__ = ["NodeCache"]
 
 
-class Cache:
+class NodeCache:
     """Keeps what a node returned, by its input; shared by all runs of the graph.
 
     What several nodes are given as `cache=` they share as well, each under its own name.
@@ -39,9 +39,9 @@ class Cache:
         max_entries: int = 1_000,
     ) -> None:
         if ttl_s is not None and ttl_s <= 0:
-            raise ConfigError(f"Cache(ttl_s={ttl_s}): give a number above 0, or None")
+            raise ConfigError(f"NodeCache(ttl_s={ttl_s}): give a number above 0, or None")
         if max_entries < 1:
-            raise ConfigError(f"Cache(max_entries={max_entries}): give at least 1")
+            raise ConfigError(f"NodeCache(max_entries={max_entries}): give at least 1")
         self._ttl_s = ttl_s
         self._key = key
         self._max = max_entries

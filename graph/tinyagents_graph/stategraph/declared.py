@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.retry import Retry
-from tinyagents_graph.stategraph.caching import Cache
+from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.routing import Join
 
 __all__ = [
@@ -57,7 +57,7 @@ class NodeSpec:
     writes: frozenset[str] | None = None
     retry: Retry | None = None
     timeout_s: float | None = None
-    cache: Cache | None = None
+    cache: NodeCache | None = None
     approve: Any = None
     rejected: str | None = None
     on_error: str | None = None
@@ -140,7 +140,14 @@ class Declared:
             if route.default is not None and route.default not in ways.values():
                 ways["default"] = route.default
             found += [
-                Arrow(route.source, target, "route", "" if label == target else label, None, route.site)
+                Arrow(
+                    route.source,
+                    target,
+                    "route",
+                    "" if label == target else label,
+                    None,
+                    route.site,
+                )
                 for label, target in ways.items()
             ]
         for node in self.nodes.values():

@@ -12,7 +12,7 @@ import anyio.from_thread
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from tinyagents.errors import ConfigError, RunCancelled
+from tinyagents_graph.errors import ConfigError, RunCancelled
 from tinyagents_graph.place import current_place
 
 __all__ = ["in_thread", "run_sync"]

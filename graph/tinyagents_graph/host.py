@@ -9,8 +9,7 @@ from tinyagents_graph.place import RunTree
 from tinyagents_graph.run import Run
 
 if TYPE_CHECKING:
-    from tinyagents.asks import Ask
-    from tinyagents.result import Result
+    from tinyagents_graph.asks import PendingAsk
 
 __all__ = ["Host", "host_of"]
 
@@ -29,11 +28,11 @@ class Host:
     __slots__ = ("asks", "bell", "ended")
 
     def __init__(self) -> None:
-        self.asks: dict[str, Ask] = {}
-        self.ended: dict[str, tuple[Run, Result[Any] | BaseException]] = {}
+        self.asks: dict[str, PendingAsk] = {}
+        self.ended: dict[str, tuple[Run, Any]] = {}
         self.bell = Bell()
 
-    def keep(self, run: Run, outcome: Result[Any] | BaseException) -> None:
+    def keep(self, run: Run, outcome: Any) -> None:
         """A run has ended."""
         self.ended[run.path] = run, outcome
         self.bell.ring()

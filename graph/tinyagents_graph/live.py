@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinyagents.asks import Ask
-from tinyagents.host import Host, host_of
-from tinyagents.mail import send
-from tinyagents.result import Result
+from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.events import is_at_or_below
+from tinyagents_graph.host import Host, host_of
 from tinyagents_graph.log import EventView
+from tinyagents_graph.place import current_place
 from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.snapshot import TreeSnapshot, take_snapshot
-from tinyagents_graph.steering import Ack
+from tinyagents_graph.steering import Ack, steer
 from tinyagents_graph.usage import Usage
 
-__all__ = ["LiveRun"]
+__all__ = ["LiveRun", "send"]
 
 
 class LiveRun:
@@ -160,12 +159,12 @@ class LiveRun:
         """
         return self._run.cancel(reason)
 
-    def pending(self) -> list[Ask]:
+    def pending(self) -> list[PendingAsk]:
         """The open questions of the run and its descendants to the human."""
         asks = [ask for ask in self._host.asks.values() if ask.status == "open"]
         return [ask for ask in asks if is_at_or_below(ask.path, self.path)]
 
-    async def result(self) -> Result[Any]:
+    async def result(self) -> Any:
         """Wait for the end of the run.
 
         Raises:
@@ -180,3 +179,25 @@ class LiveRun:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
+
+
+def send(
+    run: Run, commands: SteerCommand | Sequence[SteerCommand], to: str | None, by: str | None
+) -> Ack:
+    """Steer `run`, or another run of its tree, from where this is called.
+
+    Code of a run of the same tree steers as that run, anybody else as the human.
+
+    Args:
+        run: The run it is about.
+        commands: What to send.
+        to: Path, id or pattern; `run` itself if not given.
+        by: What the human is called in the events.
+
+    Raises:
+        ConfigError: These are no commands, or nothing a model can read.
+    """
+    place = current_place.get()
+    sender = place.run if place is not None and place.run.tree is run.tree else None
+    name = sender.path if sender is not None else by or "human"
+    return steer(run.tree, commands, run.path if to is None else to, sender=sender, by=name)

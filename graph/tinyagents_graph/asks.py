@@ -1,0 +1,61 @@
+"""`PendingAsk`: a question that waits for its answer."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from tinyagents_graph.loops import Bell
+
+__all__ = ["AskStatus", "PendingAsk"]
+
+AskStatus: TypeAlias = Literal["open", "answered", "expired"]
+
+
+class PendingAsk:
+    """A question that a run waits for the answer of.
+
+    Attributes:
+        id: Its name, the path of the call with `/ask[n]` behind it.
+        path: The run that asks.
+        question: What it wants to know.
+        to: Whom it asks: the path of a run, or `"human"`.
+        status: How it stands.
+        reply: The answer.
+        by: Who gave it.
+        reason: Why it expired.
+    """
+
+    __slots__ = ("bell", "by", "id", "path", "question", "reason", "reply", "status", "to")
+
+    def __init__(self, id: str, path: str, question: str, to: str) -> None:
+        self.id = id
+        self.path = path
+        self.question = question
+        self.to = to
+        self.status: AskStatus = "open"
+        self.reply = self.by = self.reason = ""
+        self.bell = Bell()
+
+    def __repr__(self) -> str:
+        return f"PendingAsk({self.path!r}, {self.question!r}, {self.status})"
+
+    async def answer(self, value: str, *, by: str = "human") -> bool:
+        """Answer it; the run that asks goes on.
+
+        Args:
+            value: The answer.
+            by: Who gives it, for the events.
+
+        Returns:
+            False if it had been answered before, or had expired; then nothing has changed.
+        """
+        return self.settle("answered", reply=value, by=by)
+
+    def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:
+        """It needs no answer any more; false if it did not before."""
+        if self.status != "open":
+            return False
+        self.reply, self.by, self.reason = reply, by, reason
+        self.status = status
+        self.bell.ring()
+        return True
