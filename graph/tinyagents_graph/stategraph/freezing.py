@@ -1,0 +1,127 @@
+"""Values of the state that no node can change behind the graph's back.
+
+Lists, dicts and sets become subclasses of themselves that refuse to be changed, so that tasks can
+share one state without a copy each. Rejected: tuples and mapping proxies (`state.items + [x]` and
+`json.dumps` would fail), and a deep copy for each task (its cost grows with the state).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, NoReturn, cast
+from uuid import UUID
+
+from pydantic import BaseModel
+
+__all__ = ["FrozenDict", "FrozenList", "FrozenSet", "freeze", "is_loose", "thaw"]
+
+_ATOMS: frozenset[type] = frozenset((
+    str, int, float, bool, bytes, complex, type(None), Decimal, UUID, range, type, frozenset,
+    datetime.date, datetime.datetime, datetime.time, datetime.timedelta,
+))  # fmt: skip
+
+
+def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    raise TypeError(
+        f"a {type(self).__bases__[0].__name__} of the state cannot be changed in place: return "
+        "what is new from the node, {'key': ...}; or copy it first"
+    )
+
+
+class FrozenList(list[Any]):
+    """A list that cannot be changed."""
+
+    __slots__ = ()
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return list, (list(self),)
+
+    def __deepcopy__(self, memo: Any) -> list[Any]:
+        return thaw(self)
+
+
+class FrozenDict(dict[Any, Any]):
+    """A dict that cannot be changed."""
+
+    __slots__ = ()
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (dict(self),)
+
+    def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
+        return thaw(self)
+
+
+class FrozenSet(set[Any]):
+    """A set that cannot be changed."""
+
+    __slots__ = ()
+    add = clear = discard = pop = remove = update = _refuse  # type: ignore[assignment]
+    difference_update = intersection_update = symmetric_difference_update = _refuse  # type: ignore[assignment]
+    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse  # type: ignore[assignment,misc]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return set, (set(self),)
+
+    def __deepcopy__(self, memo: Any) -> set[Any]:
+        return thaw(self)
+
+
+def freeze(value: Any) -> Any:
+    """The same value, with its lists, dicts and sets frozen."""
+    kind = type(value)
+    if kind in _ATOMS or kind in _FREEZERS and kind in (FrozenList, FrozenDict, FrozenSet):
+        return value
+    how = _FREEZERS.get(kind)
+    return value if how is None else how(value)
+
+
+_FREEZERS: Mapping[type, Callable[[Any], Any]] = {
+    list: lambda value: FrozenList([freeze(each) for each in value]),
+    tuple: lambda value: tuple([freeze(each) for each in value]),
+    dict: lambda value: FrozenDict({key: freeze(each) for key, each in value.items()}),
+    set: FrozenSet,
+    FrozenList: lambda value: value,
+    FrozenDict: lambda value: value,
+    FrozenSet: lambda value: value,
+}
+
+
+def thaw(value: Any) -> Any:
+    """The same value, with lists, dicts and sets that can be changed."""
+    if isinstance(value, FrozenList):
+        return [thaw(each) for each in value]
+    if isinstance(value, FrozenDict):
+        return {key: thaw(each) for key, each in value.items()}
+    if isinstance(value, FrozenSet):
+        return set(value)
+    if type(value) is tuple:
+        return tuple(thaw(each) for each in cast("tuple[Any, ...]", value))
+    return value
+
+
+def is_loose(value: Any) -> bool:
+    """Whether a frozen value holds objects that a node could still change: it is given copies."""
+    kind = type(value)
+    if kind in _ATOMS or kind is FrozenSet or isinstance(value, (Enum, PurePath)):
+        return False
+    if kind in (FrozenList, tuple):
+        return any(is_loose(each) for each in value)
+    if kind is FrozenDict:
+        return any(is_loose(each) for each in value.values())
+    if isinstance(value, BaseModel):
+        is_frozen = value.model_config.get("frozen", False)
+        return not is_frozen or any(is_loose(each) for _, each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        is_frozen = cast("Any", value).__dataclass_params__.frozen
+        return not is_frozen or any(is_loose(getattr(value, each.name)) for each in fields(value))
+    return True
