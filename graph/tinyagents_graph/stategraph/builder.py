@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -272,11 +272,11 @@ class StateGraph(Generic[StateT]):
 
 
 def _kind_of(name: str, body: Any, site: Site) -> NodeKind:
-    kind: NodeKind | None = getattr(body, "node_kind", None)
-    if kind is not None and not isinstance(body, type):
-        return kind
-    if isinstance(body, StateGraph):
+    kind: Any = getattr(body, "node_kind", None)
+    if kind == "declaration":
         raise ConfigError(f"{site}: add_node({name!r}): compile the graph first, g.compile()")
+    if kind is not None and not isinstance(body, type):
+        return cast("NodeKind", kind)
     if not callable(body):
         raise ConfigError(
             f"{site}: add_node({name!r}, {body!r}): give a function, an agent, a session or a "

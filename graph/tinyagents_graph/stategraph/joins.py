@@ -1,0 +1,123 @@
+"""`JoinState`: what a join has seen so far, and whether it is time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tinyagents_graph.stategraph.routing import Failure, Join
+
+__all__ = ["JoinState", "Meeting"]
+
+
+class Meeting:
+    """A join of a compiled graph.
+
+    Attributes:
+        number: Which one it is, from 0.
+        spec: How it was declared.
+        target: The node behind it.
+        site: The line that added it.
+        upstream: Nodes from which one can still come to one of its sources, and the sources
+            themselves, without passing the join's target.
+    """
+
+    __slots__ = ("number", "site", "spec", "target", "upstream")
+
+    def __init__(
+        self, number: int, spec: Join, target: str, site: str, upstream: frozenset[str]
+    ) -> None:
+        self.number = number
+        self.spec = spec
+        self.target = target
+        self.site = site
+        self.upstream = upstream
+
+
+class JoinState:
+    """What a join has seen in one run, since it was last satisfied.
+
+    Attributes:
+        meeting: The join.
+        after: Addresses of the tasks that arrived.
+        failures: What failed on the way, where failures are collected.
+    """
+
+    __slots__ = ("_arrived", "_has_fired", "_n_ok", "after", "failures", "meeting")
+
+    def __init__(self, meeting: Meeting) -> None:
+        self.meeting = meeting
+        self._has_fired = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._arrived: set[str] = set()
+        self._n_ok = 0
+        self.after: list[str] = []
+        self.failures: list[Failure] = []
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something arrived and nothing came of it yet."""
+        return bool(self._arrived) and not self._has_fired
+
+    @property
+    def missing(self) -> list[str]:
+        """The sources that have not arrived."""
+        return [each for each in self.meeting.spec.sources if each not in self._arrived]
+
+    @property
+    def has_too_few(self) -> bool:
+        """Whether fewer tasks have succeeded than must."""
+        least = self.meeting.spec.min_ok
+        return least is not None and self._n_ok < least
+
+    @property
+    def n_ok(self) -> int:
+        """How many tasks have succeeded."""
+        return self._n_ok
+
+    def arrive(self, source: str, path: str | None, failure: Failure | None) -> None:
+        """A task of a source has finished; without a path the source was fanned out to nobody."""
+        self._arrived.add(source)
+        if path is not None:
+            self.after.append(path)
+        if failure is not None:
+            self.failures.append(failure)
+        elif path is not None:
+            self._n_ok += 1
+
+    def is_due(self, pending: Collection[str]) -> bool:
+        """Whether its target is to run now.
+
+        A source has arrived when one of its tasks has finished and none is still to come.
+
+        Args:
+            pending: Nodes that have tasks which are not finished.
+        """
+        self._maybe_reset(pending)
+        if not self._arrived or self._has_fired:
+            return False
+        sources, wait_for = self.meeting.spec.sources, self.meeting.spec.wait_for
+        there = [each for each in sources if each in self._arrived and each not in pending]
+        if wait_for == "all":
+            return len(there) == len(sources)
+        if wait_for == "reached":
+            return self.meeting.upstream.isdisjoint(pending)
+        return len(there) >= (1 if wait_for == "any" else wait_for)
+
+    def fire(self) -> tuple[list[str], tuple[Failure, ...]]:
+        """Its target runs; what arrived is handed over.
+
+        Returns:
+            The addresses of the tasks that arrived, and their failures.
+        """
+        after, failures = self.after, tuple(self.failures)
+        self._clear()
+        # Who comes later than it was waited for belongs to the same round.
+        self._has_fired = self.meeting.spec.wait_for not in ("all", "reached")
+        return after, failures
+
+    def _maybe_reset(self, pending: Collection[str]) -> None:
+        if self._has_fired and self.meeting.upstream.isdisjoint(pending):
+            self._has_fired = False
+            self._clear()

@@ -1,0 +1,337 @@
+"""`Task`: one visit of a node; `NodeContext`: what its body knows of it; `NodeAsk`: its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import anyio.lowlevel
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.errors import ConfigError, GraphError, Signal
+from tinyagents_graph.place import Place
+from tinyagents_graph.stategraph.findings import Finding
+from tinyagents_graph.stategraph.routing import Failure, Nothing
+from tinyagents_graph.stategraph.state import Write, explain
+
+if TYPE_CHECKING:  # for its name only: a task is of a node
+    from tinyagents_graph.events import Event
+    from tinyagents_graph.run import Run
+    from tinyagents_graph.stategraph.nodes import Node
+
+__all__ = ["Memo", "NodeAsk", "NodeContext", "Outcome", "Parked", "Task"]
+
+T = TypeVar("T")
+_NO_WRITE: Write = {}
+
+
+class Parked(Signal):
+    """A body cannot go on before a question is answered."""
+
+
+class NodeAsk(PendingAsk):
+    """A question of a graph to the human.
+
+    Attributes:
+        node: The node that asks.
+        type: Type of the answer.
+        then: The node that gets the answer, if one does.
+        output: The key of the state that it goes to, if it does.
+        gate: Whether it is for leave to run the node at all.
+        default: The answer if it is left to expire.
+    """
+
+    __slots__ = ("default", "gate", "node", "output", "then", "type")
+
+    def __init__(self, id: str, path: str, question: str, node: str, type: Any = str) -> None:
+        super().__init__(id, path, question, "human")
+        self.node = node
+        self.type = type
+        self.then: str | None = None
+        self.output: str | None = None
+        self.gate = False
+        self.default: Any = Nothing
+
+    async def answer(self, value: Any, *, by: str = "human") -> bool:
+        """Answer it.
+
+        Args:
+            value: The answer, of the ask's type.
+            by: Who gives it, for the events.
+
+        Returns:
+            False if it had been answered before, or had expired; then nothing has changed.
+
+        Raises:
+            ConfigError: The value is not of that type; the question stays open.
+        """
+        return self.settle("answered", reply=self.checked(value), by=by)
+
+    async def approve(self, *, by: str = "human") -> bool:
+        """Say yes."""
+        return await self.answer(True, by=by)
+
+    async def reject(self, reason: str = "", *, by: str = "human") -> bool:
+        """Say no, and why."""
+        return self.settle("answered", reply=self.checked(False), by=by, reason=reason)
+
+    def checked(self, value: Any) -> Any:
+        """The answer that a value stands for.
+
+        Raises:
+            ConfigError: It stands for none.
+        """
+        try:
+            return TypeAdapter(self.type).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(
+                f"{value!r} is no answer to {self.id} ({self.question!r}), which asks for "
+                f"{getattr(self.type, '__name__', self.type)}: {explain(error)}"
+            ) from error
+
+
+class Memo:
+    """What a body has done once and for all, so that it can run again from its top.
+
+    Attributes:
+        asks: Its questions, by key.
+        steps: Results of its steps, by name.
+        reached: Keys and names that this run of the body has come to.
+        child: What it delegated to, parked; it goes on instead of the body.
+    """
+
+    __slots__ = ("asks", "child", "reached", "steps")
+
+    def __init__(self) -> None:
+        self.asks: dict[str, NodeAsk] = {}
+        self.steps: dict[str, Any] = {}
+        self.reached: list[str] = []
+        self.child: Any = None
+
+    @property
+    def known(self) -> list[str]:
+        """Every key and name, in the order they were first come to."""
+        return [*self.steps, *self.asks]
+
+
+class Outcome:
+    """What came of a task.
+
+    Attributes:
+        write: What it writes, checked.
+        goto: Where it goes instead of along its edges, if it says so.
+        also: Where it goes besides.
+        ask: What it puts to the human.
+        error: Why it failed, if it did.
+        more: Further writes, in order, of a graph that ran in its place.
+    """
+
+    __slots__ = ("also", "ask", "error", "goto", "more", "write")
+
+    def __init__(self) -> None:
+        self.write: Write = _NO_WRITE
+        self.goto: tuple[Any, ...] | None = None
+        self.also: tuple[Any, ...] = ()
+        self.ask: NodeAsk | None = None
+        self.error: BaseException | None = None
+        self.more: tuple[Write, ...] = ()
+
+
+class Task:
+    """One visit of a node.
+
+    Attributes:
+        node: The node.
+        path: Its address.
+        payload: What it was sent; `Nothing` if it reads the state.
+        step: In which superstep it runs.
+        after: Addresses of the tasks that led to it.
+        failures: Failures that were handed on to it.
+        memo: What its body has done once and for all, if anything.
+        has_begun: Whether its first event is out.
+        outcome: What came of it, once something did.
+        past: What it sees, in a graph whose nodes start eagerly.
+    """
+
+    __slots__ = (
+        "after", "failures", "has_begun", "memo", "node", "outcome", "past", "path", "payload",
+        "step",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, path: str, payload: Any, step: int, after: list[str]) -> None:
+        self.node = node
+        self.path = path
+        self.payload = payload
+        self.step = step
+        self.after = after
+        self.failures: tuple[Failure, ...] = ()
+        self.memo: Memo | None = None
+        self.has_begun = False
+        self.outcome: Outcome | None = None
+        self.past: Any = None
+
+    def __repr__(self) -> str:
+        return f"<task {self.path}>"
+
+
+class NodeContext(Place):
+    """Where the body of a node stands: in which run, in which visit, and what it may ask for.
+
+    What it starts here (an agent, another graph) becomes a child of the graph's run.
+
+    Attributes:
+        run: The graph's live run.
+        path: The task's address.
+        node: The node's name.
+        superstep: Which step of the graph this is, from 0.
+        attempt: 0 for the first try, then 1, 2, …
+        failures: What failed before and was handed on to this node.
+    """
+
+    __slots__ = ("_graph", "_task", "attempt")
+
+    def __init__(self, run: Run, task: Task, graph: str) -> None:
+        self.run = run
+        self.path = task.path
+        self._counts = None
+        self._task = task
+        self._graph = graph
+        self.attempt = 0
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self._task.node.name
+
+    @property
+    def superstep(self) -> int:
+        """Which step of the graph this is, from 0."""
+        return self._task.step
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """What failed before and was handed on to this node."""
+        return self._task.failures
+
+    @property
+    def deps(self) -> Any:
+        """What the caller of the root run handed in."""
+        return self.run.deps
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What `SetMetadata` set for the run, or for the nearest run above it; else empty."""
+        return self.run.metadata
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the run's deadline, `inf` without one."""
+        return self.run.remaining_s
+
+    @property
+    def idempotency_key(self) -> str:
+        """A name for this visit's effect on the outside, the same whenever its body runs."""
+        return f"{self.run.run_id}{self.path[len(self.run.path) :]}"
+
+    def emit(self, name: str, **data: Any) -> Event | None:
+        """Publish an event of your own, of the kind `custom` with `name` in its data.
+
+        Args:
+            name: What happened.
+            data: What there is to say; what is no JSON is made JSON, at worst its text.
+
+        Returns:
+            The event, or `None` once the run has ended: nothing comes after its last event.
+        """
+        if not self.is_alive:
+            return None
+        plain: dict[str, Any] = to_jsonable_python(data, fallback=str, inf_nan_mode="null")
+        return self.run.emit("custom", {**plain, "name": name, "node": self.node, "path": self.path})
+
+    async def step(self, name: str, do: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something once and for all: when the body runs again, it gets the result of then.
+
+        Args:
+            name: What it is called in this body; a second use of it is an error.
+            do: A function, plain or async.
+            arguments: What it is called with.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            GraphError: The name was used before in this body.
+        """
+        memo = self._reach(name)
+        if name not in memo.steps:
+            made = do(*arguments)
+            memo.steps[name] = await made if isawaitable(made) else made
+        return memo.steps[name]
+
+    async def ask(self, type: type[T], question: str, *, key: str, default: Any = Nothing) -> T:
+        """Ask the human. The run parks; when there is an answer, the body runs again from its top.
+
+        What stands before it and must not be done twice belongs into `step`. `return Ask(…)` needs
+        no second run.
+
+        Args:
+            type: Type of the answer.
+            question: What to decide, with all that is needed to.
+            key: What the question is called in this body; answers are matched by it.
+            default: The answer when nobody is there to give one.
+
+        Raises:
+            GraphError: The key was used before in this body, or an answered question was not asked
+                again before this one: the body took another way than the first time.
+        """
+        memo = self._reach(key)
+        known = memo.asks.get(key)
+        if known is None:
+            self._check_replay(memo, key)
+            known = NodeAsk(f"{self.path}/{key}", self.path, question, self.node, type)
+            known.default = default
+            memo.asks[key] = known
+        if known.status == "open":
+            # Others that ask beside this one, in a gather, come to their questions as well.
+            await anyio.lowlevel.checkpoint()
+            raise Parked
+        return cast("T", known.reply)
+
+    def _reach(self, key: str) -> Memo:
+        if self._task.memo is None:
+            self._task.memo = Memo()
+        memo = self._task.memo
+        if key in memo.reached:
+            raise self._mismatch(
+                f"came to {key!r} twice", "give each ask and step a name of its own, in a loop f'{i}'"
+            )
+        memo.reached.append(key)
+        return memo
+
+    def _check_replay(self, memo: Memo, key: str = "") -> None:
+        missed = [each for each in memo.asks if each not in memo.reached]
+        if missed:
+            raise self._mismatch(
+                f"had asked {missed[0]!r} before, and this time "
+                + (f"asks {key!r} instead" if key else "ended without")
+                + f" (then: {', '.join(memo.known)}; now: {', '.join(memo.reached)})",
+                "a body that asks runs again from its top: what it does before has to be the same "
+                "each time; put what varies into ctx.step(…)",
+            )
+
+    def check_end(self) -> None:
+        """The body has ended.
+
+        Raises:
+            GraphError: It took another way than when it asked.
+        """
+        if self._task.memo is not None:
+            self._check_replay(self._task.memo)
+
+    def _mismatch(self, what: str, hint: str) -> GraphError:
+        message = f"the body of node {self.node!r} {what}"
+        finding = Finding("REPLAY_MISMATCH", message, hint, self._task.node.site, (self.node,))
+        return GraphError(self._graph, [finding])
