@@ -12,7 +12,7 @@ from tinyagents.context import DepsT
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
-from tinyagents.fan_out import map_tasks, place_for
+from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
 from tinyagents.messages import Message, user_message
 from tinyagents.middleware import Hooks
@@ -25,7 +25,7 @@ from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgentTool, offer
 from tinyagents.tools import check_name
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import Place
+from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.retry import Retry
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink

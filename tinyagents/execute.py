@@ -6,15 +6,14 @@ from collections.abc import Awaitable
 from inspect import isawaitable
 from typing import Any
 
-from tinyagents.errors import RunCancelled
 from tinyagents.loop import drive
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
 from tinyagents.result import Result, Status
 from tinyagents.state import AgentRun
-from tinyagents_graph.events import EventKind, Origin
+from tinyagents_graph.delegation import tell_end, tell_start
+from tinyagents_graph.events import Origin
 from tinyagents_graph.place import current_place
-from tinyagents_graph.run import Run, describe
 
 __all__ = ["delegate", "execute"]
 
@@ -43,7 +42,7 @@ def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Awaitable[Result[
 async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Result[Any]:
     # One coroutine, and not one around the other for children: its frame is in every live run.
     run = work.run
-    _enter(run, teller, turn)
+    tell_start(run, teller, turn)
     # Hooks, instructions and models may start runs: those are children of this one.
     before = current_place.get()
     current_place.set(run)
@@ -77,18 +76,10 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
     return _completed(work, teller)
 
 
-def _enter(run: Run, teller: Origin | None, turn: int) -> None:
-    run.enrol()
-    if teller is not None:
-        run.tree.sink.emit("subagent.started", teller, run.about)
-        if turn:
-            run.tree.sink.emit("subagent.reused", teller, {**run.about, "turn": turn})
-
-
 def _completed(work: AgentRun, teller: Origin | None) -> Result[Any]:
     run = work.run
     if teller is not None:
-        _tell_end(run, teller, None)
+        tell_end(run, teller, None)
     if run.status == "limited":
         result = _result(work, "limited", _last_text(work) or None, run.stopped_by)
     else:
@@ -104,23 +95,9 @@ def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
     # Not by an assignment: a frozen dataclass may be an exception, and would refuse it.
     vars(error)["result"] = _result(work, status, None, error)
     if teller is not None:
-        _tell_end(work.run, teller, error)
+        tell_end(work.run, teller, error)
     if work.run.tree.host is not None:
         work.run.tree.host.keep(work.run, error)
-
-
-def _tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:
-    data: dict[str, Any] = {"name": run.name, "run_id": run.run_id, "path": run.path}
-    kind: EventKind = "subagent.completed"
-    if error is None:
-        data["status"] = run.status
-    elif isinstance(error, RunCancelled):
-        kind, data["reason"] = "subagent.cancelled", error.reason
-    elif isinstance(error, Exception):
-        kind, data["error"] = "subagent.failed", describe(error)
-    else:
-        kind, data["reason"] = "subagent.cancelled", f"interrupted by {type(error).__name__}"
-    run.tree.sink.emit(kind, teller, data)
 
 
 def _result(

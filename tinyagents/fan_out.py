@@ -11,12 +11,12 @@ from tinyagents.execute import execute
 from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import Place, current_place
+from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather
 
-__all__ = ["map_tasks", "place_for"]
+__all__ = ["map_tasks"]
 
 
 async def map_tasks(
@@ -91,12 +91,3 @@ def _of_all(run: Run, results: list[Result[Any]], error: BaseException) -> Resul
     status: Status = "cancelled" if run.status == "cancelled" else "failed"
     usage, sink = run.tree_usage, run.tree.sink
     return Result(results, status, (), run.usage, usage, run.run_id, run.path, sink, error=error)
-
-
-def place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
-    """Where the caller stands in a living tree, unless it asks for a tree of its own."""
-    place = current_place.get()
-    if place is None or run_id is not None:
-        return None
-    wanted = sink is None or sink is place.run.tree.sink
-    return place if wanted and place.is_alive else None

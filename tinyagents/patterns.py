@@ -16,12 +16,11 @@ import anyio
 
 from tinyagents.errors import ConfigError, TinyAgentsError
 from tinyagents.execute import execute
-from tinyagents.fan_out import place_for
 from tinyagents.result import Result
 from tinyagents.runnable import Runnable
 from tinyagents.tools import cut, render
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import Place
+from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather

@@ -17,6 +17,7 @@ __all__ = [
     "EventsLost",
     "GraphError",
     "LimitExceeded",
+    "Parked",
     "RunCancelled",
     "RunConflict",
     "Signal",
@@ -41,6 +42,10 @@ class Signal(BaseException):
 
     It derives from `BaseException` so that a tool's `except Exception` cannot swallow it.
     """
+
+
+class Parked(Signal):
+    """A run cannot go on before a question is answered: it ends for now, and is opened again."""
 
 
 class ConfigError(TinyAgentsError):

@@ -57,7 +57,7 @@ class Interruptible(Place):
 
     def refuse(self, error: LimitExceeded) -> NoReturn:
         """Publish that a limit was reached, and raise it."""
-        self._tell_limit(error)
+        self.tell_limit(error)
         raise error
 
     # --- being stopped ----------
@@ -182,7 +182,7 @@ class Interruptible(Place):
         clock = self.clock and (self.clock.run_out or self.clock)
         assert clock is not None
         error = LimitExceeded("max_seconds", allowed=clock.limit, used=clock.limit, path=clock.path)
-        self._tell_limit(error)
+        self.tell_limit(error)
         return error
 
     def _reason_from_above(self, error: BaseException | None = None) -> str:
@@ -195,7 +195,8 @@ class Interruptible(Place):
             return f"max_seconds of {over.path} reached"
         return f"interrupted by {type(error).__name__}"
 
-    def _tell_limit(self, error: LimitExceeded) -> None:
+    def tell_limit(self, error: LimitExceeded) -> None:
+        """Publish that a limit was reached."""
         facts = {"limit": error.limit, "allowed": error.allowed, "used": error.used}
         kind: EventKind = "limit.reached"
         if isinstance(error, BudgetExceeded):

@@ -13,7 +13,7 @@ from tinyagents_graph.sink import EventSink
 if TYPE_CHECKING:  # for its name only: a place belongs to a run, and a run is a place
     from tinyagents_graph.run import Run
 
-__all__ = ["Place", "RunTree", "current_place", "cycle_of"]
+__all__ = ["Place", "RunTree", "current_place", "cycle_of", "place_for"]
 
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
 _ids = random.Random()
@@ -102,6 +102,15 @@ class Place:
 
 current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
 """Where the code that runs now stands in a tree; a run started there becomes its child."""
+
+
+def place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
+    """Where the caller stands in a living tree, unless it asks for a tree of its own."""
+    place = current_place.get()
+    if place is None or run_id is not None:
+        return None
+    wanted = sink is None or sink is place.run.tree.sink
+    return place if wanted and place.is_alive else None
 
 
 def _checked(run_id: str) -> str:

@@ -8,7 +8,6 @@ only narrow it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -18,15 +17,17 @@ from tinyagents_graph.errors import (
     DelegationCycle,
     DepthExceeded,
     LimitExceeded,
+    Parked,
     RunCancelled,
     describe,
 )
 from tinyagents_graph.events import EventKind, Origin
-from tinyagents_graph.interruptible import Interruptible, RunStatus
+from tinyagents_graph.interruptible import RunStatus
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
 from tinyagents_graph.pausing import begin_paused, unrest
 from tinyagents_graph.place import RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.spending import NO_CHILDREN, NOTHING, Spending
 from tinyagents_graph.steering import Controls, SteerPolicy, expire_all
 from tinyagents_graph.tasks import Job, scope_type, spawn
 from tinyagents_graph.usage import Usage
@@ -37,16 +38,18 @@ if TYPE_CHECKING:
 
 __all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "RunStatus", "describe"]
 
-NOTHING = Usage()
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
 _ANYBODY = SteerPolicy()
 _MADE, _ENROLLED, _BEGUN, _CLOSING = range(4)
-_ENDINGS: Mapping[str, EventKind] = {"failed": "run.failed", "cancelled": "run.cancelled"}
-_NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
+_ENDINGS: Mapping[str, EventKind] = {
+    "failed": "run.failed",
+    "cancelled": "run.cancelled",
+    "paused": "run.paused",
+}
 
 
-class Run(Interruptible):
+class Run(Spending):
     """One execution in a run tree.
 
     Args:
@@ -66,18 +69,14 @@ class Run(Interruptible):
 
     Attributes:
         policy: Who may steer it, and how; everybody who may at all, with every command.
-        children: Its children that are alive, by path.
-        has_accounts: Whether it is a child with accounts of its own.
         work: What its own code keeps of it, for whoever reaches it through the tree; `None` for a
             run without a model. It is let go when the run ends.
         step: What it is about to do, or does: for an agent the id of its model call.
     """
 
     __slots__ = (
-        "_children_usage", "_final", "_outcome", "_spent", "_stage", "about", "accounts",
-        "allow_cycles", "children", "deltas", "depth", "deps", "has_accounts", "max_depth",
-        "max_output_tokens", "name", "policy", "run_id", "step", "stopped_by", "task",
-        "tool_calls", "work",
+        "_outcome", "_stage", "about", "allow_cycles", "deltas", "depth", "deps", "max_depth",
+        "max_output_tokens", "name", "policy", "run_id", "step", "stopped_by", "task", "work",
     )  # fmt: skip
 
     def __init__(
@@ -108,7 +107,7 @@ class Run(Interruptible):
         self.policy = _ANYBODY
         self.allow_cycles = allow_cycles
         self.tool_calls = 0
-        self.children: Mapping[str, Run] = _NO_CHILDREN
+        self.children: Mapping[str, Run] = NO_CHILDREN
         self.clock: Clock | None = None
         self.work: Any = None
         self.step = ""
@@ -117,6 +116,7 @@ class Run(Interruptible):
         self.has_accounts = False
         self._spent = NOTHING
         self._final: Usage | None = None
+        self._before: tuple[Usage, Usage] | None = None
         self._children_usage = NOTHING
         self._outcome: Mapping[str, Any] = {}
         self._reason = ""
@@ -174,7 +174,7 @@ class Run(Interruptible):
             if parent._stage == _CLOSING:
                 raise RunCancelled(self.path, f"{parent.path} has ended")
             self._keep_to_limits(parent)
-            if parent.children is _NO_CHILDREN:
+            if parent.children is NO_CHILDREN:
                 parent.children = {}
             cast("dict[str, Run]", parent.children)[self.path] = self  # read-only for others
         tree.live[self.path] = self
@@ -214,10 +214,11 @@ class Run(Interruptible):
         self._scope.enter()
         if self.limits.max_seconds is not None:
             above = None if parent is None else parent.clock
-            self.clock = Clock(self.limits.max_seconds, self.path, above)
+            was = self.clock if self._before is not None else None
+            self.clock = Clock(self.limits.max_seconds, self.path, above, was)
             self.start_clock()
         try:
-            self.emit("run.started", self.about)
+            self.emit("run.started" if self._before is None else "run.resumed", self.about)
             if self.has_accounts:
                 held = {account.name: account.limit for account in self.accounts.of(self.path)}
                 self.emit("budget.reserved", {"limits": held})
@@ -243,12 +244,14 @@ class Run(Interruptible):
         if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
             error = await self._end_children() or error
         if error is None:
-            self._close("completed", self._outcome)
+            self._close("limited" if self.stopped_by else "completed", self._outcome)
         elif isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
             self.stopped_by = error
             how = {"status": "limited", "limit": error.limit}
             self._close("limited", {**self._outcome, **how})
             return True
+        elif isinstance(error, Parked):
+            self._close("paused", {"reason": "waits for an answer"})
         elif isinstance(error, RunCancelled) and error.path == self.path:
             self._close("cancelled", {"reason": error.reason})
         elif isinstance(error, Exception):
@@ -301,11 +304,10 @@ class Run(Interruptible):
         if self._controls is not None:
             unrest(self, is_ending=True)
             expire_all(self, f"{self.path} has ended ({status})")
+        if status == "paused":
+            self.stop_clock()
         self.status = status
-        usage = tree_usage = self.usage
-        if self._children_usage is not NOTHING:
-            tree_usage = tree_usage + self._children_usage
-        self._final = tree_usage
+        usage, tree_usage, used = self._settle_usage()
         if self.accounts.live_runs is not None:
             self.accounts.live_runs.give_back(1)  # before its slices are closed, which it is in
         spent = usage.to_dict()
@@ -318,7 +320,7 @@ class Run(Interruptible):
                 kind: EventKind = _ENDINGS.get(status, "run.completed")
                 self.emit(kind, {**data, "usage": spent, "tree_usage": whole})
             finally:
-                self._leave_tree(tree_usage)
+                self._leave_tree(used)
 
     def _leave_tree(self, used: Usage) -> None:
         parent = self.parent
@@ -333,6 +335,18 @@ class Run(Interruptible):
         del cast("dict[str, Run]", parent.children)[self.path]
         if parent._controls is not None:
             parent._controls.bell.ring()
+
+    def reopen(self) -> None:
+        """Make it ready to be opened again, after it was left by `Parked`.
+
+        It goes on with its counters and its clock, and in the same tree.
+        """
+        if self.accounts.runs is not None:
+            self.accounts.runs.give_back(1)  # it is counted again when it is enrolled
+        self._count_anew()
+        self._stage, self.status = _MADE, "running"
+        self._scope = scope_type()()
+        self._reason, self._timed_out = "", False
 
     def withdraw(self) -> None:
         """Give up a place that was taken by `enrol` and never used."""
@@ -352,29 +366,10 @@ class Run(Interruptible):
         """Say what `run.completed` will tell, if nothing goes wrong until the run closes."""
         self._outcome = outcome
 
-    def add_usage(self, usage: Usage) -> None:
-        """Count what a call of this run took."""
-        self._spent = usage if self._spent is NOTHING else self._spent + usage
-
     @property
     def has_begun(self) -> bool:
         """Whether its first event is out."""
         return self._stage >= _BEGUN
-
-    @property
-    def usage(self) -> Usage:
-        """What the run itself has used so far."""
-        if not self.tool_calls:
-            return self._spent
-        return self._spent + Usage(tool_calls=self.tool_calls)
-
-    @property
-    def tree_usage(self) -> Usage:
-        """What this run and its descendants, the living ones too, have used so far."""
-        if self._final is not None:
-            return self._final
-        so_far = self.usage + self._children_usage
-        return sum((child.tree_usage for child in list(self.children.values())), so_far)
 
     def is_at_or_above(self, other: Run) -> bool:
         """Whether it is `other`, or one of its ancestors."""

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-__all__ = ["FrozenDict", "FrozenList", "FrozenSet", "freeze", "is_loose", "thaw"]
+__all__ = ["FrozenDict", "FrozenList", "FrozenSet", "freeze", "is_loose", "joined", "thaw"]
 
 _ATOMS: frozenset[type] = frozenset((
     str, int, float, bool, bytes, complex, type(None), Decimal, UUID, range, type, frozenset,
@@ -34,9 +34,15 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
 
 
 class FrozenList(list[Any]):
-    """A list that cannot be changed."""
+    """A list that cannot be changed.
 
-    __slots__ = ()
+    Attributes:
+        is_loose: Whether it holds objects that can still be changed. It is worked out once, for
+            the state is looked at in every step.
+    """
+
+    __slots__ = ("is_loose",)
+    is_loose: bool
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
 
@@ -86,7 +92,7 @@ def freeze(value: Any) -> Any:
 
 
 _FREEZERS: Mapping[type, Callable[[Any], Any]] = {
-    list: lambda value: FrozenList([freeze(each) for each in value]),
+    list: lambda value: _frozen_list(value),
     tuple: lambda value: tuple([freeze(each) for each in value]),
     dict: lambda value: FrozenDict({key: freeze(each) for key, each in value.items()}),
     set: FrozenSet,
@@ -94,6 +100,20 @@ _FREEZERS: Mapping[type, Callable[[Any], Any]] = {
     FrozenDict: lambda value: value,
     FrozenSet: lambda value: value,
 }
+
+
+def _frozen_list(value: list[Any]) -> FrozenList:
+    made = FrozenList([freeze(each) for each in value])
+    made.is_loose = any([is_loose(each) for each in made])
+    return made
+
+
+def joined(first: FrozenList, second: FrozenList) -> FrozenList:
+    """Both, one after the other; without a look at every item, as a list grows step by step."""
+    made = FrozenList(first)
+    list.extend(made, second)
+    made.is_loose = first.is_loose or second.is_loose
+    return made
 
 
 def thaw(value: Any) -> Any:
@@ -114,7 +134,9 @@ def is_loose(value: Any) -> bool:
     kind = type(value)
     if kind in _ATOMS or kind is FrozenSet or isinstance(value, (Enum, PurePath)):
         return False
-    if kind in (FrozenList, tuple):
+    if kind is FrozenList:
+        return cast("FrozenList", value).is_loose
+    if kind is tuple:
         return any(is_loose(each) for each in value)
     if kind is FrozenDict:
         return any(is_loose(each) for each in value.values())

@@ -76,14 +76,23 @@ class JoinState:
         """How many tasks have succeeded."""
         return self._n_ok
 
-    def arrive(self, source: str, path: str | None, failure: Failure | None) -> None:
-        """A task of a source has finished; without a path the source was fanned out to nobody."""
+    def arrive(
+        self, source: str, path: str | None, failure: Failure | None, is_task: bool
+    ) -> None:
+        """A source has finished.
+
+        Args:
+            source: Its name.
+            path: The task that leads here.
+            failure: Why it failed, if it did.
+            is_task: Whether that is a task of the source; else nobody was sent there.
+        """
         self._arrived.add(source)
         if path is not None:
             self.after.append(path)
         if failure is not None:
             self.failures.append(failure)
-        elif path is not None:
+        elif is_task:
             self._n_ok += 1
 
     def is_due(self, pending: Collection[str]) -> bool:

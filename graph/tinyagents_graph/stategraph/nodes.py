@@ -25,7 +25,7 @@ from tinyagents_graph.threads import in_thread
 if TYPE_CHECKING:
     from tinyagents_graph.stategraph.declared import RouteSpec
 
-__all__ = ["Body", "Delegate", "Node", "Nodes"]
+__all__ = ["Body", "Delegate", "Node", "Nodes", "Ways"]
 
 Body = Callable[[NodeContext, Any], Awaitable[Any]]
 """What a node does: with its context and its input."""
@@ -53,6 +53,28 @@ class Delegate(Protocol):
         ...
 
 
+class Ways:
+    """Where a node, or `START`, leads.
+
+    Attributes:
+        edges: Names of the nodes (or `END`) that its plain edges lead to.
+        joins: Numbers of the joins that wait for it.
+        routes: Its routers.
+    """
+
+    __slots__ = ("edges", "joins", "routes")
+
+    def __init__(
+        self,
+        edges: tuple[str, ...] = (),
+        joins: tuple[int, ...] = (),
+        routes: tuple[RouteSpec, ...] = (),
+    ) -> None:
+        self.edges = edges
+        self.joins = joins
+        self.routes = routes
+
+
 class Node:
     """A node, with where it leads.
 
@@ -60,24 +82,20 @@ class Node:
         name: What it is called.
         spec: How it was declared.
         site: The line that added it.
-        edges: Names of the nodes (or `END`) that its plain edges lead to.
-        joins: Numbers of the joins that wait for it.
-        routes: Its routers.
+        ways: Where its edges, joins and routers lead.
         may_go: Where its body may send the graph; `None` for anywhere.
     """
 
     __slots__ = (
-        "_adapter", "_body", "_input", "_nodes", "_output", "_schema", "edges", "joins", "may_go",
-        "name", "routes", "site", "spec",
+        "_adapter", "_body", "_input", "_nodes", "_output", "_schema", "may_go", "name", "site",
+        "spec", "ways",
     )  # fmt: skip
 
     def __init__(self, spec: NodeSpec, nodes: Nodes, schema: StateSchema) -> None:
         self.spec = spec
         self.name = spec.name
         self.site = spec.site
-        self.edges: tuple[str, ...] = ()
-        self.joins: tuple[int, ...] = ()
-        self.routes: tuple[RouteSpec, ...] = ()
+        self.ways = Ways()
         self.may_go = None if spec.goto is None else frozenset((*spec.goto, END))
         self._nodes = nodes
         self._schema = schema
@@ -140,7 +158,7 @@ class Node:
         outcome = Outcome()
         update: Any = None
         if isinstance(returned, _Wrote):
-            outcome.more = returned.writes
+            outcome.write, outcome.more = (*returned.writes, {})[0], returned.writes[1:]
         elif isinstance(returned, Command):
             command = cast("Command[Any]", returned)
             update = command.update
@@ -297,4 +315,5 @@ async def _run_delegate(spec: NodeSpec, ctx: NodeContext, given: Any) -> Any:
 async def _run_graph(
     spec: NodeSpec, schema: StateSchema, graph: Any, ctx: NodeContext, given: Any
 ) -> Any:
-    return _Wrote(await graph.run_in(ctx, given, spec, schema))
+    handed = await graph.run_in(ctx, given, spec, schema)
+    return handed if spec.output is not None else _Wrote(handed)

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.stategraph.freezing import FrozenList, joined
 
 __all__ = ["Add", "Append", "Last", "Merge", "Reduce", "Reducer"]
 
@@ -22,6 +23,13 @@ class Reducer:
     are to use by name. It must not change what it is given, and it must be associative:
     `combine(combine(s, a), b)` has to be what `a` and `b` mean together.
     """
+
+    __slots__ = ()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether two updates combine to one update, as values do."""
+        return True
 
     def operand(self, annotation: Any) -> Any:
         """The type of an update, given the field's own type."""
@@ -67,6 +75,8 @@ class Append(Reducer):
 
     def combine(self, value: Sequence[Any] | None, operand: Sequence[Any]) -> Any:
         """Both, one after the other."""
+        if type(value) is FrozenList and type(operand) is FrozenList:
+            return joined(value, operand)
         return [*(value or ()), *operand]
 
 
@@ -106,11 +116,19 @@ class Reduce(Reducer):
         self.function = function
         self._type = operand
 
+    def __repr__(self) -> str:
+        return f"Reduce({getattr(self.function, '__name__', self.function)})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Reduce) and self.function is other.function
 
     def __hash__(self) -> int:
         return hash(self.function)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether updates are of the field's own type."""
+        return self._type is None
 
     def operand(self, annotation: Any) -> Any:
         """As declared."""

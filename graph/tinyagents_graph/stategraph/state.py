@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Annotated, Any, NoReturn, TypeAlias, cast
 
@@ -15,12 +15,14 @@ from tinyagents_graph.stategraph.findings import Finding, did_you_mean
 from tinyagents_graph.stategraph.freezing import freeze, is_loose, thaw
 from tinyagents_graph.stategraph.reducers import Reduce, Reducer
 
-__all__ = ["StateSchema", "Values", "Write", "explain"]
+__all__ = ["Entry", "StateSchema", "Values", "Write", "explain"]
 
 Values: TypeAlias = Mapping[str, Any]
 """A state: the value of each key, frozen."""
 Write: TypeAlias = Mapping[str, Any]
 """What one task writes: the checked operand of each key."""
+Entry: TypeAlias = tuple[str, str, Write]
+"""A write, behind the address of its task and the name of its node."""
 
 
 class _Key:
@@ -135,14 +137,17 @@ class StateSchema:
             self._known(cast("Mapping[str, Any]", given), "the input")
         return {name: freeze(getattr(model, name)) for name in self._keys}
 
-    def view(self, values: Values) -> Any:
+    def loose(self, values: Values) -> list[str]:
+        """Keys whose values a node could still change: each view is given copies of these."""
+        return [name for name, value in values.items() if is_loose(value)]
+
+    def view(self, values: Values, loose: Collection[str] = ()) -> Any:
         """The state as nodes see it: an instance of the model that cannot be changed."""
         made = object.__new__(self._view)
         put = object.__setattr__
         held = dict(values)
-        for name, value in held.items():
-            if is_loose(value):
-                held[name] = _copy(value)
+        for name in loose:
+            held[name] = _copy(held[name])
         put(made, "__dict__", held)
         put(made, "__pydantic_fields_set__", self._fields_set)
         put(made, "__pydantic_extra__", None)
@@ -187,24 +192,25 @@ class StateSchema:
                 ) from error
         return write
 
-    def fold(self, values: Values, writes: Iterable[tuple[str, Write]]) -> dict[str, Any]:
+    def fold(self, values: Values, writes: Iterable[Entry]) -> dict[str, Any]:
         """The state after the writes of one step, in order.
 
         Args:
             values: The state before.
-            writes: What each task wrote, with its node.
+            writes: What each task wrote.
 
         Raises:
             GraphError: Two wrote a plain key, or a reducer failed. Nothing has changed then.
         """
         new = dict(values)
-        writers: dict[str, str] = {}
-        for node, write in writes:
+        writers: dict[str, tuple[str, str]] = {}
+        for path, node, write in writes:
             for name, operand in write.items():
                 key = self._keys[name]
-                if key.reducer is None and name in writers:
-                    raise self.conflict(name, writers[name], node)
-                writers[name] = node
+                if key.reducer is None:
+                    path_before, before = writers.setdefault(name, (path, node))
+                    if path_before != path:
+                        raise self.conflict(name, before, node)
                 try:
                     new[name] = key.combine(new.get(name), operand)
                 except Exception as error:

@@ -1,4 +1,4 @@
-"""`Task`: one visit of a node; `NodeContext`: what its body knows of it; `NodeAsk`: its questions."""
+"""`Task`: one visit of a node; `NodeContext`: what its body knows; `NodeAsk`: its questions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.errors import ConfigError, GraphError, Signal
+from tinyagents_graph.errors import ConfigError, GraphError, Parked
 from tinyagents_graph.place import Place
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.routing import Failure, Nothing
@@ -22,14 +22,10 @@ if TYPE_CHECKING:  # for its name only: a task is of a node
     from tinyagents_graph.run import Run
     from tinyagents_graph.stategraph.nodes import Node
 
-__all__ = ["Memo", "NodeAsk", "NodeContext", "Outcome", "Parked", "Task"]
+__all__ = ["Memo", "NodeAsk", "NodeContext", "Outcome", "Task"]
 
 T = TypeVar("T")
 _NO_WRITE: Write = {}
-
-
-class Parked(Signal):
-    """A body cannot go on before a question is answered."""
 
 
 class NodeAsk(PendingAsk):
@@ -42,9 +38,10 @@ class NodeAsk(PendingAsk):
         output: The key of the state that it goes to, if it does.
         gate: Whether it is for leave to run the node at all.
         default: The answer if it is left to expire.
+        is_told: Whether the event that tells what became of it is out.
     """
 
-    __slots__ = ("default", "gate", "node", "output", "then", "type")
+    __slots__ = ("default", "gate", "is_told", "node", "output", "then", "type")
 
     def __init__(self, id: str, path: str, question: str, node: str, type: Any = str) -> None:
         super().__init__(id, path, question, "human")
@@ -54,6 +51,7 @@ class NodeAsk(PendingAsk):
         self.output: str | None = None
         self.gate = False
         self.default: Any = Nothing
+        self.is_told = False
 
     async def answer(self, value: Any, *, by: str = "human") -> bool:
         """Answer it.
@@ -78,6 +76,11 @@ class NodeAsk(PendingAsk):
         """Say no, and why."""
         return self.settle("answered", reply=self.checked(False), by=by, reason=reason)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `ask.raised` tells."""
+        return {"ask_id": self.id, "question": self.question, "to": self.to, "node": self.node}
+
     def checked(self, value: Any) -> Any:
         """The answer that a value stands for.
 
@@ -97,15 +100,17 @@ class Memo:
     """What a body has done once and for all, so that it can run again from its top.
 
     Attributes:
+        gate: The question whether it may begin.
         asks: Its questions, by key.
         steps: Results of its steps, by name.
         reached: Keys and names that this run of the body has come to.
-        child: What it delegated to, parked; it goes on instead of the body.
+        child: The graph that it delegated to, parked; that goes on instead of the body.
     """
 
-    __slots__ = ("asks", "child", "reached", "steps")
+    __slots__ = ("asks", "child", "gate", "reached", "steps")
 
     def __init__(self) -> None:
+        self.gate: NodeAsk | None = None
         self.asks: dict[str, NodeAsk] = {}
         self.steps: dict[str, Any] = {}
         self.reached: list[str] = []
@@ -127,9 +132,10 @@ class Outcome:
         ask: What it puts to the human.
         error: Why it failed, if it did.
         more: Further writes, in order, of a graph that ran in its place.
+        is_cached: Whether it comes from the node's cache.
     """
 
-    __slots__ = ("also", "ask", "error", "goto", "more", "write")
+    __slots__ = ("also", "ask", "error", "goto", "is_cached", "more", "write")
 
     def __init__(self) -> None:
         self.write: Write = _NO_WRITE
@@ -138,6 +144,7 @@ class Outcome:
         self.ask: NodeAsk | None = None
         self.error: BaseException | None = None
         self.more: tuple[Write, ...] = ()
+        self.is_cached = False
 
 
 class Task:
@@ -153,12 +160,14 @@ class Task:
         memo: What its body has done once and for all, if anything.
         has_begun: Whether its first event is out.
         outcome: What came of it, once something did.
-        past: What it sees, in a graph whose nodes start eagerly.
+        past: What lies behind it, in a graph whose nodes start eagerly.
+        line: Which way leads to it there.
+        join: Which join started it, if one did.
     """
 
     __slots__ = (
-        "after", "failures", "has_begun", "memo", "node", "outcome", "past", "path", "payload",
-        "step",
+        "after", "failures", "has_begun", "join", "line", "memo", "node", "outcome", "past", "path",
+        "payload", "step",
     )  # fmt: skip
 
     def __init__(self, node: Node, path: str, payload: Any, step: int, after: list[str]) -> None:
@@ -172,9 +181,28 @@ class Task:
         self.has_begun = False
         self.outcome: Outcome | None = None
         self.past: Any = None
+        self.line: tuple[int, ...] = ()
+        self.join: int | None = None
 
     def __repr__(self) -> str:
         return f"<task {self.path}>"
+
+    def remember(self) -> Memo:
+        """Its memo, from now on."""
+        if self.memo is None:
+            self.memo = Memo()
+        return self.memo
+
+
+    @property
+    def open_asks(self) -> list[NodeAsk]:
+        """The questions that it waits for the answers of."""
+        memo = self.memo
+        if memo is None or self.outcome is not None:
+            return []
+        asks = [*([memo.gate] if memo.gate else []), *memo.asks.values()]
+        below: list[NodeAsk] = memo.child.open_asks if memo.child is not None else []
+        return [*(each for each in asks if each.status == "open"), *below]
 
 
 class NodeContext(Place):
@@ -185,21 +213,21 @@ class NodeContext(Place):
     Attributes:
         run: The graph's live run.
         path: The task's address.
-        node: The node's name.
-        superstep: Which step of the graph this is, from 0.
         attempt: 0 for the first try, then 1, 2, …
-        failures: What failed before and was handed on to this node.
+        can_park: Whether the run ends for now when it has to wait for the human; else it waits
+            where it is.
     """
 
-    __slots__ = ("_graph", "_task", "attempt")
+    __slots__ = ("_graph", "_task", "attempt", "can_park")
 
-    def __init__(self, run: Run, task: Task, graph: str) -> None:
+    def __init__(self, run: Run, task: Task, graph: str, can_park: bool) -> None:
         self.run = run
         self.path = task.path
         self._counts = None
         self._task = task
         self._graph = graph
         self.attempt = 0
+        self.can_park = can_park
 
     @property
     def node(self) -> str:
@@ -249,7 +277,8 @@ class NodeContext(Place):
         if not self.is_alive:
             return None
         plain: dict[str, Any] = to_jsonable_python(data, fallback=str, inf_nan_mode="null")
-        return self.run.emit("custom", {**plain, "name": name, "node": self.node, "path": self.path})
+        about = {"name": name, "node": self.node, "path": self.path}
+        return self.run.emit("custom", {**plain, **about})
 
     async def step(self, name: str, do: Callable[..., Any], *arguments: Any) -> Any:
         """Do something once and for all: when the body runs again, it gets the result of then.
@@ -294,6 +323,7 @@ class NodeContext(Place):
             known = NodeAsk(f"{self.path}/{key}", self.path, question, self.node, type)
             known.default = default
             memo.asks[key] = known
+            self.run.emit("ask.raised", known.facts)
         if known.status == "open":
             # Others that ask beside this one, in a gather, come to their questions as well.
             await anyio.lowlevel.checkpoint()
@@ -301,12 +331,11 @@ class NodeContext(Place):
         return cast("T", known.reply)
 
     def _reach(self, key: str) -> Memo:
-        if self._task.memo is None:
-            self._task.memo = Memo()
-        memo = self._task.memo
+        memo = self._task.remember()
         if key in memo.reached:
             raise self._mismatch(
-                f"came to {key!r} twice", "give each ask and step a name of its own, in a loop f'{i}'"
+                f"came to {key!r} twice",
+                "give each ask and step a name of its own, in a loop f'{i}'",
             )
         memo.reached.append(key)
         return memo
@@ -321,6 +350,15 @@ class NodeContext(Place):
                 "a body that asks runs again from its top: what it does before has to be the same "
                 "each time; put what varies into ctx.step(…)",
             )
+
+    @property
+    def memo(self) -> Memo | None:
+        """What the body has done once and for all, if anything."""
+        return self._task.memo
+
+    def remember(self) -> Memo:
+        """Its memo, from now on."""
+        return self._task.remember()
 
     def check_end(self) -> None:
         """The body has ended.

@@ -1,0 +1,284 @@
+"""The eager loop of a graph: a node starts as soon as what leads to it has finished.
+
+Each task sees what lies behind it on its own way, its *past*, and nothing of what happens to have
+finished elsewhere: so a run comes to the same result however long its tasks take. Rejected: one
+state that everybody writes to as he finishes, which is what the clock makes of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import NamedTuple
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from tinyagents_graph.stategraph.finishing import (
+    end_of,
+    entries_of,
+    entries_of_answer,
+    failures_of,
+    pop_answered,
+    together,
+)
+from tinyagents_graph.stategraph.following import Ahead
+from tinyagents_graph.stategraph.performing import perform
+from tinyagents_graph.stategraph.questions import tell_answers, wait_for_answers
+from tinyagents_graph.stategraph.state import Entry, Values
+from tinyagents_graph.stategraph.tasks import Task
+from tinyagents_graph.stategraph.work import GraphRun
+from tinyagents_graph.tasks import signal_of
+
+__all__ = ["drive_eagerly"]
+
+Order = tuple[int, tuple[int, ...]]
+"""Where a record stands among all: how many tasks lie behind it, and which way led there."""
+
+
+class Record:
+    """What a finished task wrote.
+
+    Attributes:
+        entries: Its writes.
+        before: The records that it saw.
+    """
+
+    __slots__ = ("before", "entries")
+
+    def __init__(self, entries: Sequence[Entry], before: Mapping[Order, Record]) -> None:
+        self.entries = entries
+        self.before = before
+
+
+class Past(NamedTuple):
+    """What lies behind a task.
+
+    Attributes:
+        values: The state that comes of it.
+        records: What was written since the state that all have in common.
+        step: How many tasks lie behind it on the longest way.
+        line: Which way led there.
+    """
+
+    values: Values
+    records: Mapping[Order, Record]
+    step: int = -1
+    line: tuple[int, ...] = ()
+
+
+class Flow:
+    """A graph at work eagerly. `work.values` is the state that all its live tasks have behind them.
+
+    Attributes:
+        work: The graph's run.
+        records: All that was written since then.
+    """
+
+    __slots__ = ("_behind", "_errors", "_n_steps", "records", "work")
+
+    def __init__(self, work: GraphRun) -> None:
+        self.work = work
+        self.records: dict[Order, Record] = {}
+        self._behind: dict[str, Past] = {}  # by the address of the task that has finished
+        self._errors: list[BaseException] = []
+
+    async def begin(self) -> None:
+        """Start what `START` leads to."""
+        ahead = Ahead(self.work)
+        await ahead.begin()
+        ahead.meet(())
+        self._start(ahead.tasks)
+
+    async def answers(self) -> None:
+        """Start what answered questions lead to."""
+        work = self.work
+        for ask, task in pop_answered(work):
+            entries = entries_of_answer(work, ask, task)
+            behind = self._behind[task.path]
+            past = self._after(behind, (task.step, (*task.line, -1)), entries)
+            self._behind[task.path] = past._replace(step=task.step, line=task.line)
+            self._tell(entries, past)
+            ahead = Ahead(work, self._view(past))
+            await ahead.answer(task, ask.then, ask.reply)
+            ahead.meet(_names(work.tasks))
+            self._start(ahead.tasks)
+
+    # --- running ----------
+
+    async def run(self, ready: Sequence[Task]) -> None:
+        """Perform tasks, and what follows them, until nothing is left that can go on.
+
+        Raises:
+            BaseException: What failed and nobody handles.
+        """
+        try:
+            await self._pump(deque(ready))
+        except BaseExceptionGroup as group:  # a signal out of one of its tasks
+            raise signal_of(group) from None
+        if self._errors:
+            raise together(self.work, self._errors)
+
+    async def _pump(self, queue: deque[Task]) -> None:
+        send, receive = anyio.create_memory_object_stream[Task](inf)
+        limit, n_running = self.work.graph.max_concurrency, 0
+        async with anyio.create_task_group() as group, send, receive:
+            while (queue and not self._errors) or n_running:
+                while queue and not self._errors and n_running < limit:
+                    group.start_soon(self._perform, queue.popleft(), send)
+                    n_running += 1
+                queue += await self._finished(await receive.receive())
+                n_running -= 1
+                if self._errors and self.work.graph.fail == "cancel":
+                    group.cancel_scope.cancel()
+                    break
+
+    async def _perform(self, task: Task, done: MemoryObjectSendStream[Task]) -> None:
+        try:
+            if self.work.run.needs_attention:
+                await self.work.run.checkpoint()
+            await perform(self.work, task, self._view(task.past))
+        except Exception as error:  # its own limit: the others end, and then it is raised
+            self._errors.append(error)
+        done.send_nowait(task)
+
+    async def _finished(self, task: Task) -> Sequence[Task]:
+        work = self.work
+        if task.outcome is None:
+            return ()  # it waits for an answer
+        if failed := failures_of(work, [task]):
+            self._errors += failed
+            return ()
+        try:
+            return await self._follow(task)
+        except Exception as error:  # a conflict, a router
+            self._errors.append(error)
+            return ()
+
+    async def _follow(self, task: Task) -> Sequence[Task]:
+        work = self.work
+        assert task.outcome is not None
+        entries = entries_of([task])
+        past = self._after(task.past, (task.step, task.line), entries)
+        self._behind[task.path] = past._replace(step=task.step, line=task.line)
+        work.tasks.remove(task)
+        work.note(task.outcome)
+        self._tell(entries, past)
+        if work.is_over_limit or self._errors:
+            return ()
+        ahead = Ahead(work, self._view(past))
+        await ahead.beyond(task)
+        ahead.meet(_names(work.tasks))
+        return self._start(ahead.tasks)
+
+    def _tell(self, entries: Sequence[Entry], past: Past) -> None:
+        if entries:
+            self.work.tell_update({key for _, _, write in entries for key in write}, past.values)
+
+    def _start(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        work = self.work
+        for number, task in enumerate(tasks):
+            behind = [self._behind[path] for path in task.after]
+            task.past = self._merge(behind)
+            task.step = max([past.step for past in behind], default=-1) + 1
+            line = min([past.line for past in behind], default=())
+            # What a join starts has its own number: who came last to it depends on the clock.
+            task.line = (*line, number if task.join is None else -2 - task.join)
+            work.step = max(work.step, task.step)
+        if tasks and work.step >= work.max_steps:
+            return self._go_over_limit(tasks)
+        work.tasks += tasks
+        if len(work.tasks) == 1 and not work.awaited:
+            self._settle(work.tasks[0])
+        return tasks
+
+    def _go_over_limit(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        work = self.work
+        if work.is_over_limit:
+            return ()
+        last = work.task(work.go_over_limit(), [path for each in tasks for path in each.after])
+        last.step, last.past = work.step, self._merge([each.past for each in tasks])
+        work.tasks.append(last)
+        return [last]
+
+    # --- the past ----------
+
+    def _view(self, past: Past) -> object:
+        schema = self.work.graph.schema
+        return schema.view(past.values, schema.loose(past.values))
+
+    def _after(self, before: Past, order: Order, entries: Sequence[Entry]) -> Past:
+        if not entries:
+            return before
+        record = self.records[order] = Record(entries, before.records)
+        values = self.work.graph.schema.fold(before.values, entries)
+        return Past(values, {**before.records, order: record})
+
+    def _merge(self, pasts: Sequence[Past]) -> Past:
+        if not pasts:
+            return Past(self.work.values, {})
+        widest = max(pasts, key=lambda past: len(past.records))
+        if all(past.records.keys() <= widest.records.keys() for past in pasts):
+            return widest
+        records = {order: each for past in pasts for order, each in past.records.items()}
+        return Past(self._fold(records), records)
+
+    def _fold(self, records: Mapping[Order, Record]) -> Values:
+        """The state after some records, in their order; conflicts are among those side by side."""
+        schema = self.work.graph.schema
+        last: dict[str, tuple[Order, str]] = {}
+        entries: list[Entry] = []
+        for order in sorted(records):
+            for _, node, write in records[order].entries:
+                for key in write:
+                    was = last.get(key)
+                    is_after = was is None or was[0] == order or was[0] in records[order].before
+                    if not is_after and was is not None and schema.reducer(key) is None:
+                        raise schema.conflict(key, was[1], node)
+                    last[key] = order, node
+                entries.append(("", node, write))
+        return schema.fold(self.work.values, entries)
+
+    def _settle(self, task: Task) -> None:
+        """There is but one way left: what lies behind it, lies behind all that will come."""
+        past: Past = task.past
+        if len(past.records) == len(self.records) and not any(
+            each.is_waiting for each in self.work.joins
+        ):
+            self.work.put(past.values)
+            self.records, self._behind = {}, {}
+            task.past = Past(past.values, {})
+            task.line = ()
+
+    def so_far(self) -> Values:
+        """The state that all have written together.
+
+        Raises:
+            GraphError: Two ways that never met have written the same plain key.
+        """
+        return self._fold(self.records)
+
+
+async def drive_eagerly(work: GraphRun) -> None:
+    """Run a graph until nothing is left to do; also from where it was parked."""
+    flow: Flow | None = work.flow
+    tell_answers(work)
+    if flow is None:
+        flow = work.flow = Flow(work)
+        await flow.begin()
+    while work.tasks or work.awaited:
+        await flow.answers()
+        ready = [task for task in work.tasks if not task.open_asks]
+        if ready:
+            await flow.run(ready)
+        else:
+            await wait_for_answers(work)
+    work.put(flow.so_far())
+    work.step += 1
+    flow.records = {}
+    end_of(work)
+
+
+def _names(tasks: Sequence[Task]) -> list[str]:
+    return [task.node.name for task in tasks]

@@ -1,0 +1,196 @@
+"""One visit of a node, from its first event to its last.
+
+perform ── gate ── tries ── once ── body
+   │                 └─ again after a failure that may pass
+   └─ what came of it: an outcome; or none yet, if it waits for the human
+"""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import Any, cast
+
+import anyio
+
+from tinyagents_graph.errors import Parked, describe
+from tinyagents_graph.place import current_place
+from tinyagents_graph.stategraph.nodes import Node
+from tinyagents_graph.stategraph.routing import Nothing
+from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext, Outcome, Task
+from tinyagents_graph.stategraph.work import GraphRun
+
+__all__ = ["perform"]
+
+
+async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
+    """Visit a node, and keep what came of it as the task's outcome.
+
+    Without an outcome the task waits for an answer, and is to be performed again.
+
+    Args:
+        work: The graph's run.
+        task: What to do.
+        view: The state as it sees it, if that is not the same for all.
+
+    Raises:
+        BaseException: It was cancelled. Failures are outcomes.
+    """
+    node, run = task.node, work.run
+    about = {"node": node.name, "path": task.path}
+    if not task.has_begun:
+        task.has_begun = True
+        run.emit("node.started", {**about, "step": task.step, "after": task.after})
+    try:
+        if node.spec.approve is not None and not await _is_let_in(work, task):
+            return
+        outcome = task.outcome
+        if outcome is None:
+            given = node.given(task, work.view if view is None else view)
+            outcome = await _tries(work, task, given)
+    except Parked:
+        return
+    except Exception as error:
+        if _is_parked(error):
+            return
+        error.add_note(f"in node {node.name!r} ({task.path}), added in {node.site}")
+        run.emit("node.failed", {**about, "step": task.step, "error": describe(error)})
+        outcome = Outcome()
+        outcome.error = error
+        task.outcome = outcome
+        return
+    except BaseException as error:
+        if isinstance(error, BaseExceptionGroup) and _is_parked(error):
+            return
+        why = {"type": "cancelled", "message": f"interrupted by {type(error).__name__}"}
+        run.emit("node.failed", {**about, "step": task.step, "error": why})
+        raise
+    task.outcome = outcome
+    _tell_end(work, task, outcome)
+
+
+def _tell_end(work: GraphRun, task: Task, outcome: Outcome) -> None:
+    plain = work.graph.schema.plain
+    data: dict[str, Any] = {"node": task.node.name, "path": task.path, "step": task.step}
+    data["update"] = plain(outcome.write)
+    if outcome.goto is not None:
+        data["goto"] = [getattr(each, "node", each) for each in outcome.goto]
+    if outcome.is_cached:
+        data["cached"] = True
+    work.run.emit("node.completed", data)
+    if outcome.ask is not None:
+        work.run.emit("ask.raised", outcome.ask.facts)
+
+
+def _is_parked(error: BaseException) -> bool:
+    """Whether it is a group of nothing but parked questions, out of a task group of the body."""
+    if not isinstance(error, BaseExceptionGroup):
+        return False
+    return cast("BaseExceptionGroup[BaseException]", error).split(Parked)[1] is None
+
+
+# --- the gate ----------
+
+
+async def _is_let_in(work: GraphRun, task: Task) -> bool:
+    """Whether the body may run now. A refusal leads elsewhere, or is a failure."""
+    node = task.node
+    memo = task.remember()
+    if memo.gate is None:
+        question = await _question(work, task)
+        if question is None:
+            return True
+        gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, node.name, bool)
+        gate.gate = True
+        work.run.emit("ask.raised", gate.facts)
+    if memo.gate.status == "open":
+        return False
+    if memo.gate.reply:
+        return True
+    if node.spec.rejected is None:
+        why = memo.gate.reason or "no reason was given"
+        raise node.error(
+            "REJECTED",
+            f"{memo.gate.by or 'nobody'} did not approve of node {node.name!r}: {why}",
+            f"say where to go then: add_node({node.name!r}, …, rejected='other')",
+        )
+    task.outcome = Outcome()
+    task.outcome.goto = (node.spec.rejected,)
+    return True
+
+
+async def _question(work: GraphRun, task: Task) -> str | None:
+    approve = task.node.spec.approve
+    if callable(approve):
+        made = approve(work.view)
+        approve = await made if isawaitable(made) else made
+    if approve is None or approve is False:
+        return None
+    return approve if isinstance(approve, str) else f"Run {task.node.name}?"
+
+
+# --- the body ----------
+
+
+async def _tries(work: GraphRun, task: Task, given: Any) -> Outcome:
+    node = task.node
+    ctx = NodeContext(work.run, task, work.graph.name, work.can_park)
+    retry = node.spec.retry
+    if retry is None:
+        return await _once(node, task, ctx, given)
+    while True:
+        try:
+            return await _once(node, task, ctx, given)
+        except Exception as error:
+            ctx.attempt += 1
+            delay_s = retry.delay_s(ctx.attempt, error)
+            if delay_s is None or _is_parked(error):
+                raise
+            about = {"node": node.name, "path": task.path, "attempt": ctx.attempt}
+            work.run.emit(
+                "node.retried", {**about, "delay_s": delay_s, "error": describe(error)}
+            )
+            await anyio.sleep(delay_s)
+
+
+async def _once(node: Node, task: Task, ctx: NodeContext, given: Any) -> Outcome:
+    cache = node.spec.cache
+    if cache is None:
+        return node.understand(await _run_body(node, task, ctx, given), task)
+    try:
+        key = cache.key_of(node.name, given)
+    except (TypeError, ValueError) as error:
+        raise node.error(
+            "NO_CACHE_KEY",
+            f"the input of node {node.name!r} makes no key for its cache: {error}",
+            "give cache=NodeCache(key=function)",
+        ) from error
+    found = cache.get(key)
+    if found is not None:
+        outcome = node.understand(found[0], task)
+        outcome.is_cached = True
+        return outcome
+    returned = await _run_body(node, task, ctx, given)
+    outcome = node.understand(returned, task)
+    cache.put(key, (returned,))
+    return outcome
+
+
+async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any:
+    if task.memo is not None:
+        task.memo.reached.clear()
+    token = current_place.set(ctx)
+    try:
+        timeout_s = node.spec.timeout_s
+        if timeout_s is None:
+            returned = await node.do(ctx, given)
+        else:
+            returned = Nothing
+            with anyio.move_on_after(timeout_s):
+                returned = await node.do(ctx, given)
+            if returned is Nothing:
+                raise TimeoutError(f"node {node.name!r} took longer than timeout_s={timeout_s:g}")
+    finally:
+        current_place.reset(token)
+    if task.memo is not None:
+        ctx.check_end()
+    return returned

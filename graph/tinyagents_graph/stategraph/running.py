@@ -1,0 +1,90 @@
+"""Driving one run of a graph to its result; the same for roots, nested graphs and tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyagents_graph.delegation import tell_end, tell_start
+from tinyagents_graph.errors import Parked
+from tinyagents_graph.place import current_place
+from tinyagents_graph.stategraph.eager import drive_eagerly
+from tinyagents_graph.stategraph.engine import drive_supersteps
+from tinyagents_graph.stategraph.result import GraphResult, GraphStatus
+from tinyagents_graph.stategraph.work import GraphRun
+
+__all__ = ["execute_graph", "paused"]
+
+
+async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResult[Any]:
+    """Run an opened graph to its result, as a root or as a child.
+
+    Args:
+        work: The graph at work.
+        is_again: Whether it was parked and goes on.
+
+    Raises:
+        Parked: It waits for the human; its `work` can be driven again.
+        Exception: Whatever failed the run; its `result` attribute has what there was until then.
+    """
+    run = work.run
+    teller = run.parent.origin if run.parent is not None else None
+    if is_again:
+        run.reopen()
+        run.enrol()
+    else:
+        tell_start(run, teller)
+    before = current_place.get()
+    current_place.set(run)
+    work.is_going = True
+    try:
+        async with run:
+            drive = drive_eagerly if work.graph.mode == "eager" else drive_supersteps
+            await drive(work)
+            if run.needs_attention:
+                # Who was told that the run is cancelled must not find it completed.
+                await run.checkpoint()
+            run.complete({"output": work.graph.schema.plain(work.values)})
+    except Parked:
+        raise
+    except BaseException as error:
+        status: GraphStatus = "cancelled" if run.status == "cancelled" else "failed"
+        vars(error)["result"] = _result(work, status, error)
+        if teller is not None:
+            tell_end(run, teller, error)
+        if run.tree.host is not None:
+            run.tree.host.keep(run, error)
+        raise
+    finally:
+        current_place.set(before)
+        work.is_going = False
+    if teller is not None:
+        tell_end(run, teller, None)
+    status = "limited" if run.status == "limited" else "completed"
+    result = _result(work, status, run.stopped_by)
+    if run.tree.host is not None:
+        run.tree.host.keep(run, result)
+    return result
+
+
+def paused(work: GraphRun) -> GraphResult[Any]:
+    """What there is of a run that was parked."""
+    return _result(work, "paused")
+
+
+def _result(
+    work: GraphRun, status: GraphStatus, error: BaseException | None = None
+) -> GraphResult[Any]:
+    run = work.run
+    return GraphResult(
+        work.graph.schema.final(work.so_far()),
+        status,
+        run.usage,
+        run.tree_usage,
+        run.run_id,
+        run.path,
+        run.tree.sink,
+        work.step,
+        tuple(work.open_asks) if status == "paused" else (),
+        tuple(work.failures),
+        error,
+    )

@@ -1,0 +1,172 @@
+"""`GraphRun`: a graph at work, all that changes while it does."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
+from tinyagents_graph.run import Run
+from tinyagents_graph.stategraph.joins import JoinState
+from tinyagents_graph.stategraph.prepared import Prepared
+from tinyagents_graph.stategraph.routing import Failure, Nothing
+from tinyagents_graph.stategraph.state import Values, Write
+from tinyagents_graph.stategraph.tasks import NodeAsk, Outcome, Task
+
+__all__ = ["GraphRun"]
+
+
+class GraphRun:
+    """The working state of one run of a graph; the functions of the engine act on it.
+
+    Attributes:
+        graph: The graph, laid out for running.
+        run: Its place in the tree.
+        values: The state.
+        tasks: What runs in this step, in order; in eager mode, what runs or waits.
+        step: Which superstep this is, from 0.
+        is_in_step: Whether the step has begun and not ended.
+        max_steps: Supersteps it may take.
+        is_over_limit: Whether they are used up, and `on_limit` runs.
+        joins: What its joins have seen.
+        awaited: Questions that finished tasks put to the human, each with its task.
+        failures: What failed and was handed on.
+        can_park: Whether the run ends for now when it has to wait for the human.
+        written: What its tasks wrote, in order, for a graph that hands it to the one above.
+        snapshots: The state after each update that nobody has looked at yet, for whoever watches;
+            else `None`.
+        flow: How far it is in eager mode.
+        is_going: Whether somebody drives it now.
+    """
+
+    __slots__ = (
+        "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going", "is_in_step",
+        "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks", "values",
+        "written",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        graph: Prepared,
+        run: Run,
+        values: Values,
+        *,
+        max_steps: int | None = None,
+        can_park: bool = False,
+        is_below: bool = False,
+    ) -> None:
+        if max_steps is not None and max_steps < 1:
+            raise ConfigError(f"max_steps={max_steps}: give at least 1")
+        self.graph = graph
+        self.run = run
+        self.tasks: list[Task] = []
+        self.step = 0
+        self.is_in_step = False
+        self.max_steps = graph.max_steps if max_steps is None else max_steps
+        self.is_over_limit = False
+        self.joins = [JoinState(each) for each in graph.meetings]
+        self.awaited: list[tuple[NodeAsk, Task]] = []
+        self.failures: list[Failure] = []
+        self.can_park = can_park
+        self.written: list[Write] | None = [] if is_below else None
+        self.snapshots: deque[Values] | None = None
+        self.flow: Any = None
+        self.is_going = False
+        self.put(values)
+
+    # --- the state ----------
+
+    def put(self, values: Values) -> None:
+        """From now on the state is this."""
+        self.values = values
+        self._loose = self.graph.schema.loose(values)
+        self._view: Any = None
+
+    @property
+    def view(self) -> Any:
+        """The state as nodes and routers see it.
+
+        All tasks of a step share one view, unless it holds objects that they could change.
+        """
+        if self._loose:
+            return self.graph.schema.view(self.values, self._loose)
+        if self._view is None:
+            self._view = self.graph.schema.view(self.values)
+        return self._view
+
+    def note(self, outcome: Outcome) -> None:
+        """Keep what a task wrote, for the graph above."""
+        if self.written is not None:
+            self.written += [each for each in (outcome.write, *outcome.more) if each]
+
+    def tell_update(self, keys: Iterable[str], values: Values | None = None) -> None:
+        """Publish that the state has changed."""
+        if self.snapshots is not None:
+            self.snapshots.append(self.values if values is None else values)
+        self.run.emit("state.updated", {"step": self.step, "keys": sorted(keys)})
+
+    def watch(self) -> None:
+        """Keep the state after each update, until it is looked at."""
+        self.snapshots = deque()
+
+    def so_far(self) -> Values:
+        """The state as far as it goes, for a result."""
+        if self.flow is None:
+            return self.values
+        try:
+            values: Values = self.flow.so_far()
+        except GraphError:  # a conflict; it is raised, or was, where it matters
+            return self.values
+        return values
+
+    def go_over_limit(self) -> str:
+        """Its steps are used up.
+
+        Returns:
+            The node that runs as the last one.
+
+        Raises:
+            LimitExceeded: There is none.
+        """
+        limit, run = self.max_steps, self.run
+        error = LimitExceeded("max_steps", allowed=limit, used=limit, path=run.path)
+        if self.graph.on_limit is None:
+            run.refuse(error)
+        self.is_over_limit = True
+        run.stopped_by = error
+        run.tell_limit(error)
+        return self.graph.on_limit
+
+    # --- tasks and questions ----------
+
+    def task(self, target: str, after: Sequence[str], payload: Any = Nothing) -> Task:
+        """A visit of a node that is to come."""
+        node = self.graph.nodes[target]
+        return Task(node, self.run.next_path(target), payload, self.step, list(after))
+
+    @property
+    def unfinished(self) -> list[Task]:
+        """The tasks of this step of which nothing has come yet."""
+        return [task for task in self.tasks if task.outcome is None]
+
+    @property
+    def open_asks(self) -> list[NodeAsk]:
+        """Every question that waits for its answer, those of graphs below included."""
+        found = [ask for task in self.tasks for ask in task.open_asks]
+        return [*found, *(ask for ask, _ in self.awaited if ask.status == "open")]
+
+    @property
+    def asks(self) -> list[NodeAsk]:
+        """Every question of this run of which not all is told yet."""
+        found: list[NodeAsk] = []
+        for task in self.tasks:
+            if (memo := task.memo) is not None:
+                found += [memo.gate] if memo.gate is not None else []
+                found += memo.asks.values()
+        return [*found, *(ask for ask, _ in self.awaited)]
+
+    def asked_nodes(self) -> list[str]:
+        """Where answers that are still to come will lead."""
+        return [ask.then or task.node.name for ask, task in self.awaited]
+
