@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeAlias
 
@@ -23,7 +23,7 @@ from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items,
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgentTool, offer
-from tinyagents.tools import check_name
+from tinyagents.tools import as_task, check_name
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.retry import Retry
@@ -72,6 +72,8 @@ class Agent(Generic[DepsT, OutputT]):
     Raises:
         ConfigError: An argument does not do; the message names it and what is allowed.
     """
+
+    node_kind = "agent"
 
     __slots__ = (
         "_child_limits",
@@ -307,6 +309,16 @@ class Agent(Generic[DepsT, OutputT]):
             run_id=run_id,
             limits=limits,
         )
+
+    def run_at(self, task: Any, place: Place, path: str) -> Awaitable[Result[OutputT]]:
+        """Do a task as a child of a node of a graph; what is no text or message is shown as JSON.
+
+        Args:
+            task: What the node was given.
+            place: Where the node stands.
+            path: The child's address.
+        """
+        return execute(self.open(as_task(task), place=place, path=path, allow_cycles=True))
 
     def open(
         self,

@@ -19,10 +19,11 @@ from tinyagents.messages import Message, from_json, to_json
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
+from tinyagents.tools import as_task
 from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.live import send
-from tinyagents_graph.place import current_place
+from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import Ack
 
@@ -54,6 +55,8 @@ class SubAgentSession(Generic[OutputT]):
         compact: Called with the transcript before each turn but the first.
     """
 
+    node_kind = "session"
+
     def __init__(
         self,
         subagent: SubAgent | Agent[Any, OutputT],
@@ -77,6 +80,11 @@ class SubAgentSession(Generic[OutputT]):
         self._busy = False
 
     @property
+    def name(self) -> str:
+        """The sub-agent's name."""
+        return self.subagent.called
+
+    @property
     def transcript(self) -> tuple[Message, ...]:
         """All that was said in the turns that succeeded."""
         return self._transcript
@@ -94,6 +102,11 @@ class SubAgentSession(Generic[OutputT]):
             Exception: Whatever failed the turn, as for `Agent.run`; the session is as before.
         """
         return await self._take_turn(await self._open(content, deltas=False))
+
+    async def run_at(self, task: Any, place: Place, path: str) -> Result[OutputT]:
+        """Take a turn as a child of a node of a graph, with that address."""
+        del place  # it is where this is called
+        return await self._take_turn(await self._open(as_task(task), deltas=False, path=path))
 
     @asynccontextmanager
     async def stream(self, content: Task) -> AsyncGenerator[RunHandle[OutputT]]:
@@ -205,7 +218,7 @@ class SubAgentSession(Generic[OutputT]):
 
     # --- inside ----------
 
-    async def _open(self, content: Task, *, deltas: bool) -> AgentRun:
+    async def _open(self, content: Task, *, deltas: bool, path: str = "") -> AgentRun:
         self._refuse_while_busy()
         self._busy = True
         try:
@@ -223,7 +236,7 @@ class SubAgentSession(Generic[OutputT]):
             work = sub.agent.open(
                 content,
                 place=place,
-                path=place.next_path(sub.called) if place else None,
+                path=(path or place.next_path(sub.called)) if place else None,
                 deps=self._deps if self._deps is not None else sub.deps,
                 history=history,
                 sink=self.sink,

@@ -16,9 +16,10 @@ from tinyagents.result import Result
 from tinyagents.runnable import Runnable
 from tinyagents.schema import Signature, check_json, json_schema
 from tinyagents.state import AgentRun
-from tinyagents.tools import OnError, Tool, render
+from tinyagents.tools import OnError, Tool, as_task, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.place import Place
 
 __all__ = ["SubAgent", "SubAgentTool", "as_delegate", "as_tool", "offer"]
 
@@ -36,6 +37,8 @@ class SubAgent:
         allow_cycles: Whether it may be given a task that it is already working on further up.
     """
 
+    node_kind = "agent"
+
     agent: Runnable
     name: str = ""
     description: str = ""
@@ -46,6 +49,19 @@ class SubAgent:
     def __post_init__(self) -> None:
         if isinstance(self.agent, type) or not hasattr(self.agent, "open"):
             raise ConfigError(f"SubAgent({self.agent!r}): give an Agent")
+
+    def run_at(self, task: Any, place: Place, path: str) -> Awaitable[Any]:
+        """Do a task as a child of a node of a graph; see `Agent.run_at`."""
+        return execute(
+            self.agent.open(
+                as_task(task),
+                place=place,
+                path=path,
+                deps=self.deps,
+                limits=self.limits,
+                allow_cycles=True,
+            )
+        )
 
     @property
     def called(self) -> str:

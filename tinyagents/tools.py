@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ToolError
-from tinyagents.messages import Document, Image, Text, UserPart, well_formed
+from tinyagents.messages import Document, Image, Message, Text, UserPart, user_message, well_formed
 from tinyagents.models.protocol import ToolSpec
 from tinyagents.schema import Signature, check_json, read_signature
 from tinyagents_graph.threads import in_thread
@@ -153,6 +153,18 @@ def tool(
     if function is not None:
         return Tool(function, **options)
     return partial(Tool, **options)
+
+
+def as_task(value: Any) -> Message:
+    """What an agent is asked when it is given a value: text and parts as they are, else JSON.
+
+    Raises:
+        ToolError: It has no JSON; category `"unserialisable"`.
+    """
+    try:
+        return user_message(value)
+    except TypeError:
+        return user_message(render(value))
 
 
 def render(value: Any, tool: str = "") -> str | tuple[UserPart, ...]:

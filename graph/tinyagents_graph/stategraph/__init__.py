@@ -1,15 +1,21 @@
-"""The state graph: workflows that are declared, checked, drawn, and run on the run tree."""
+"""The state graph: workflows that are declared, checked, drawn, and run on the run tree.
+
+builder ── compiled ── running ── engine, eager ── following ── work ── tasks, state, joins
+   │           └─ nesting ── running                  └─ performing ── nodes
+   └─ declared ── routing, reducers, caching          └─ questions, finishing
+"""
 
 from __future__ import annotations
 
-from tinyagents_graph.errors import GraphError
-from tinyagents_graph.retry import Retry
 from tinyagents_graph.stategraph.builder import StateGraph
 from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.compiled import Graph
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.reducers import Add, Append, Last, Merge, Reduce, Reducer
-from tinyagents_graph.stategraph.routing import END, START, Ask, Command, Failure, Send, join
+from tinyagents_graph.stategraph.result import GraphResult
+from tinyagents_graph.stategraph.routing import END, START, Ask, Command, Failure, Join, Send, join
+from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext
+from tinyagents_graph.stategraph.views import GraphHandle, Piece
 
 __all__ = [
     "END",
@@ -17,17 +23,21 @@ __all__ = [
     "Add",
     "Append",
     "Ask",
-    "NodeCache",
     "Command",
     "Failure",
     "Finding",
     "Graph",
-    "GraphError",
+    "GraphHandle",
+    "GraphResult",
+    "Join",
     "Last",
     "Merge",
+    "NodeAsk",
+    "NodeCache",
+    "NodeContext",
+    "Piece",
     "Reduce",
     "Reducer",
-    "Retry",
     "Send",
     "StateGraph",
     "join",

@@ -153,9 +153,7 @@ class Graph(Generic[StateT]):
 
         def begin() -> GraphRun:
             place = place_for(sink, run_id)
-            return self._open(
-                input, place, deps, sink, run_id, limits, max_steps, is_watched=True
-            )
+            return self._open(input, place, deps, sink, run_id, limits, max_steps, is_watched=True)
 
         return GraphHandle(begin, self._drive, policy=policy, buffer=buffer)
 
@@ -187,7 +185,7 @@ class Graph(Generic[StateT]):
         if work.is_going:
             raise RunConflict(run_id, "it goes on already: wait for its result")
         _answer(work, answers or {}, by)
-        if not any(ask.status != "open" and not ask.is_told for ask in _asks_of(work)):
+        if not work.has_news:
             return paused(work)
         return await self._drive(work, is_again=True)
 
@@ -231,27 +229,19 @@ class Graph(Generic[StateT]):
                 self.name, parent=place.run, path=path, limits=limits, deltas=is_watched,
                 about=about, deps=deps,
             )  # fmt: skip
-        work = GraphRun(
-            self._graph, run, values, max_steps=max_steps, can_park=place is None
-        )
+        work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=place is None)
         if is_watched:
             work.watch()
         return work
 
-    def run_in(
-        self, ctx: NodeContext, given: Any, spec: NodeSpec, above: StateSchema
-    ) -> Any:
+    def run_in(self, ctx: NodeContext, given: Any, spec: NodeSpec, above: StateSchema) -> Any:
         """Run it in the place of a node's body; what a graph above calls."""
         return run_below(self._graph, ctx, given, spec, above)
 
 
 def _asks_of(work: GraphRun) -> list[NodeAsk]:
     """Every question of a run and of the graphs below it that are parked with it."""
-    found = list(work.asks)
-    for task in work.tasks:
-        if task.memo is not None and task.memo.child is not None:
-            found += _asks_of(task.memo.child)
-    return found
+    return [*work.asks, *(ask for child in work.parked for ask in _asks_of(child))]
 
 
 def _answer(work: GraphRun, answers: Mapping[str, Any], by: str) -> None:

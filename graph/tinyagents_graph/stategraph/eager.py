@@ -7,7 +7,7 @@ state that everybody writes to as he finishes, which is what the clock makes of 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple
@@ -76,13 +76,14 @@ class Flow:
         records: All that was written since then.
     """
 
-    __slots__ = ("_behind", "_errors", "_n_steps", "records", "work")
+    __slots__ = ("_behind", "_errors", "_live", "records", "work")
 
     def __init__(self, work: GraphRun) -> None:
         self.work = work
         self.records: dict[Order, Record] = {}
         self._behind: dict[str, Past] = {}  # by the address of the task that has finished
         self._errors: list[BaseException] = []
+        self._live: Counter[str] = Counter()  # tasks that are not finished, by node
 
     async def begin(self) -> None:
         """Start what `START` leads to."""
@@ -102,7 +103,7 @@ class Flow:
             self._tell(entries, past)
             ahead = Ahead(work, self._view(past))
             await ahead.answer(task, ask.then, ask.reply)
-            ahead.meet(_names(work.tasks))
+            ahead.meet(self._live)
             self._start(ahead.tasks)
 
     # --- running ----------
@@ -162,14 +163,14 @@ class Flow:
         entries = entries_of([task])
         past = self._after(task.past, (task.step, task.line), entries)
         self._behind[task.path] = past._replace(step=task.step, line=task.line)
-        work.tasks.remove(task)
+        self._end(task)
         work.note(task.outcome)
         self._tell(entries, past)
         if work.is_over_limit or self._errors:
             return ()
         ahead = Ahead(work, self._view(past))
         await ahead.beyond(task)
-        ahead.meet(_names(work.tasks))
+        ahead.meet(self._live)
         return self._start(ahead.tasks)
 
     def _tell(self, entries: Sequence[Entry], past: Past) -> None:
@@ -189,9 +190,19 @@ class Flow:
         if tasks and work.step >= work.max_steps:
             return self._go_over_limit(tasks)
         work.tasks += tasks
-        if len(work.tasks) == 1 and not work.awaited:
-            self._settle(work.tasks[0])
+        self._live.update([task.node.name for task in tasks])
+        if len(tasks) == self._live.total() == 1 and not work.awaited:
+            self._settle(tasks[0])
         return tasks
+
+    def _end(self, task: Task) -> None:
+        work, live, name = self.work, self._live, task.node.name
+        live[name] -= 1
+        if not live[name]:
+            del live[name]
+        # Taken out now and then, for to look one up among thousands each time would cost too much.
+        if len(work.tasks) > 2 * sum(live.values()):
+            work.tasks = work.unfinished
 
     def _go_over_limit(self, tasks: Sequence[Task]) -> Sequence[Task]:
         work = self.work
@@ -200,6 +211,7 @@ class Flow:
         last = work.task(work.go_over_limit(), [path for each in tasks for path in each.after])
         last.step, last.past = work.step, self._merge([each.past for each in tasks])
         work.tasks.append(last)
+        self._live[last.node.name] += 1
         return [last]
 
     # --- the past ----------
@@ -267,9 +279,9 @@ async def drive_eagerly(work: GraphRun) -> None:
     if flow is None:
         flow = work.flow = Flow(work)
         await flow.begin()
-    while work.tasks or work.awaited:
+    while work.unfinished or work.awaited:
         await flow.answers()
-        ready = [task for task in work.tasks if not task.open_asks]
+        ready = [task for task in work.unfinished if not task.is_waiting]
         if ready:
             await flow.run(ready)
         else:
@@ -278,7 +290,3 @@ async def drive_eagerly(work: GraphRun) -> None:
     work.step += 1
     flow.records = {}
     end_of(work)
-
-
-def _names(tasks: Sequence[Task]) -> list[str]:
-    return [task.node.name for task in tasks]

@@ -66,7 +66,7 @@ async def _begin_step(work: GraphRun) -> None:
 
 async def _perform_all(work: GraphRun) -> None:
     """Perform what is not done. A single task needs no task of the event loop."""
-    rest = work.unfinished
+    rest = [task for task in work.unfinished if not task.is_waiting]
     try:
         if len(rest) == 1:
             await perform(work, rest[0])

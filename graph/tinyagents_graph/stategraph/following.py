@@ -101,7 +101,7 @@ class Ahead:
         Raises:
             ExceptionGroup: Too few tasks behind a join have succeeded.
         """
-        if not self._work.joins:
+        if not any(each.has_arrivals for each in self._work.joins):
             return
         pending = {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
         due = [each for each in self._work.joins if each.is_due(pending)]
@@ -187,9 +187,7 @@ class Ahead:
 
         return make
 
-    async def _pass_over(
-        self, names: Iterable[str], task: Task | None, passed: set[str]
-    ) -> None:
+    async def _pass_over(self, names: Iterable[str], task: Task | None, passed: set[str]) -> None:
         """Nobody was sent to these nodes: what waits for them goes on as if they had finished."""
         for name in dict.fromkeys(names):
             if name != END and name not in passed:

@@ -56,6 +56,11 @@ class JoinState:
         self.failures: list[Failure] = []
 
     @property
+    def has_arrivals(self) -> bool:
+        """Whether something arrived since it was last reset."""
+        return bool(self._arrived)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether something arrived and nothing came of it yet."""
         return bool(self._arrived) and not self._has_fired
@@ -76,9 +81,7 @@ class JoinState:
         """How many tasks have succeeded."""
         return self._n_ok
 
-    def arrive(
-        self, source: str, path: str | None, failure: Failure | None, is_task: bool
-    ) -> None:
+    def arrive(self, source: str, path: str | None, failure: Failure | None, is_task: bool) -> None:
         """A source has finished.
 
         Args:

@@ -146,9 +146,7 @@ async def _tries(work: GraphRun, task: Task, given: Any) -> Outcome:
             if delay_s is None or _is_parked(error):
                 raise
             about = {"node": node.name, "path": task.path, "attempt": ctx.attempt}
-            work.run.emit(
-                "node.retried", {**about, "delay_s": delay_s, "error": describe(error)}
-            )
+            work.run.emit("node.retried", {**about, "delay_s": delay_s, "error": describe(error)})
             await anyio.sleep(delay_s)
 
 

@@ -193,16 +193,29 @@ class Task:
             self.memo = Memo()
         return self.memo
 
+    @property
+    def asks(self) -> list[NodeAsk]:
+        """Its questions, those that are settled too."""
+        memo, outcome = self.memo, self.outcome
+        found = [outcome.ask] if outcome is not None and outcome.ask is not None else []
+        if memo is not None:
+            found += [memo.gate] if memo.gate is not None else []
+            found += memo.asks.values()
+        return found
 
     @property
-    def open_asks(self) -> list[NodeAsk]:
-        """The questions that it waits for the answers of."""
-        memo = self.memo
-        if memo is None or self.outcome is not None:
-            return []
-        asks = [*([memo.gate] if memo.gate else []), *memo.asks.values()]
-        below: list[NodeAsk] = memo.child.open_asks if memo.child is not None else []
-        return [*(each for each in asks if each.status == "open"), *below]
+    def child(self) -> Any:
+        """The graph that is parked in its place, if one is."""
+        return None if self.memo is None else self.memo.child
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for answers without which it need not be performed again."""
+        if self.outcome is not None:
+            return False
+        if any(ask.status == "open" for ask in self.asks):
+            return True
+        return self.child is not None and not self.child.has_news
 
 
 class NodeContext(Place):

@@ -153,20 +153,27 @@ class GraphRun:
     @property
     def open_asks(self) -> list[NodeAsk]:
         """Every question that waits for its answer, those of graphs below included."""
-        found = [ask for task in self.tasks for ask in task.open_asks]
-        return [*found, *(ask for ask, _ in self.awaited if ask.status == "open")]
+        found = [ask for ask in self.asks if ask.status == "open"]
+        return [*found, *(ask for child in self.parked for ask in child.open_asks)]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a question was answered since it was parked."""
+        if any(ask.status != "open" and not ask.is_told for ask in self.asks):
+            return True
+        return any(child.has_news for child in self.parked)
+
+    @property
+    def parked(self) -> list[GraphRun]:
+        """The graphs that are parked in its nodes."""
+        return [task.child for task in self.tasks if task.child is not None]
 
     @property
     def asks(self) -> list[NodeAsk]:
-        """Every question of this run of which not all is told yet."""
-        found: list[NodeAsk] = []
-        for task in self.tasks:
-            if (memo := task.memo) is not None:
-                found += [memo.gate] if memo.gate is not None else []
-                found += memo.asks.values()
-        return [*found, *(ask for ask, _ in self.awaited)]
+        """Every question of this run of which it may still hear."""
+        found = [ask for task in self.tasks for ask in task.asks]
+        return list(dict.fromkeys([*found, *(ask for ask, _ in self.awaited)]))
 
     def asked_nodes(self) -> list[str]:
         """Where answers that are still to come will lead."""
         return [ask.then or task.node.name for ask, task in self.awaited]
-
