@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from inspect import currentframe
 from pathlib import Path
 from typing import Any, Generic, cast
 
@@ -116,7 +116,7 @@ class StateGraph(Generic[StateT]):
         site = _site()
         if not isinstance(name, str):
             name, body = getattr(name, "__name__", ""), name
-        _checked("add_node", name)
+        name = _checked("add_node", name)
         if name in self._nodes:
             raise ConfigError(
                 f"{site}: add_node({name!r}): there is such a node already, "
@@ -313,7 +313,9 @@ def _keys(argument: str, given: Any) -> frozenset[str] | None:
 
 def _site() -> Site:
     """The line of the user's code that called into this module."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+    frame = currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
+    if frame is None:  # an interpreter that has no frames to look at
+        return ""
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -152,7 +152,8 @@ class Declared:
             ]
         for node in self.nodes.values():
             found += [Arrow(node.name, to, "goto", "", None, node.site) for to in node.goto or ()]
-            for to, kind in ((node.rejected, "rejected"), (node.on_error, "error")):
-                if to is not None:
-                    found.append(Arrow(node.name, to, kind, "", None, node.site))  # type: ignore[arg-type]
+            if node.rejected is not None:
+                found.append(Arrow(node.name, node.rejected, "rejected", "", None, node.site))
+            if node.on_error is not None:
+                found.append(Arrow(node.name, node.on_error, "error", "", None, node.site))
         return tuple(found)

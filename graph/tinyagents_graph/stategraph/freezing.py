@@ -43,13 +43,13 @@ class FrozenList(list[Any]):
 
     __slots__ = ("is_loose",)
     is_loose: bool
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return list, (list(self),)
 
-    def __deepcopy__(self, memo: Any) -> list[Any]:
+    def __deepcopy__(self, memo: Any) -> Any:
         return thaw(self)
 
 
@@ -57,13 +57,13 @@ class FrozenDict(dict[Any, Any]):
     """A dict that cannot be changed."""
 
     __slots__ = ()
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return dict, (dict(self),)
 
-    def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
+    def __deepcopy__(self, memo: Any) -> Any:
         return thaw(self)
 
 
@@ -71,21 +71,21 @@ class FrozenSet(set[Any]):
     """A set that cannot be changed."""
 
     __slots__ = ()
-    add = clear = discard = pop = remove = update = _refuse  # type: ignore[assignment]
-    difference_update = intersection_update = symmetric_difference_update = _refuse  # type: ignore[assignment]
-    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse  # type: ignore[assignment,misc]
+    add = clear = discard = pop = remove = update = _refuse
+    difference_update = intersection_update = symmetric_difference_update = _refuse
+    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return set, (set(self),)
 
-    def __deepcopy__(self, memo: Any) -> set[Any]:
+    def __deepcopy__(self, memo: Any) -> Any:
         return thaw(self)
 
 
 def freeze(value: Any) -> Any:
     """The same value, with its lists, dicts and sets frozen."""
-    kind = type(value)
-    if kind in _ATOMS or kind in _FREEZERS and kind in (FrozenList, FrozenDict, FrozenSet):
+    kind: Any = type(value)
+    if kind in _ATOMS:
         return value
     how = _FREEZERS.get(kind)
     return value if how is None else how(value)
@@ -104,14 +104,13 @@ _FREEZERS: Mapping[type, Callable[[Any], Any]] = {
 
 def _frozen_list(value: list[Any]) -> FrozenList:
     made = FrozenList([freeze(each) for each in value])
-    made.is_loose = any([is_loose(each) for each in made])
+    made.is_loose = any(map(is_loose, made))
     return made
 
 
 def joined(first: FrozenList, second: FrozenList) -> FrozenList:
     """Both, one after the other; without a look at every item, as a list grows step by step."""
-    made = FrozenList(first)
-    list.extend(made, second)
+    made = FrozenList((*first, *second))
     made.is_loose = first.is_loose or second.is_loose
     return made
 
@@ -131,7 +130,7 @@ def thaw(value: Any) -> Any:
 
 def is_loose(value: Any) -> bool:
     """Whether a frozen value holds objects that a node could still change: it is given copies."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _ATOMS or kind is FrozenSet or isinstance(value, (Enum, PurePath)):
         return False
     if kind is FrozenList:

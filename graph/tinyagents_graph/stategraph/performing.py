@@ -59,7 +59,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         task.outcome = outcome
         return
     except BaseException as error:
-        if isinstance(error, BaseExceptionGroup) and _is_parked(error):
+        if _is_parked(error):
             return
         why = {"type": "cancelled", "message": f"interrupted by {type(error).__name__}"}
         run.emit("node.failed", {**about, "step": task.step, "error": why})

@@ -6,7 +6,7 @@ order of the tasks that wrote, whatever order these finished in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
 
 from tinyagents_graph.errors import ConfigError
@@ -88,7 +88,7 @@ class Merge(Reducer):
         """The union; for an entry that both have, the operand's."""
         if value is None:
             return operand
-        return {**value, **operand} if isinstance(operand, Mapping) else value | operand
+        return value | operand
 
 
 @frozen

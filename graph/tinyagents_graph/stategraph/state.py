@@ -272,7 +272,7 @@ def explain(error: ValidationError) -> str:
 
 
 def _adapter(annotation: Any, metadata: Sequence[Any] = ()) -> TypeAdapter[Any]:
-    whole: Any = Annotated[(annotation, *metadata)] if metadata else annotation  # type: ignore[misc]
+    whole: Any = Annotated[(annotation, *metadata)] if metadata else annotation
     return TypeAdapter(whole)
 
 

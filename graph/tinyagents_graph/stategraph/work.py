@@ -41,9 +41,9 @@ class GraphRun:
     """
 
     __slots__ = (
-        "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going", "is_in_step",
-        "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks", "values",
-        "written",
+        "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going",
+        "is_in_step", "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks",
+        "values", "written",
     )  # fmt: skip
 
     def __init__(
