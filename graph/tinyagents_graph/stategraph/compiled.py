@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any, Generic
 
@@ -112,8 +112,15 @@ class Graph(Generic[StateT]):
             ExceptionGroup: Several nodes failed. On all of these, and on what a single node raised,
                 `error.result` has what there was until then.
         """
-        place = place_for(sink, run_id)
-        work = self._open(input, place, deps, sink, run_id, limits, max_steps)
+        work = self.open(
+            input,
+            place=place_for(sink, run_id),
+            deps=deps,
+            sink=sink,
+            run_id=run_id,
+            limits=limits,
+            max_steps=max_steps,
+        )
         return await self._drive(work)
 
     def run_sync(
@@ -152,8 +159,17 @@ class Graph(Generic[StateT]):
         """
 
         def begin() -> GraphRun:
-            place = place_for(sink, run_id)
-            return self._open(input, place, deps, sink, run_id, limits, max_steps, is_watched=True)
+            return self.open(
+                input,
+                place=place_for(sink, run_id),
+                deps=deps,
+                sink=sink,
+                run_id=run_id,
+                limits=limits,
+                max_steps=max_steps,
+                deltas=True,
+                is_watched=True,
+            )
 
         return GraphHandle(begin, self._drive, policy=policy, buffer=buffer)
 
@@ -202,33 +218,75 @@ class Graph(Generic[StateT]):
         self._parked.pop(run_id, None)
         return result
 
-    def _open(
+    # --- for those who delegate to it ----------
+
+    @property
+    def input_type(self) -> type[BaseModel]:
+        """What a parent's model fills in: the state."""
+        return self.declared.state
+
+    @staticmethod
+    def drive(work: GraphRun) -> Awaitable[GraphResult[Any]]:
+        """Run what `open` prepared."""
+        return execute_graph(work)
+
+    def open(
         self,
-        input: Any,
-        place: Place | None,
+        task: Any,
+        *,
+        place: Place | None = None,
+        path: str | None = None,
         deps: Any = None,
+        history: Any = (),
         sink: EventSink | None = None,
         run_id: str | None = None,
         limits: RunLimits | None = None,
+        deltas: bool = False,
+        allow_cycles: bool = False,
         max_steps: int | None = None,
-        path: str | None = None,
         is_watched: bool = False,
     ) -> GraphRun:
-        values = self._graph.schema.begin({} if input is None else input)
+        """Prepare a run without starting it; what all ways of running share.
+
+        Args:
+            task: The state to begin with: a dict, an instance of the state's model, or its JSON.
+            place: Where in a tree it hangs; `None` makes a root.
+            path: Its address there; the next one of its name if not given.
+            deps: What nodes get as `ctx.deps`; the parent's if `None`.
+            history: Nothing; a graph remembers in its state.
+            sink: Where a root's events go.
+            run_id: A root's id.
+            limits: Limits of the run.
+            deltas: Whether its models stream.
+            allow_cycles: Nothing; what nodes do is declared.
+            max_steps: Supersteps it may take.
+            is_watched: Whether the state after each update is kept, until it is looked at.
+
+        Raises:
+            GraphError: The task is no such state.
+        """
+        values = self._graph.schema.begin({} if task is None else task)
         about = {"graph": self.name}
         if place is None:
-            limits = (limits or RunLimits()).filled(ROOT_LIMITS)
             run = Run(
-                self.name, limits=limits, run_id=run_id, sink=sink, deltas=is_watched,
-                about=about, deps=deps,
-            )  # fmt: skip
+                self.name,
+                limits=(limits or RunLimits()).filled(ROOT_LIMITS),
+                run_id=run_id,
+                sink=sink,
+                deltas=deltas,
+                about=about,
+                deps=deps,
+            )
         else:
-            limits = (limits or RunLimits()).filled(CHILD_LIMITS)
-            path = path or place.next_path(self.name)
             run = Run(
-                self.name, parent=place.run, path=path, limits=limits, deltas=is_watched,
-                about=about, deps=deps,
-            )  # fmt: skip
+                self.name,
+                parent=place.run,
+                path=path or place.next_path(self.name),
+                limits=(limits or RunLimits()).filled(CHILD_LIMITS),
+                deltas=deltas,
+                about=about,
+                deps=deps,
+            )
         work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=place is None)
         if is_watched:
             work.watch()

@@ -40,6 +40,10 @@ class GraphRun:
         is_going: Whether somebody drives it now.
     """
 
+    # What a parent asks of any child at work; a graph has said nothing, and tells by its events.
+    messages = ()
+    progress = ""
+
     __slots__ = (
         "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going",
         "is_in_step", "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks",
@@ -74,6 +78,11 @@ class GraphRun:
         self.flow: Any = None
         self.is_going = False
         self.put(values)
+
+    @property
+    def turns(self) -> int:
+        """Supersteps so far."""
+        return self.step
 
     # --- the state ----------
 
