@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from tinyagents.children import CHILD_TOOLS, AtEnd, start
+from tinyagents.child_tools import CHILD_TOOLS
+from tinyagents.children import AtEnd, start
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
 from tinyagents.execute import execute

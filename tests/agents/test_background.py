@@ -396,7 +396,8 @@ async def test_a_parent_in_the_foreground_reads_the_question_of_a_background_chi
     result = await Agent(boss, subagents=[asker("c done")], background=True).run("go")
     check_tree(result.events)
     assert heard(result.messages)[0] == (
-        "root/c[0] asks: which colour?\nIt waits; answer with answer_child, path 'root/c[0]'."
+        "root/c[0] asks: which colour?\n"
+        "It waits; answer with answer_child, path 'root/c[0]/ask_parent[0]/ask[0]'."
     )
     tools = [each.text for each in result.messages if each.role == "tool"]
     assert tools[2] == "root/c[0] goes on"
