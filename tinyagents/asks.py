@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from tinyagents.context import RunContext
 from tinyagents.errors import ToolError
 from tinyagents.execute import execute
@@ -25,6 +23,7 @@ from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.host import Host
 from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.run import CHILD_LIMITS, Run
+from tinyagents_graph.time_limit import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -41,12 +40,13 @@ class AskParent(Tool):
 
     The parent is the agent above, or the human for a root. A parent that waits for this very child
     is asked aside, with all it knows; one whose child works in the background reads the question
-    at its next turn. Meanwhile the child is paused, and its clock stands still.
+    at its next turn. Meanwhile the child is paused, and its own clock stands still; those of the
+    runs above go on.
 
     In code: `answer = await ask_parent(ctx, "Which one?")`.
 
     Args:
-        timeout_s: Seconds to wait for an answer; `None` waits until there is one.
+        timeout_s: Seconds to wait for an answer, without pauses; `None` waits until there is one.
         default: The answer when there is none; without it the call fails, and says why.
         name: What the model calls it by.
     """
@@ -137,7 +137,8 @@ async def _ask(
     run.emit("ask.raised", {**facts, "timeout_s": timeout_s} if timeout_s is not None else facts)
     try:
         with _resting(run, f"waits for an answer of {ask.to}", ask.id):
-            with anyio.move_on_after(timeout_s):
+            # The run counts as paused just because it asks; only a pause from outside stops this.
+            with time_limit(timeout_s, run, lambda: run.controls.pauses):
                 await _wait_for_answer(ask, asker, parent, run)
             ask.settle("expired", reason=f"no answer within {timeout_s:g} s" if timeout_s else "")
     finally:

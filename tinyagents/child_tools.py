@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-import anyio
 import anyio.lowlevel
 from pydantic import Field
 
@@ -18,6 +17,7 @@ from tinyagents_graph.commands import Cancel, Redirect
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.live import send
 from tinyagents_graph.steering import Ack
+from tinyagents_graph.time_limit import time_limit
 
 __all__ = ["CHILD_TOOLS"]
 
@@ -79,7 +79,7 @@ async def wait_for_children(
 
     # A call beside this one in the same turn may be about to answer what they ask.
     await anyio.lowlevel.checkpoint()
-    with anyio.move_on_after(timeout_s) as scope:
+    with time_limit(timeout_s, ctx.run) as scope:
         await controls.bell.wait_until(is_over)
     questions = {ask.id: ask.question for child in chosen for ask in child.asks}
     return {

@@ -25,6 +25,7 @@ from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather
+from tinyagents_graph.time_limit import time_limit
 
 __all__ = ["Good", "Judge", "NoAnswer", "best_of", "hedge", "quorum", "race"]
 
@@ -228,7 +229,7 @@ async def hedge(
 
         async def attempt(index: int) -> None:
             for before in over[:index]:
-                with anyio.move_on_after(after_s):
+                with time_limit(after_s, attempts.run):
                     await before.wait()
             if attempts.winner is None:
                 await attempts.attempt(index, judge)
