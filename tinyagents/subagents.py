@@ -86,8 +86,8 @@ class SubAgentTool(Tool):
             `"wait"` for it (the parent's model then gets one more turn), or `"cancel"` it.
 
     Raises:
-        ConfigError: The name is no tool name, `input_type` is no object, or `at_end` is neither of
-            the two.
+        ConfigError: The name is no tool name, `input_type` is no object, `background` no bool, or
+            `at_end` neither of the two.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class SubAgentTool(Tool):
         background: bool = False,
         at_end: AtEnd = "wait",
     ) -> None:
+        _check_background("SubAgentTool", background)
         if at_end not in ("wait", "cancel"):
             raise ConfigError(f"SubAgentTool(at_end={at_end!r}): give 'wait' or 'cancel'")
         self.background = background
@@ -207,6 +208,11 @@ class SubAgentTool(Tool):
         )
 
 
+def _check_background(what: str, given: object) -> None:
+    if not isinstance(given, bool):
+        raise ConfigError(f"{what}(background={given!r}): give True or False")
+
+
 def _what(error: BaseException | None) -> str:
     return error.fact if isinstance(error, LimitExceeded) else str(error)
 
@@ -219,6 +225,7 @@ def offer(tools: Sequence[Any], delegates: Sequence[Any], background: bool) -> l
         delegates: Whom it may delegate to.
         background: Whether these work in the background.
     """
+    _check_background("Agent", background)
     offered = [as_tool(each) for each in tools]
     offered += [as_delegate(each, background=background) for each in delegates]
     if any(isinstance(each, SubAgentTool) and each.background for each in offered):

@@ -155,6 +155,13 @@ async def test_at_end_is_one_of_two() -> None:
         SubAgentTool(Agent("test", name="w"), background=True, at_end=cast("Any", "stay"))
 
 
+async def test_background_is_a_bool() -> None:
+    with pytest.raises(ConfigError, match="SubAgentTool.background='no'.: give True or False"):
+        SubAgentTool(Agent("test", name="w"), background=cast("Any", "no"))
+    with pytest.raises(ConfigError, match="Agent.background='no'.: give True or False"):
+        Agent("test", background=cast("Any", "no"))
+
+
 @pytest.mark.parametrize(
     ("script", "options", "said"),
     [

@@ -1,12 +1,12 @@
 """Questions of background children: several at once, read and left open, and in time."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.agents.test_steering import Held, finish, settled
-from tinyagents import Agent, ask_parent
+from tinyagents import Agent, AskParent, ConfigError, ask_parent, report
 from tinyagents.testing import ScriptedModel, call, check_tree
 
 pytestmark = pytest.mark.anyio
@@ -73,3 +73,41 @@ async def test_an_answer_of_the_parent_closes_all_questions_it_has_read() -> Non
     check_tree(result.events)
     expired = {e.data["ask_id"]: e.data["reason"] for e in result.events if e.kind == "ask.expired"}
     assert expired == dict.fromkeys([FIRST, SECOND], "root has its answer and gave none to this")
+
+
+# --- arguments ----------
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"timeout_s": "60"}, "timeout_s='60'.: give seconds"),
+        ({"timeout_s": -1}, "timeout_s=-1"),
+        ({"timeout_s": 0}, "timeout_s=0"),
+        ({"timeout_s": True}, "timeout_s=True"),
+        ({"default": 5}, "default=5.: give a text"),
+    ],
+)
+async def test_a_question_checks_its_arguments(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"AskParent.{named}"):
+        AskParent(**options)
+    ctx: Any = None  # nothing is asked
+    with pytest.raises(ConfigError, match=f"ask_parent.{named}"):
+        await ask_parent(ctx, "hue?", **options)
+    with pytest.raises(ConfigError, match="ask_parent.question=7.: give a text"):
+        await ask_parent(ctx, cast("Any", 7))
+    with pytest.raises(ConfigError, match="report.text=None.: give a text"):
+        await report(ctx, cast("Any", None))
+
+
+async def test_an_answer_of_the_human_is_a_text() -> None:
+    model = ScriptedModel([call("ask_parent", question="hue?"), "done"])
+    async with Agent(model, tools=[ask_parent]).stream("go") as run:
+        while not run.pending():
+            await settled()
+        (ask,) = run.pending()
+        with pytest.raises(ConfigError, match="answer.5. to root/ask_parent.0./ask.0.: give"):
+            await ask.answer(cast("Any", 5))
+        assert await ask.answer("red")
+        result = await finish(run)
+    assert told(result.messages) == ["red"]
