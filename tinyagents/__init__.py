@@ -24,6 +24,7 @@ from tinyagents.errors import (
     LimitExceeded,
     ModelError,
     ModelRetry,
+    NoAnswer,
     RunCancelled,
     RunConflict,
     Signal,
@@ -45,7 +46,7 @@ from tinyagents.messages import (
 )
 from tinyagents.middleware import Finish, Middleware
 from tinyagents.models import Model, ModelSettings
-from tinyagents.patterns import NoAnswer, best_of, hedge, quorum, race
+from tinyagents.patterns import best_of, hedge, quorum, race
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
 from tinyagents.session import SubAgentSession

@@ -7,6 +7,7 @@ from inspect import isawaitable
 from typing import Any
 
 from tinyagents.loop import drive
+from tinyagents.mail import is_called_back
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
 from tinyagents.result import Result, Status
@@ -54,12 +55,11 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     await _begin(work)
                     await drive(work)
                 except Finish as finish:
-                    work.output = finish.output
+                    await _finish(work, finish)
                 if work.plan.hooks.after_run:
                     await _end(work)
                 if run.needs_attention:
-                    # Who was told that the run is cancelled must not find it completed.
-                    await run.checkpoint()
+                    await _look_again(work)
             except BaseException as error:
                 run.complete({"output": _last_text(work)})
                 told = error
@@ -144,6 +144,33 @@ async def _end(work: AgentRun) -> None:
             return
         if changed is not None:
             work.output = changed
+
+
+async def _finish(work: AgentRun, finish: Finish) -> None:
+    """A hook ends the run. It takes no further turn, but its children are seen off as always."""
+    work.output = finish.output
+    work.obstacle = f"{work.run.path} was finished by its own code"
+    if work.run.is_steered:
+        await is_called_back(work)
+
+
+async def _look_again(work: AgentRun) -> None:
+    """The last safe point, after the hooks.
+
+    Who was told that the run is cancelled must not find it completed, and a command that came
+    while a hook was busy, or the run paused, is still worth a turn.
+    """
+    run = work.run
+    await run.checkpoint()
+    while run.is_steered and await is_called_back(work):
+        before = work.answer
+        try:
+            await drive(work)
+        except Finish as finish:
+            await _finish(work, finish)
+        has_changed = work.output is not before or not work.obstacle
+        if has_changed and work.plan.hooks.after_run:
+            await _end(work)
 
 
 async def _tell_hooks(work: AgentRun, error: BaseException) -> None:

@@ -6,12 +6,17 @@ reports all come this way; so each of them is acknowledged, and none is lost in 
 
 from __future__ import annotations
 
+from tinyagents.budget import shortage
 from tinyagents.letters import message_of
+from tinyagents.messages import Message
 from tinyagents.state import MISSING, AgentRun
 from tinyagents_graph.commands import Inject, Redirect
+from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.pausing import lock
+from tinyagents_graph.run import Run
 from tinyagents_graph.steering import apply, expire_all
 
-__all__ = ["is_called_back", "read_mail"]
+__all__ = ["fall_back", "is_called_back", "read_mail"]
 
 
 async def read_mail(work: AgentRun) -> None:
@@ -40,27 +45,54 @@ async def is_called_back(work: AgentRun) -> bool:
     run, controls = work.run, work.run.controls
     children = work.background.values()
     while True:
+        await run.checkpoint()  # while it is paused here, it can still be told something
         obstacle = _obstacle(work)
         for child in children:
             child.on_answer_of_parent(obstacle)
         await controls.bell.wait_until(
             lambda: controls.is_called or all(child.has_settled for child in children)
         )
-        if obstacle:
+        if controls.pauses:
+            continue
+        # Looked at again, for meanwhile the children have spent something, or given it back.
+        if obstacle := _obstacle(work):
             expire_all(run, obstacle)
         elif controls.is_called or any(child.has_news for child in children):
-            work.output = MISSING
+            work.answer, work.output = work.output, MISSING
             return True
         if all(child.has_settled for child in children):
             return False
 
 
+def fall_back(work: AgentRun, error: LimitExceeded) -> None:
+    """A limit has ended a turn; if the run took it though it had an answer, that answer stands.
+
+    Raises:
+        LimitExceeded: It had none.
+    """
+    if work.answer is MISSING:
+        raise error
+    work.output = work.answer
+    work.obstacle = f"{work.run.path} has its answer, and {error.fact}"
+
+
 def _obstacle(work: AgentRun) -> str:
     """Why a run that has its answer cannot take one more turn; empty if it can."""
+    if work.obstacle:
+        return work.obstacle
     run = work.run
     limit, requests = run.limits.max_turns, run.accounts.requests
     if limit is not None and work.turns >= limit:
         return f"{run.path} has its answer, and max_turns={limit:g} allows no further turn"
     if requests is not None and requests.left < 1:
         return f"{run.path} has its answer, and max_requests allows no further request"
+    # Asked before the mail is read: what is read counts as applied.
+    if work.has_budget and (refusal := shortage(work, _unread(run))) is not None:
+        return f"{run.path} has its answer, and {refusal.fact}"
     return ""
+
+
+def _unread(run: Run) -> list[Message]:
+    with lock:
+        commands = [letter.command for letter in run.controls.mail]
+    return [message_of(each) for each in commands if isinstance(each, (Inject, Redirect))]

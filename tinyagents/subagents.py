@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from tinyagents.children import CHILD_TOOLS, AtEnd, start
+from tinyagents.child_tools import CHILD_TOOLS
+from tinyagents.children import AtEnd, start
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
 from tinyagents.execute import execute
@@ -101,8 +102,8 @@ class SubAgentTool(Tool):
             `"wait"` for it (the parent's model then gets one more turn), or `"cancel"` it.
 
     Raises:
-        ConfigError: The name is no tool name, `input_type` is no object, or `at_end` is neither of
-            the two.
+        ConfigError: The name is no tool name, `input_type` is no object, `background` no bool, or
+            `at_end` neither of the two.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class SubAgentTool(Tool):
         background: bool = False,
         at_end: AtEnd = "wait",
     ) -> None:
+        _check_background("SubAgentTool", background)
         if at_end not in ("wait", "cancel"):
             raise ConfigError(f"SubAgentTool(at_end={at_end!r}): give 'wait' or 'cancel'")
         self.background = background
@@ -222,6 +224,11 @@ class SubAgentTool(Tool):
         )
 
 
+def _check_background(what: str, given: object) -> None:
+    if not isinstance(given, bool):
+        raise ConfigError(f"{what}(background={given!r}): give True or False")
+
+
 def _what(error: BaseException | None) -> str:
     return error.fact if isinstance(error, LimitExceeded) else str(error)
 
@@ -234,6 +241,7 @@ def offer(tools: Sequence[Any], delegates: Sequence[Any], background: bool) -> l
         delegates: Whom it may delegate to.
         background: Whether these work in the background.
     """
+    _check_background("Agent", background)
     offered = [as_tool(each) for each in tools]
     offered += [as_delegate(each, background=background) for each in delegates]
     if any(isinstance(each, SubAgentTool) and each.background for each in offered):

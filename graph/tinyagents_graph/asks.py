@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.loops import Bell
 
 __all__ = ["AskStatus", "PendingAsk"]
@@ -48,7 +49,12 @@ class PendingAsk:
 
         Returns:
             False if it had been answered before, or had expired; then nothing has changed.
+
+        Raises:
+            ConfigError: The answer is no text.
         """
+        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"answer({value!r}) to {self.id}: give a text")
         return self.settle("answered", reply=value, by=by)
 
     def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:
