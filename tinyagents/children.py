@@ -14,11 +14,12 @@ from tinyagents.execute import execute
 from tinyagents.result import Result
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, render
+from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import Cancel, Inject, Redirect
 from tinyagents_graph.live import send
 from tinyagents_graph.run import Run
-from tinyagents_graph.steering import Ack, receive
+from tinyagents_graph.steering import receive
 
 __all__ = ["CHILD_TOOLS", "AtEnd", "Child", "start"]
 
@@ -90,7 +91,7 @@ class Child:
         except BaseException as error:
             self._settle(error)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
+                self._parent.exit(error)
 
     def after(self) -> None:
         """Its task is gone, maybe without a first step, because the event loop closed."""

@@ -58,8 +58,7 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     work.output = finish.output
                 if work.plan.hooks.after_run:
                     await _end(work)
-                if run.needs_attention:
-                    # Who was told that the run is cancelled must not find it completed.
+                while not run.may_end():
                     await run.checkpoint()
             except BaseException as error:
                 run.complete({"output": _last_text(work)})

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 from tinyagents.letters import message_of
 from tinyagents.state import MISSING, AgentRun
-from tinyagents_graph.commands import Inject, Redirect
-from tinyagents_graph.steering import apply, expire_all
+from tinyagents_graph.commands import Inject, Redirect, SteerCommand
+from tinyagents_graph.steering import expire_all, take
 
 __all__ = ["is_called_back", "read_mail"]
 
 
 async def read_mail(work: AgentRun) -> None:
-    """The safe point at the top of a turn: what was sent to the run takes hold, in order."""
+    """The safe point at the top of a turn: what was sent to the run takes hold, in order.
+
+    If a limit allows no turn, it expires: it would be told to a model that is not asked any more.
+    """
     run = work.run
+
+    def read(command: SteerCommand) -> None:
+        if isinstance(command, (Inject, Redirect)):
+            work.messages.append(message_of(command))
+
     run.step = work.plan.opening(work.turns)["call_id"]
     await run.checkpoint()
-    if not run.is_steered:
-        return
-    mail = run.controls.mail
-    while mail:
-        letter = mail.popleft()
-        if isinstance(letter.command, (Inject, Redirect)):
-            work.messages.append(message_of(letter.command))
-        apply(run, letter)
-        if letter.command.is_immediate:
-            await run.checkpoint()  # a pause parks it here, a cancellation leaves the rest unread
+    while run.is_steered and run.controls.mail:
+        if limit := _limit(work):
+            expire_all(run, f"{run.path}: {limit}")
+            return
+        take(run, read)
+        await run.checkpoint()  # what was sent may have paused or cancelled the run
 
 
 async def is_called_back(work: AgentRun) -> bool:
@@ -46,6 +50,7 @@ async def is_called_back(work: AgentRun) -> bool:
         await controls.bell.wait_until(
             lambda: controls.is_called or all(child.has_settled for child in children)
         )
+        await run.checkpoint()  # a run that is paused decides nothing: it may yet get mail
         if obstacle:
             expire_all(run, obstacle)
         elif controls.is_called or any(child.has_news for child in children):
@@ -57,10 +62,15 @@ async def is_called_back(work: AgentRun) -> bool:
 
 def _obstacle(work: AgentRun) -> str:
     """Why a run that has its answer cannot take one more turn; empty if it can."""
-    run = work.run
-    limit, requests = run.limits.max_turns, run.accounts.requests
+    limit = _limit(work)
+    return f"{work.run.path} has its answer, and {limit}" if limit else ""
+
+
+def _limit(work: AgentRun) -> str:
+    """Which limit allows no further turn; empty if none forbids it."""
+    limit, requests = work.run.limits.max_turns, work.run.accounts.requests
     if limit is not None and work.turns >= limit:
-        return f"{run.path} has its answer, and max_turns={limit:g} allows no further turn"
+        return f"max_turns={limit:g} allows no further turn"
     if requests is not None and requests.left < 1:
-        return f"{run.path} has its answer, and max_requests allows no further request"
+        return "max_requests allows no further request"
     return ""

@@ -19,12 +19,13 @@ from tinyagents.messages import Message, from_json, to_json
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
-from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.acks import Ack
+from tinyagents_graph.commands import Cancel, SteerCommand
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.live import send
 from tinyagents_graph.place import current_place
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.steering import Ack
+from tinyagents_graph.steering import undelivered
 
 __all__ = ["Compact", "SubAgentSession"]
 
@@ -115,22 +116,25 @@ class SubAgentSession(Generic[OutputT]):
         """Send a command to the turn that is under way, or to a run below it; see `LiveRun.steer`.
 
         Without a turn under way it is expired.
+
+        Raises:
+            ConfigError: As for `LiveRun.steer`.
         """
         if self._live is None:
-            batch = [command] if isinstance(command, SteerCommand) else command
-            acks = [Ack(to or self.session_id, by or "human", command=each) for each in batch]
-            for ack in acks:
-                ack.settle("expired", reason="no turn is under way")
-            return acks[0] if len(acks) == 1 else Ack(self.session_id, "", parts=tuple(acks))
+            address = self.session_id if to is None else to
+            sender = "human" if by is None else by
+            return undelivered(command, address, sender, "no turn is under way")
         return send(self._live.run, command, to, by)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the turn that is under way.
 
         Returns:
-            False if there is none.
+            False if there is none, or it may not be cancelled from here; see `LiveRun.cancel`.
         """
-        return self._live is not None and self._live.run.cancel(reason)
+        if self._live is None:
+            return False
+        return send(self._live.run, Cancel(reason), None, None).accepted
 
     def reset(self) -> None:
         """Forget everything that was said.

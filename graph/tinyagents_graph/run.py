@@ -7,7 +7,7 @@ only narrow it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,13 +22,21 @@ from tinyagents_graph.errors import (
     describe,
 )
 from tinyagents_graph.events import EventKind, Origin
-from tinyagents_graph.interruptible import Interruptible, RunStatus
+from tinyagents_graph.interruptible import (
+    BEGUN,
+    CLOSED,
+    CLOSING,
+    ENROLLED,
+    MADE,
+    WITHDRAWN,
+    Interruptible,
+    RunStatus,
+)
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
-from tinyagents_graph.pausing import begin_paused, unrest
 from tinyagents_graph.place import RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.steering import Controls, SteerPolicy, expire_all
-from tinyagents_graph.tasks import Job, scope_type, spawn
+from tinyagents_graph.steering import SteerPolicy, begin_steering, end_steering
+from tinyagents_graph.tasks import scope_type
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
@@ -41,7 +49,6 @@ NOTHING = Usage()
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
 _ANYBODY = SteerPolicy()
-_MADE, _ENROLLED, _BEGUN, _CLOSING = range(4)
 _ENDINGS: Mapping[str, EventKind] = {"failed": "run.failed", "cancelled": "run.cancelled"}
 _NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
 
@@ -74,7 +81,7 @@ class Run(Interruptible):
     """
 
     __slots__ = (
-        "_children_usage", "_final", "_outcome", "_spent", "_stage", "about", "accounts",
+        "_children_usage", "_final", "_outcome", "_spent", "about", "accounts",
         "allow_cycles", "children", "deltas", "depth", "deps", "has_accounts", "max_depth",
         "max_output_tokens", "name", "policy", "run_id", "step", "stopped_by", "task",
         "tool_calls", "work",
@@ -112,8 +119,8 @@ class Run(Interruptible):
         self.clock: Clock | None = None
         self.work: Any = None
         self.step = ""
-        self._controls: Controls | None = None
-        self._stage = _MADE
+        self._controls = None
+        self._stage = MADE
         self.has_accounts = False
         self._spent = NOTHING
         self._final: Usage | None = None
@@ -163,7 +170,7 @@ class Run(Interruptible):
             RunCancelled: Its parent has ended.
             RunConflict: A root of this id is under way.
         """
-        if self._stage != _MADE:
+        if self._stage != MADE:
             return
         parent, tree = self.parent, self.tree
         if parent is None:
@@ -171,14 +178,16 @@ class Run(Interruptible):
             if tree.is_named:
                 tree.sink.claim(self.run_id)
         else:
-            if parent._stage == _CLOSING:
+            if parent._stage >= CLOSING:
                 raise RunCancelled(self.path, f"{parent.path} has ended")
             self._keep_to_limits(parent)
             if parent.children is _NO_CHILDREN:
                 parent.children = {}
             cast("dict[str, Run]", parent.children)[self.path] = self  # read-only for others
         tree.live[self.path] = self
-        self._stage = _ENROLLED
+        if tree.host is not None:
+            tree.host.begun[self.path] = self
+        self._stage = ENROLLED
 
     def _keep_to_limits(self, parent: Run) -> None:
         if self.depth > self.max_depth:
@@ -221,9 +230,9 @@ class Run(Interruptible):
             if self.has_accounts:
                 held = {account.name: account.limit for account in self.accounts.of(self.path)}
                 self.emit("budget.reserved", {"limits": held})
-            self._stage = _BEGUN
+            self._stage = BEGUN
             if tree.is_stirred:
-                begin_paused(self)
+                begin_steering(self)
         except BaseException as error:  # a listener's exit or signal: what has started must end
             await self.__aexit__(type(error), error, None)
             raise
@@ -237,7 +246,7 @@ class Run(Interruptible):
     ) -> bool:
         if self.has_ended:  # closed with its parent, see `abandon`
             return False
-        self._stage = _CLOSING
+        self._stage = CLOSING
         error = self._leave(exc)
         has_jobs = self._controls is not None and self._controls.n_jobs
         if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
@@ -289,7 +298,7 @@ class Run(Interruptible):
                     await controls.bell.wait_until(lambda: not (self.children or controls.n_jobs))
                 except anyio.get_cancelled_exc_class() as error:
                     interruption = error
-        return interruption
+        return controls.exit or interruption
 
     def abandon(self, reason: str) -> None:
         """Close it if it hangs in a generator of this very task, which can never end it now."""
@@ -298,9 +307,9 @@ class Run(Interruptible):
             self._close("cancelled", {"reason": reason})
 
     def _close(self, status: RunStatus, data: Mapping[str, Any]) -> None:
-        if self._controls is not None:
-            unrest(self, is_ending=True)
-            expire_all(self, f"{self.path} has ended ({status})")
+        self._stage = CLOSED
+        if self._controls is not None or self.tree.is_stirred:
+            end_steering(self, f"{self.path} has ended ({status})")
         self.status = status
         usage = tree_usage = self.usage
         if self._children_usage is not NOTHING:
@@ -324,6 +333,8 @@ class Run(Interruptible):
         parent = self.parent
         self.work = None  # which has this run: nobody should have to collect the circle
         del self.tree.live[self.path]
+        if self.tree.host is not None:
+            self.tree.host.bell.ring()
         if parent is None:
             if self.tree.is_named:
                 self.tree.sink.release(self.run_id)
@@ -341,9 +352,12 @@ class Run(Interruptible):
                 account.give_back(1)
         if self.has_accounts:
             self.accounts.close(self.path)
-        self._stage, self.status = _CLOSING, "cancelled"
-        if self._controls is not None:
-            expire_all(self, f"{self.path} never began")
+        self._stage = WITHDRAWN
+        if self.tree.is_stirred:
+            end_steering(self, f"{self.path} never began")
+        self.status = "cancelled"
+        if self.tree.host is not None:
+            del self.tree.host.begun[self.path]
         self._leave_tree(NOTHING)
 
     # --- what goes on inside ----------
@@ -355,11 +369,6 @@ class Run(Interruptible):
     def add_usage(self, usage: Usage) -> None:
         """Count what a call of this run took."""
         self._spent = usage if self._spent is NOTHING else self._spent + usage
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether its first event is out."""
-        return self._stage >= _BEGUN
 
     @property
     def usage(self) -> Usage:
@@ -382,19 +391,3 @@ class Run(Interruptible):
         while run is not None and run is not self:
             run = run.parent
         return run is not None
-
-    def spawn(self, job: Job, after: Callable[[], None]) -> None:
-        """Run a job in the background; the run does not end before it.
-
-        Args:
-            job: What to run. It keeps its own outcome.
-            after: Called once the job is over; also if the event loop closes before its first step.
-                It has to call `end_job`.
-        """
-        self.controls.n_jobs += 1
-        spawn(job, after, self.path)
-
-    def end_job(self) -> None:
-        """A job that was spawned is over."""
-        self.controls.n_jobs -= 1
-        self.controls.bell.ring()
