@@ -170,7 +170,7 @@ def receive(
                 ack.settle("denied", reason=refusal)
         elif not run.is_open:
             for ack in acks:
-                ack.settle("expired", reason=f"{run.path} has its result, and is about to end")
+                ack.settle("expired", reason=f"{run.path} is about to end: its outcome is settled")
         else:
             _let_in(run, [Letter(*pair, is_passive) for pair in zip(acks, batch, strict=True)])
     return acks
