@@ -70,6 +70,7 @@ from tinyagents_graph import (
     Usage,
     mask,
 )
+from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 

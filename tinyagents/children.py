@@ -10,11 +10,12 @@ from tinyagents.errors import LimitExceeded, RunCancelled
 from tinyagents.execute import execute
 from tinyagents.state import AgentRun
 from tinyagents.tools import cut, render
+from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import Inject
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.run import Run
-from tinyagents_graph.steering import Ack, receive
+from tinyagents_graph.steering import receive
 
 __all__ = ["AtEnd", "Child", "start"]
 
@@ -123,7 +124,7 @@ class Child:
         except BaseException as error:
             self._settle(Ending(_state(error), reason=_why(error)))
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
+                self._parent.exit(error)
         else:
             if result.status == "completed":
                 self._settle(Ending("completed", answer=_text(result.output)))

@@ -58,8 +58,11 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     await _finish(work, finish)
                 if work.plan.hooks.after_run:
                     await _end(work)
-                if run.needs_attention:
-                    await _look_again(work)
+                while True:
+                    if run.needs_attention:
+                        await _look_again(work)
+                    if run.may_end():
+                        break
             except BaseException as error:
                 run.complete({"output": _last_text(work)})
                 told = error

@@ -31,12 +31,13 @@ from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
 from tinyagents.tools import as_task, cut
-from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.acks import Ack
+from tinyagents_graph.commands import Cancel, SteerCommand
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.live import send
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.steering import Ack
+from tinyagents_graph.steering import undelivered
 
 __all__ = ["Compact", "SubAgentSession"]
 
@@ -163,26 +164,23 @@ class SubAgentSession(Generic[OutputT]):
         Without a turn under way it is expired.
 
         Raises:
-            ConfigError: It is no command.
+            ConfigError: As for `LiveRun.steer`.
         """
         if self._live is None:
-            given: object = (command,) if isinstance(command, SteerCommand) else command
-            batch = cast("Sequence[Any]", given) if isinstance(given, Sequence) else ()
-            if not batch or not all(isinstance(each, SteerCommand) for each in batch):
-                raise ConfigError(f"steer({command!r}): give a command such as Redirect('…')")
-            acks = [Ack(to or self.session_id, by or "human", command=each) for each in batch]
-            for ack in acks:
-                ack.settle("expired", reason="no turn is under way")
-            return acks[0] if len(acks) == 1 else Ack(self.session_id, "", parts=tuple(acks))
+            address = self.session_id if to is None else to
+            sender = "human" if by is None else by
+            return undelivered(command, address, sender, "no turn is under way")
         return send(self._live.run, command, to, by)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the turn that is under way.
 
         Returns:
-            False if there is none.
+            False if there is none, or it may not be cancelled from here; see `LiveRun.cancel`.
         """
-        return self._live is not None and self._live.run.cancel(reason)
+        if self._live is None:
+            return False
+        return send(self._live.run, Cancel(reason), None, None).accepted
 
     def reset(self) -> None:
         """Forget everything that was said.

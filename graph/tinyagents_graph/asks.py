@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.loops import Bell
@@ -51,10 +51,12 @@ class PendingAsk:
             False if it had been answered before, or had expired; then nothing has changed.
 
         Raises:
-            ConfigError: The answer is no text.
+            ConfigError: `value` or `by` is no text.
         """
-        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"answer({value!r}) to {self.id}: give a text")
+        given: dict[str, Any] = {"value": value, "by": by}
+        for name, text in given.items():
+            if not isinstance(text, str):
+                raise ConfigError(f"answer({name}={text!r}): give a text")
         return self.settle("answered", reply=value, by=by)
 
     def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:

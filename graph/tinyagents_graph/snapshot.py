@@ -79,11 +79,13 @@ class TreeSnapshot:
         return graph
 
     def __str__(self) -> str:
-        own = self.path.count("/")
-        return "\n".join(
-            f"{'  ' * (run.path.count('/') - own)}{run.path.rpartition('/')[2]} {run.status}"
-            for run in self
-        )
+        return "\n".join(self._lines(self.path.rpartition("/")[2], ""))
+
+    def _lines(self, name: str, indent: str) -> Iterator[str]:
+        yield f"{indent}{name} {self.status}"
+        for child in self.children:
+            below = child.path.removeprefix(f"{self.path}/")  # with the call that it was made in
+            yield from child._lines(below, f"{indent}  ")
 
     def _facts(self) -> dict[str, Any]:
         return {
