@@ -1,140 +1,257 @@
-"""What a drawing of a graph shows, before it is known how: spots, and ways between them."""
+"""`Sketch`: what a graph is made of, without what it does: plain data to draw, keep and compare."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from dataclasses import field
+from functools import cache
+from typing import Any, Literal, NotRequired, TypeAlias, cast
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.stategraph.declared import Arrow, ArrowKind, Declared, NodeKind, NodeSpec
-from tinyagents_graph.stategraph.routing import END, START, Join
+from tinyagents_graph.stategraph.declared import ArrowKind, Mode, NodeKind
+from tinyagents_graph.stategraph.findings import did_you_mean
+from tinyagents_graph.stategraph.routing import END, START, WaitFor
+from tinyagents_graph.stategraph.state import explain
 
-__all__ = ["Sketch", "Spot", "SpotKind", "Way", "sketch"]
+__all__ = ["Sketch", "SketchArrow", "SketchKey", "SketchKind", "SketchNode"]
 
-SpotKind: TypeAlias = NodeKind | Literal["start", "end", "join", "missing"]
-"""What a spot is: a node, by its kind; where a graph begins and ends; a join; or a node that arrows
-name and nobody added."""
-
-_SAYS_ITSELF: frozenset[ArrowKind] = frozenset(("edge", "join", "route"))
+SketchKind: TypeAlias = NodeKind | Literal["missing"]
+"""What a node is; `"missing"` if arrows name it and nobody added it."""
 
 
 @frozen
-class Spot:
-    """Something that is drawn as a shape.
+class SketchKey:
+    """A key of the state.
 
     Attributes:
-        id: Unique in the drawing, nested graphs included; letters and digits only.
-        kind: What it is.
-        text: What it is called.
-        note: Its description.
-        key: The node's name, below those of the nodes it is nested in: `"team/write"`.
-        inner: For a graph, what is drawn in it.
+        name: What it is called.
+        type: Its type, as text.
+        reducer: Its reducer, as text; `None` for a plain key.
     """
 
-    id: str
-    kind: SpotKind
-    text: str
-    note: str = ""
-    key: str = ""
+    name: str
+    type: str
+    reducer: str | None = None
+
+
+@frozen
+class SketchNode:
+    """A node.
+
+    Attributes:
+        name: What it is called.
+        kind: What its body is.
+        description: What drawings say of it.
+        settings: The other arguments of `add_node` that were given, as plain JSON data: functions
+            and types by their names. Those that lead to nodes are arrows.
+        inner: The graph that it is, if it is one.
+    """
+
+    name: str
+    kind: SketchKind
+    description: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     inner: Sketch | None = None
 
 
 @frozen
-class Way:
-    """Something that is drawn as an arrow.
+class SketchArrow:
+    """A way from a node to another.
 
     Attributes:
-        source: Id of a spot.
-        target: Id of a spot.
+        source: A node's name, or `START`.
+        target: A node's name, or `END`.
         kind: What takes it.
-        label: What stands beside it.
-        between: The keys of the nodes it leads from and to; a join between them does not count.
+        label: What a router returns to take it; else empty.
+        join: Which join it is an arm of, from 0.
+        wait_for: What that join waits for.
+        min_ok: How many tasks it needs that have succeeded.
     """
 
     source: str
     target: str
     kind: ArrowKind
-    label: str
-    between: tuple[str, str]
+    label: str = ""
+    join: int | None = None
+    wait_for: WaitFor | None = None
+    min_ok: int | None = None
 
 
 @frozen
 class Sketch:
-    """What is drawn of one graph.
+    """A graph as data; `sketch(graph)` makes it, and `from_json` reads it back.
 
     Attributes:
-        name: What it is called.
-        spots: `START` first, then the nodes as they were added, the joins, and `END`.
-        ways: The arrows. Those of one kind between the same two spots are one.
+        name: What the graph is called.
+        nodes: Its nodes by name, in the order they were added.
+        arrows: Every way between them.
+        keys: The keys of its state.
+        mode: When a node starts.
+        description: What parents know of it.
     """
 
     name: str
-    spots: tuple[Spot, ...]
-    ways: tuple[Way, ...]
+    nodes: Mapping[str, SketchNode]
+    arrows: tuple[SketchArrow, ...]
+    keys: tuple[SketchKey, ...] = ()
+    mode: Mode = "superstep"
+    description: str = ""
 
-    @property
-    def start(self) -> str:
-        """Id of the spot where the graph begins."""
-        return self.spots[0].id
+    def to_data(self) -> dict[str, Any]:
+        """Plain JSON data in the node-link form, which `networkx.node_link_graph` reads, too.
 
-    @property
-    def end(self) -> str:
-        """Id of the spot where it ends."""
-        return self.spots[-1].id
+        What an arrow or a node does not have is left out. A nested graph is its node's `subgraph`.
+        """
+        nodes = [{"id": START, "kind": "start"}, *map(_node_data, self.nodes.values())]
+        return {
+            "directed": True,
+            "multigraph": True,
+            "graph": {
+                "name": self.name,
+                "description": self.description,
+                "mode": self.mode,
+                "state": [
+                    {"name": key.name, "type": key.type, "reducer": key.reducer}
+                    for key in self.keys
+                ],
+            },
+            "nodes": [*nodes, {"id": END, "kind": "end"}],
+            "edges": [_arrow_data(arrow) for arrow in self.arrows],
+        }
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        # Escaped to ASCII, so that it comes through any pipe, whatever its encoding.
+        return json.dumps(self.to_data(), indent=2)
+
+    @classmethod
+    def from_data(cls, data: Any) -> Sketch:
+        """The sketch that `to_data` wrote.
+
+        Raises:
+            ConfigError: The data is no such graph; the message says where.
+        """
+        try:
+            checked = _adapter().validate_python(data)
+        except ValidationError as error:
+            raise ConfigError(f"this is no graph as to_json writes it: {explain(error)}") from error
+        return _read(checked)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Sketch:
+        """The sketch that `to_json` wrote.
+
+        Raises:
+            ConfigError: The text is no such graph; the message says where.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"this is no graph as to_json writes it: {error}") from error
+        return cls.from_data(data)
 
 
-def sketch(declared: Declared, id: str = "", key: str = "") -> Sketch:
-    """What a drawing of a graph shows.
-
-    Args:
-        declared: The graph.
-        id: What the ids of its spots begin with.
-        key: What the keys of its spots begin with.
-    """
-    arrows = [*declared.arrows]
-    if declared.on_limit is not None and not any(each.kind == "limit" for each in arrows):
-        # It can be taken from anywhere, so it is drawn from where the graph itself begins.
-        arrows.append(Arrow(START, declared.on_limit, "limit"))
-    named = [name for each in arrows for name in (each.source, each.target)]
-    named += [target for _, target, _ in declared.joins]
-    names = [name for name in dict.fromkeys([*declared.nodes, *named]) if name not in (START, END)]
-    ids = {START: f"{id}s", **{name: f"{id}n{n}" for n, name in enumerate(names)}, END: f"{id}e"}
-    spots = [Spot(ids[START], "start", "START", key=f"{key}{START}")]
-    for name in names:
-        spots.append(_spot(name, declared.nodes.get(name), ids[name], f"{key}{name}"))
-    for number, (each, _, _) in enumerate(declared.joins):
-        spots.append(Spot(f"{id}j{number}", "join", _said(each)))
-    spots.append(Spot(ids[END], "end", "END", key=f"{key}{END}"))
-    return Sketch(declared.name, tuple(spots), _ways(declared, arrows, ids, id, key))
+def _node_data(node: SketchNode) -> dict[str, Any]:
+    data: dict[str, Any] = {"id": node.name, "kind": node.kind}
+    if node.description:
+        data["description"] = node.description
+    if node.settings:
+        data["settings"] = dict(node.settings)
+    if node.inner is not None:
+        data["subgraph"] = node.inner.to_data()
+    return data
 
 
-def _spot(name: str, spec: NodeSpec | None, id: str, key: str) -> Spot:
-    if spec is None:
-        return Spot(id, "missing", name, "no such node", key)
-    inner = getattr(spec.body, "declared", None) if spec.kind == "graph" else None
-    inside = sketch(inner, id, f"{key}/") if isinstance(inner, Declared) else None
-    return Spot(id, spec.kind, name, spec.description, key, inside)
+def _arrow_data(arrow: SketchArrow) -> dict[str, Any]:
+    data: dict[str, Any] = {"source": arrow.source, "target": arrow.target, "kind": arrow.kind}
+    if arrow.label:
+        data["label"] = arrow.label
+    for name in ("join", "wait_for", "min_ok"):
+        if (value := getattr(arrow, name)) is not None:
+            data[name] = value
+    return data
 
 
-def _said(each: Join) -> str:
-    count = len(each.sources)
-    text = f"{each.wait_for} of {count}" if isinstance(each.wait_for, int) else each.wait_for
-    return text if each.min_ok is None else f"{text}, {each.min_ok} ok"
+# --- what is read back ----------
 
 
-def _ways(
-    declared: Declared, arrows: list[Arrow], ids: Mapping[str, str], id: str, key: str
-) -> tuple[Way, ...]:
-    labels: dict[tuple[str, str, ArrowKind, tuple[str, str]], dict[str, None]] = {}
-    for each in arrows:
-        between = (f"{key}{each.source}", f"{key}{each.target}")
-        to = ids[each.target] if each.join is None else f"{id}j{each.join}"
-        text = each.label or ("" if each.kind in _SAYS_ITSELF else each.kind)
-        labels.setdefault((ids[each.source], to, each.kind, between), {})[text] = None
-    for number, (join, target, _) in enumerate(declared.joins):
-        between = (f"{key}{join.sources[0]}", f"{key}{target}")
-        labels[f"{id}j{number}", ids[target], "join", between] = {"": None}
-    return tuple(
-        Way(source, target, kind, " | ".join(filter(None, texts)), between)
-        for (source, target, kind, between), texts in labels.items()
+class _KeyData(TypedDict):
+    name: str
+    type: str
+    reducer: str | None
+
+
+class _NodeData(TypedDict):
+    id: str
+    kind: SketchKind | Literal["start", "end"]
+    description: NotRequired[str]
+    settings: NotRequired[dict[str, Any]]
+    subgraph: NotRequired[_GraphData]
+
+
+class _ArrowData(TypedDict):
+    source: str
+    target: str
+    kind: ArrowKind
+    label: NotRequired[str]
+    join: NotRequired[int]
+    wait_for: NotRequired[WaitFor]
+    min_ok: NotRequired[int]
+
+
+class _HeadData(TypedDict):
+    name: str
+    description: str
+    mode: Mode
+    state: list[_KeyData]
+
+
+class _GraphData(TypedDict):
+    graph: _HeadData
+    nodes: list[_NodeData]
+    edges: list[_ArrowData]
+
+
+@cache
+def _adapter() -> TypeAdapter[_GraphData]:
+    return TypeAdapter(_GraphData)
+
+
+def _read(data: _GraphData) -> Sketch:
+    head = data["graph"]
+    nodes: dict[str, SketchNode] = {}
+    for each in data["nodes"]:
+        if each["kind"] in ("start", "end"):
+            continue
+        name, inner = each["id"], each.get("subgraph")
+        if not name or name in nodes or name in (START, END):
+            raise ConfigError(
+                f"graph {head['name']!r}: node {name!r}: every node needs an id of its own"
+            )
+        nodes[name] = SketchNode(
+            name,
+            cast("SketchKind", each["kind"]),
+            each.get("description", ""),
+            each.get("settings", {}),
+            None if inner is None else _read(inner),
+        )
+    for number, arrow in enumerate(data["edges"]):
+        for end in (arrow["source"], arrow["target"]):
+            if end not in nodes and end not in (START, END):
+                raise ConfigError(
+                    f"graph {head['name']!r}: edge {number} leads from {arrow['source']!r} to "
+                    f"{arrow['target']!r}, and there is no node {end!r}{did_you_mean(end, nodes)}"
+                )
+    return Sketch(
+        head["name"],
+        nodes,
+        tuple(SketchArrow(**arrow) for arrow in data["edges"]),
+        tuple(SketchKey(**key) for key in head["state"]),
+        head["mode"],
+        head["description"],
     )
