@@ -1,36 +1,45 @@
-"""Where things stand in a drawing: layers from top to bottom, as Sugiyama has them.
+"""Where things stand in a drawing: layers from top to bottom, and lanes at the sides.
 
-Ways that go round in a circle are turned for the layout (and drawn the way they lead); what is left
-has longest-path layers; long ways get a bend in each layer that they cross, and labels a bend as
-large as they are, so that nothing stands on anything; bends and nodes are ordered by the median of
-their neighbours; and each layer is then placed as near to its neighbours as the gaps allow.
+A way to the next layer is a curve between the two. All others, back or past a layer, go through a
+lane at the side; those to one node share it. (Rejected: bends in every layer that a way crosses.
+They show detours better, and a chain of 1,000 nodes that may all end early has half a million.)
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.stategraph.layers import in_layers, in_order, placed, ways_back
 
 __all__ = ["Box", "Layout", "Link", "Route", "lay_out"]
 
-LAYER_GAP = 30.0
-_NODE_GAP = 26.0
+_NODE_GAP = 28.0
 _PORT_GAP = 14.0
-_LOOP = 26.0
-_SWEEPS = 8
+_LABEL_GAP = 10.0
+_TRACK = 9.0
+_CURVE = 26.0
+_ARROW = 14.0
 
 
 class Link(NamedTuple):
-    """A way to lay out; its label's size is 0 by 0 if it has none."""
+    """A way to lay out; its label's size is 0 by 0 if it has none.
+
+    Attributes:
+        source: A node.
+        target: A node.
+        width: Of its label.
+        height: Of its label.
+        style: Ways of different styles do not share a lane.
+    """
 
     source: str
     target: str
     width: float = 0.0
     height: float = 0.0
+    style: str = ""
 
 
 class Box(NamedTuple):
@@ -41,31 +50,21 @@ class Box(NamedTuple):
     width: float
     height: float
 
-    @property
-    def top(self) -> float:
-        """Upper edge."""
-        return self.y - self.height / 2
-
-    @property
-    def bottom(self) -> float:
-        """Lower edge."""
-        return self.y + self.height / 2
-
 
 @frozen
 class Route:
     """The course of a way.
 
     Attributes:
-        points: From its source to its target. Between the second and third, the fourth and fifth,
-            and so on, it crosses a gap between layers; elsewhere it goes straight down, or up.
-        label: Where its label stands.
-        is_back: Whether it leads up.
+        points: Its corners, from its source to its target.
+        is_curve: Whether it goes in a curve from its second point to its third, and straight down
+            before and after. Else it goes straight from corner to corner.
+        label: Where the middle of its label stands.
     """
 
     points: tuple[tuple[float, float], ...]
-    label: Box | None
-    is_back: bool
+    is_curve: bool
+    label: tuple[float, float]
 
 
 @frozen
@@ -75,9 +74,8 @@ class Layout:
     Attributes:
         width: Of all.
         height: Of all.
-        boxes: The nodes.
-        routes: The ways, as they were given. One from a node to itself has three points: where it
-            leaves its right side, the outermost one, and where it comes back.
+        boxes: The nodes. One is wider than it was given if the labels of its ways need the room.
+        routes: The ways, as they were given.
     """
 
     width: float
@@ -97,236 +95,228 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], links: Sequence[Link]) -> 
     return _Layers(sizes, links).laid_out()
 
 
+class _Lane:
+    """What a bundle of ways to one node takes at a side.
+
+    Attributes:
+        ways: Numbers of the ways.
+        is_left: At which side.
+        entry: The gap (that above the layer of this number) in which it turns to its target.
+        gaps: All gaps that it turns in.
+        place: How many lanes lie between it and the nodes.
+        tracks: Its height in each of its gaps, in tracks from the top.
+        x: Where it stands.
+    """
+
+    __slots__ = ("entry", "gaps", "is_left", "place", "tracks", "ways", "x")
+
+    def __init__(self, ways: Sequence[int], is_left: bool, entry: int, exits: set[int]) -> None:
+        self.ways = ways
+        self.is_left = is_left
+        self.entry = entry
+        self.gaps = sorted({entry, *exits})
+        self.place = 0
+        self.tracks: dict[int, int] = {}
+        self.x = 0.0
+
+
+class _Gap(NamedTuple):
+    """What is above a layer: labels, ways to lanes, curves, ways from lanes, arrow heads."""
+
+    top: float
+    exits: float
+    curve: float
+    entries: float
+    bottom: float
+
+
 class _Layers:
-    """A layout in the making. Nodes and bends have numbers, the nodes those they were given in."""
+    """A layout in the making. Nodes have numbers, in the order they were given."""
 
     def __init__(self, sizes: Mapping[str, tuple[float, float]], links: Sequence[Link]) -> None:
         self.ids = list(sizes)
         self.links = links
         number = {id: n for n, id in enumerate(self.ids)}
-        self.ends = [(number[each.source], number[each.target]) for each in links]
-        self.widths = [width for width, _ in sizes.values()]
+        self.ends = [(number[link.source], number[link.target]) for link in links]
         self.heights = [height for _, height in sizes.values()]
-        # A loop stands at the right of its node, and the node in the middle of its place.
-        self.room = {
-            n: 2 * (_LOOP + each.width)
-            for (n, m), each in zip(self.ends, links, strict=True)
-            if n == m
-        }
-        self.turned = self._turned()
-        self.layer = self._layered()
-        self.chains = [self._chain(n) for n in range(len(links))]
-        self.up: list[list[int]] = [[] for _ in self.layer]
-        self.down: list[list[int]] = [[] for _ in self.layer]
-        for chain in self.chains:
-            for one, other in zip(chain, chain[1:], strict=False):
-                self.down[one].append(other)
-                self.up[other].append(one)
-        self.order = self._ordered()
-        self.x = self._placed()
-
-    def _turned(self) -> frozenset[int]:
-        """The ways to turn so that none goes round in a circle: those back to where one came from."""
-        ways: list[list[tuple[int, int]]] = [[] for _ in self.ids]
-        for n, (source, target) in enumerate(self.ends):
-            ways[source].append((n, target))
-        found: set[int] = set()
-        open_, seen = set[int](), set[int]()
-        for first in range(len(self.ids)):
-            stack: list[tuple[int, Iterator[tuple[int, int]]]] = []
-            if first not in seen:
-                stack.append((first, iter(ways[first])))
-                open_.add(first)
-                seen.add(first)
-            while stack:
-                at, rest = stack[-1]
-                step = next(rest, None)
-                if step is None:
-                    stack.pop()
-                    open_.discard(at)
-                elif step[1] in open_:
-                    found.add(step[0])
-                elif step[1] not in seen:
-                    stack.append((step[1], iter(ways[step[1]])))
-                    open_.add(step[1])
-                    seen.add(step[1])
-        return frozenset(found)
-
-    def _down(self, n: int) -> tuple[int, int]:
-        source, target = self.ends[n]
-        return (target, source) if n in self.turned else (source, target)
-
-    def _layered(self) -> list[int]:
-        """Layers by the longest way from above; a way with a label crosses one at least."""
+        self.out: list[list[int]] = [[] for _ in self.ids]
+        for way, (source, _) in enumerate(self.ends):
+            self.out[source].append(way)
+        self.widths = [
+            max(width, sum(map(self._slot, self.out[n])) if self._has_labels(n) else 0.0)
+            for n, (width, _) in enumerate(sizes.values())
+        ]
         count = len(self.ids)
-        out: list[list[tuple[int, int]]] = [[] for _ in range(count)]
-        waiting = [0] * count
-        for n, link in enumerate(self.links):
-            source, target = self._down(n)
-            if source != target:
-                out[source].append((target, 2 if link.height else 1))
-                waiting[target] += 1
-        layer = [0] * count
-        ready = [n for n in range(count) if not waiting[n]]
-        for at in ready:
-            for target, length in out[at]:
-                layer[target] = max(layer[target], layer[at] + length)
-                waiting[target] -= 1
-                if not waiting[target]:
-                    ready.append(target)
-        if count > 1 and not out[-1]:
-            layer[-1] = max(layer[-1], 1 + max(layer[:-1]))
-        return layer
+        back = ways_back(count, self.ends)
+        self.layer = in_layers(count, self.ends, back)
+        self.is_next = [
+            self.layer[target] - self.layer[source] == 1 for source, target in self.ends
+        ]
+        self.up: list[list[int]] = [[] for _ in self.ids]
+        self.down: list[list[int]] = [[] for _ in self.ids]
+        for (source, target), is_next in zip(self.ends, self.is_next, strict=True):
+            if is_next:
+                self.down[source].append(target)
+                self.up[target].append(source)
+        self.order = in_order(self.layer, self.up, self.down)
+        self.x = placed(self.order, self.widths, _NODE_GAP, self.up, self.down)
+        self.lanes = self._lanes(back)
+        self.lane_of = {way: lane for lane in self.lanes for way in lane.ways}
 
-    def _chain(self, n: int) -> list[int]:
-        """A way from layer to layer, with its bends; its label is one in the middle of them."""
-        source, target = self._down(n)
-        if source == target:
-            return []
-        length = self.layer[target] - self.layer[source]
-        link = self.links[n]
-        # Where ways part is where one looks for labels.
-        labelled = length - 1 if n in self.turned else 1
-        chain = [source]
-        for step in range(1, length):
-            is_label = link.height > 0 and step == labelled
-            self.layer.append(self.layer[source] + step)
-            self.widths.append(link.width if is_label else 2.0)
-            self.heights.append(link.height if is_label else 0.0)
-            chain.append(len(self.layer) - 1)
-        return [*chain, target]
+    def _slot(self, way: int) -> float:
+        return max(self.links[way].width + _LABEL_GAP, _PORT_GAP)
 
-    def _ordered(self) -> list[list[int]]:
-        """Layers in an order with few crossings."""
-        order: list[list[int]] = [[] for _ in range(1 + max(self.layer, default=-1))]
-        for n, layer in enumerate(self.layer):
-            order[layer].append(n)
-        best, fewest = [list(each) for each in order], self._crossings(order)
-        for sweep in range(_SWEEPS):
-            if not fewest:
-                break
-            is_down = sweep % 2 == 0
-            layers = order if is_down else order[::-1]
-            for fixed, free in zip(layers, layers[1:], strict=False):
-                self._reorder(free, fixed, self.up if is_down else self.down)
-            crossings = self._crossings(order)
-            if crossings < fewest:
-                best, fewest = [list(each) for each in order], crossings
-        return best
+    def _has_labels(self, n: int) -> bool:
+        return any(self.links[way].height for way in self.out[n])
 
-    def _reorder(self, free: list[int], fixed: Sequence[int], near: Sequence[list[int]]) -> None:
-        at = {n: float(place) for place, n in enumerate(fixed)}
-        keys = {
-            n: median(at[each] for each in near[n]) if near[n] else float(place)
-            for place, n in enumerate(free)
-        }
-        free.sort(key=keys.__getitem__)
+    # --- lanes ----------
 
-    def _crossings(self, order: Sequence[Sequence[int]]) -> int:
-        count = 0
-        for upper, lower in zip(order, order[1:], strict=False):
-            at = {n: place for place, n in enumerate(lower)}
-            passed: list[int] = []
-            for n in upper:
-                places = [at[each] for each in self.down[n]]
-                count += sum(len(passed) - bisect_right(passed, place) for place in places)
-                for place in places:
-                    insort(passed, place)
-        return count
+    def _lanes(self, back: frozenset[int]) -> list[_Lane]:
+        """Back at the right; past a layer at the nearer side."""
+        middle = self._right() / 2
+        bundles: dict[tuple[int, bool, str], list[int]] = {}
+        for way, (source, target) in enumerate(self.ends):
+            if not self.is_next[way]:
+                is_left = way not in back and (self.x[source] + self.x[target]) / 2 <= middle
+                bundles.setdefault((target, is_left, self.links[way].style), []).append(way)
+        lanes = [
+            _Lane(
+                ways,
+                is_left,
+                self.layer[target],
+                {self.layer[self.ends[way][0]] + 1 for way in ways},
+            )
+            for (target, is_left, _), ways in bundles.items()
+        ]
+        # Two that pass the same layer need a place each.
+        lanes.sort(key=lambda lane: (lane.gaps[0], lane.gaps[-1]))
+        for is_left in (True, False):
+            free: list[int] = []
+            taken: list[tuple[int, int]] = []  # to which gap, and the place
+            for lane in lanes:
+                if lane.is_left is not is_left:
+                    continue
+                while taken and taken[0][0] < lane.gaps[0]:
+                    heappush(free, heappop(taken)[1])
+                lane.place = heappop(free) if free else len(taken)
+                heappush(taken, (lane.gaps[-1], lane.place))
+        return lanes
 
-    def _placed(self) -> list[float]:
-        """Where each stands from left to right: as near to its neighbours as the gaps allow."""
-        x = [0.0] * len(self.layer)
-        both = [[*up, *down] for up, down in zip(self.up, self.down, strict=True)]
-        for sweep in range(2 * _SWEEPS + 1):
-            near = both if sweep == 2 * _SWEEPS else self.down if sweep % 2 else self.up
-            for layer in self.order[::-1] if sweep % 2 else self.order:
-                wanted = [
-                    sum(x[each] for each in near[n]) / len(near[n]) if near[n] else x[n]
-                    for n in layer
-                ]
-                for n, place in zip(layer, self._apart(layer, wanted), strict=True):
-                    x[n] = place
-        if x:
-            left = min(at - self._half(n) for n, at in enumerate(x))
-            x = [at - left for at in x]
-        return x
+    def _right(self) -> float:
+        return max(
+            (x + width / 2 for x, width in zip(self.x, self.widths, strict=True)), default=0.0
+        )
 
-    def _half(self, n: int) -> float:
-        return (self.widths[n] + self.room.get(n, 0.0)) / 2
-
-    def _apart(self, layer: Sequence[int], wanted: Sequence[float]) -> list[float]:
-        """The places nearest to the wanted ones that keep the gaps: a regression on order."""
-        offsets = [0.0]
-        for one, other in zip(layer, layer[1:], strict=False):
-            offsets.append(offsets[-1] + self._half(one) + _NODE_GAP + self._half(other))
-        blocks: list[tuple[float, int]] = []  # the sum of what is wanted, and of how many
-        for want, offset in zip(wanted, offsets, strict=True):
-            total, count = want - offset, 1
-            while blocks and blocks[-1][0] / blocks[-1][1] > total / count:
-                before, many = blocks.pop()
-                total, count = total + before, count + many
-            blocks.append((total, count))
-        means = [total / count for total, count in blocks for _ in range(count)]
-        return [mean + offset for mean, offset in zip(means, offsets, strict=True)]
+    # --- all of it ----------
 
     def laid_out(self) -> Layout:
-        """The layout, once everything has its place."""
-        middles, edges, y = list[float](), list[tuple[float, float]](), 0.0
-        for layer in self.order:
-            height = max(self.heights[n] for n in layer)
-            middles.append(y + height / 2)
-            edges.append((y, y + height))
-            y += height + LAYER_GAP
+        """The layout."""
+        inside = self._right()
+        margins = {
+            is_left: (1 + max(lane.place for lane in lanes)) * _TRACK + _TRACK if lanes else 0.0
+            for is_left in (True, False)
+            for lanes in [[lane for lane in self.lanes if lane.is_left is is_left]]
+        }
+        left = margins[True]
+        self.x = [left + x for x in self.x]
+        for lane in self.lanes:
+            outward = (lane.place + 1) * _TRACK
+            lane.x = left - outward if lane.is_left else left + inside + outward
+        middles, gaps = self._levels()
         boxes = [
             Box(x, middles[layer], width, height)
             for x, layer, width, height in zip(
                 self.x, self.layer, self.widths, self.heights, strict=True
             )
         ]
-        ports = self._ports()
-        routes = tuple(self._route(n, boxes, edges, ports) for n in range(len(self.links)))
-        width = max((box.x + self._half(n) for n, box in enumerate(boxes)), default=0.0)
-        return Layout(width, max(y - LAYER_GAP, 0.0), dict(zip(self.ids, boxes, strict=False)), routes)
+        leave, enter = self._leaving(), self._entering()
+        routes = tuple(
+            self._route(way, boxes, gaps, leave[way], enter[way]) for way in range(len(self.ends))
+        )
+        width = left + inside + margins[False]
+        return Layout(width, gaps[-1].bottom, dict(zip(self.ids, boxes, strict=True)), routes)
 
-    def _ports(self) -> dict[tuple[int, int], float]:
-        """Where each way leaves a node below or enters it above, by way and node."""
-        ports: dict[tuple[int, int], float] = {}
-        for way in (1, -1):
-            sides: dict[int, list[tuple[float, int]]] = {}
-            for n, chain in enumerate(self.chains):
-                if chain:
-                    at, following = chain[::way][:2]
-                    sides.setdefault(at, []).append((self.x[following], n))
-            for at, others in sides.items():
-                gap = min(_PORT_GAP, 0.8 * self.widths[at] / len(others))
-                for place, (_, n) in enumerate(sorted(others)):
-                    ports[n, at] = self.x[at] + gap * (place - (len(others) - 1) / 2)
+    def _levels(self) -> tuple[list[float], list[_Gap]]:
+        """How high the middle of each layer stands; and the gaps above each and below all."""
+        count = len(self.order)
+        labels, curves = [0.0] * (count + 1), [0.0] * (count + 1)
+        is_entered = [False] * (count + 1)
+        for way, (source, target) in enumerate(self.ends):
+            below = self.layer[source] + 1
+            labels[below] = max(labels[below], self.links[way].height)
+            is_entered[self.layer[target]] = True
+            if self.is_next[way]:
+                # A long curve needs some height, lest it looks like a line under the nodes.
+                steep = min(_CURVE + abs(self.x[source] - self.x[target]) / 12, 4 * _CURVE)
+                curves[below] = max(curves[below], steep)
+        tracks = [[0, 0] for _ in range(count + 1)]  # of ways that leave, and of those that come
+        for lane in self.lanes:
+            for gap in lane.gaps:
+                is_entry = gap == lane.entry
+                lane.tracks[gap] = tracks[gap][is_entry]
+                tracks[gap][is_entry] += 1
+        middles, gaps, y = list[float](), list[_Gap](), 0.0
+        for n in range(count + 1):
+            exits = y + (labels[n] + _LABEL_GAP if labels[n] else 0.0)
+            curve = exits + tracks[n][0] * _TRACK
+            entries = curve + curves[n]
+            bottom = entries + tracks[n][1] * _TRACK + (_ARROW if is_entered[n] else 0.0)
+            gaps.append(_Gap(y, exits, curve, entries, bottom))
+            if n < count:
+                height = max(self.heights[each] for each in self.order[n])
+                middles.append(bottom + height / 2)
+                y = bottom + height
+        return middles, gaps
+
+    def _leaving(self) -> dict[int, float]:
+        """Where each way leaves its source, from left to right."""
+        ports: dict[int, float] = {}
+        for n, ways in enumerate(self.out):
+            ways = sorted(ways, key=lambda way: self._side(way, self.ends[way][1]))
+            slots = [self._slot(way) for way in ways]
+            total = sum(slots)
+            scale = 1.0 if self._has_labels(n) else min(1.0, 0.8 * self.widths[n] / (total or 1.0))
+            x = self.x[n] - scale * total / 2
+            for way, slot in zip(ways, slots, strict=True):
+                ports[way] = x + scale * slot / 2
+                x += scale * slot
         return ports
 
+    def _entering(self) -> dict[int, float]:
+        """Where each way comes to its target; those of one lane together."""
+        coming: list[list[Sequence[int]]] = [[] for _ in self.ids]
+        for way, (_, target) in enumerate(self.ends):
+            if self.is_next[way]:
+                coming[target].append([way])
+        for lane in self.lanes:
+            coming[self.ends[lane.ways[0]][1]].append(lane.ways)
+        ports: dict[int, float] = {}
+        for n, bundles in enumerate(coming):
+            bundles.sort(key=lambda ways: self._side(ways[0], self.ends[ways[0]][0]))
+            gap = min(_PORT_GAP, 0.8 * self.widths[n] / (len(bundles) or 1))
+            for place, ways in enumerate(bundles):
+                ports |= dict.fromkeys(ways, self.x[n] + gap * (place - (len(bundles) - 1) / 2))
+        return ports
+
+    def _side(self, way: int, other: int) -> tuple[int, float]:
+        """How far to the right a way goes, or comes from, to or from its other end."""
+        if self.is_next[way]:
+            return 0, self.x[other]
+        lane = self.lane_of[way]
+        return (-1, lane.x) if lane.is_left else (1, lane.x)
+
     def _route(
-        self,
-        n: int,
-        boxes: Sequence[Box],
-        edges: Sequence[tuple[float, float]],
-        ports: Mapping[tuple[int, int], float],
+        self, way: int, boxes: Sequence[Box], gaps: Sequence[_Gap], leave: float, enter: float
     ) -> Route:
-        link, chain = self.links[n], self.chains[n]
-        if not chain:
-            box = boxes[self.ends[n][0]]
-            right, up = box.x + box.width / 2, min(8.0, box.height / 4)
-            outer = right + _LOOP
-            label = Box(outer + link.width / 2, box.y, link.width, link.height)
-            points = [(right, box.y - up), (outer, box.y), (right, box.y + up)]
-            return Route(tuple(points), label if link.height else None, True)
-        points = [(ports[n, chain[0]], boxes[chain[0]].bottom)]
-        points.append((points[0][0], edges[self.layer[chain[0]]][1]))
-        label = None
-        for bend in chain[1:-1]:
-            top, bottom = edges[self.layer[bend]]
-            points += [(self.x[bend], top), (self.x[bend], bottom)]
-            label = boxes[bend] if boxes[bend].height else label
-        last = ports[n, chain[-1]]
-        points += [(last, edges[self.layer[chain[-1]]][0]), (last, boxes[chain[-1]].top)]
-        is_back = n in self.turned
-        return Route(tuple(points[::-1] if is_back else points), label, is_back)
+        source, target = self.ends[way]
+        out, into = gaps[self.layer[source] + 1], gaps[self.layer[target]]
+        begin = leave, boxes[source].y + boxes[source].height / 2
+        end = enter, boxes[target].y - boxes[target].height / 2
+        label = leave, out.top + (_LABEL_GAP + self.links[way].height) / 2
+        if self.is_next[way]:
+            return Route((begin, (leave, out.curve), (enter, out.entries), end), True, label)
+        lane = self.lane_of[way]
+        down = out.exits + (lane.tracks[self.layer[source] + 1] + 0.5) * _TRACK
+        up = into.entries + (lane.tracks[lane.entry] + 0.5) * _TRACK
+        turns = (leave, down), (lane.x, down), (lane.x, up), (enter, up)
+        return Route((begin, *turns, end), False, label)
