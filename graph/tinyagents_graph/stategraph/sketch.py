@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import field
 from functools import cache
-from typing import Any, Literal, NotRequired, TypeAlias, cast
+from typing import Any, Literal, NotRequired, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -235,7 +235,7 @@ def _read(data: _GraphData) -> Sketch:
             )
         nodes[name] = SketchNode(
             name,
-            cast("SketchKind", each["kind"]),
+            each["kind"],
             each.get("description", ""),
             each.get("settings", {}),
             None if inner is None else _read(inner),

@@ -9,7 +9,7 @@ from unicodedata import combining, east_asian_width
 from tinyagents_graph.stategraph.declared import Declared
 from tinyagents_graph.stategraph.drawing import COLOURS
 from tinyagents_graph.stategraph.figure import Figure, Spot, SpotKind, Way, draw
-from tinyagents_graph.stategraph.layout import Box, Layout, Link, Route, lay_out
+from tinyagents_graph.stategraph.layout import Box, Link, Route, lay_out
 from tinyagents_graph.stategraph.overlay import Overlay
 from tinyagents_graph.stategraph.sketch import Sketch
 
