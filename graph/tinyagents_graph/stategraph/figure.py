@@ -205,7 +205,7 @@ class _Figure:
             target = self._ids[arrow.target]
             if arrow.join is not None:
                 target = f"j_{self._scope}{arrow.join}"
-            labels = [one_line(each.label) for each in arrows if each.label]
+            labels = [*filter(None, (one_line(each.label) for each in arrows))]
             if kind not in _SAYS_ITSELF:
                 labels.append(kind)
             text = one_line(" | ".join(dict.fromkeys(labels)))

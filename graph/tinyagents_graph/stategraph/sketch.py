@@ -240,18 +240,35 @@ def _read(data: _GraphData) -> Sketch:
             each.get("settings", {}),
             None if inner is None else _read(inner),
         )
-    for number, arrow in enumerate(data["edges"]):
-        for end in (arrow["source"], arrow["target"]):
-            if end not in nodes and end not in (START, END):
-                raise ConfigError(
-                    f"graph {head['name']!r}: edge {number} leads from {arrow['source']!r} to "
-                    f"{arrow['target']!r}, and there is no node {end!r}{did_you_mean(end, nodes)}"
-                )
+    arrows = tuple(SketchArrow(**arrow) for arrow in data["edges"])
+    _check(head["name"], nodes, arrows)
     return Sketch(
         head["name"],
         nodes,
-        tuple(SketchArrow(**arrow) for arrow in data["edges"]),
+        arrows,
         tuple(SketchKey(**key) for key in head["state"]),
         head["mode"],
         head["description"],
     )
+
+
+def _check(name: str, nodes: Mapping[str, SketchNode], arrows: tuple[SketchArrow, ...]) -> None:
+    joins: dict[int, SketchArrow] = {}
+    for number, arrow in enumerate(arrows):
+        for end in (arrow.source, arrow.target):
+            if end not in nodes and end not in (START, END):
+                raise ConfigError(
+                    f"graph {name!r}: edge {number} leads from {arrow.source!r} to "
+                    f"{arrow.target!r}, and there is no node {end!r}{did_you_mean(end, nodes)}"
+                )
+        if arrow.join is not None:
+            first = joins.setdefault(arrow.join, arrow)
+            if _join_of(first) != _join_of(arrow):
+                raise ConfigError(
+                    f"graph {name!r}: edge {number} is an arm of join {arrow.join}, and says "
+                    "something else of it than the arm before: target, wait_for or min_ok"
+                )
+
+
+def _join_of(arrow: SketchArrow) -> tuple[str, WaitFor | None, int | None]:
+    return arrow.target, arrow.wait_for, arrow.min_ok

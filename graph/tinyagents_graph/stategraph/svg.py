@@ -107,7 +107,7 @@ def _told(figure: Figure) -> str:
         f"{names[way.source]} to {names[way.target]}{f' ({way.label})' if way.label else ''}"
         for way in figure.ways
     ]
-    nodes = len(figure.spots) - 2
+    nodes = sum(spot.kind not in ("start", "end", "join") for spot in figure.spots)
     rest = [f"and {len(ways) - _MOST_TOLD} more"] if len(ways) > _MOST_TOLD else []
     start = f"{figure.description} " if figure.description else ""
     return f"{start}{nodes} nodes; {len(ways)} arrows: {'; '.join([*ways[:_MOST_TOLD], *rest])}."
