@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tinyagents_graph.stategraph import END, START, Append, Graph, StateGraph
+from tinyagents_graph.stategraph.routing import WaitFor
 from tinyagents_graph.stategraph.sketch import Sketch, SketchArrow, SketchKey, SketchNode
+
+_WAITS: tuple[WaitFor, ...] = ("all", "any", "reached", 1)
+_SETTINGS: st.SearchStrategy[str] = st.sampled_from(["approve", "body"])
+_LETTERS = st.characters(codec="utf-8")
 
 
 class State(BaseModel):
@@ -47,14 +52,14 @@ def names() -> st.SearchStrategy[str]:
     """Names as they may be, the odd ones included."""
     odd = ["end", "graph", '"];x[', "<b>&amp;", "a --> b", "`x`", "%%{init}%%", "日本", "\x1b[31m"]
     taken = (START, END)
-    text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+    text = st.text(_LETTERS, min_size=1, max_size=12)
     return (st.sampled_from(odd) | text).filter(lambda name: name not in taken)
 
 
 @st.composite
 def sketches(draw: st.DrawFn, levels: int = 2) -> Sketch:
     """Any graph: circles, loops, joins, several arrows between two nodes, nested ones."""
-    text = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+    text = st.text(_LETTERS, max_size=20)
     known = draw(st.lists(names(), max_size=6, unique=True))
     inner = st.none() if not levels else st.none() | sketches(levels - 1)
     nodes = {
@@ -62,7 +67,7 @@ def sketches(draw: st.DrawFn, levels: int = 2) -> Sketch:
             name,
             draw(st.sampled_from(("function", "agent", "session", "graph", "missing"))),
             draw(text),
-            draw(st.dictionaries(st.sampled_from(("approve", "body")), text)),
+            draw(st.dictionaries(_SETTINGS, text)),
             draw(inner),
         )
         for name in known
@@ -73,9 +78,9 @@ def sketches(draw: st.DrawFn, levels: int = 2) -> Sketch:
     )
     arrows = draw(st.lists(arrow, max_size=8))
     for number in range(draw(st.integers(0, 2))):
-        to, wait_for = draw(target), draw(st.sampled_from(("all", "any", "reached", 1)))
+        to, wait_for = draw(target), draw(st.sampled_from(_WAITS))
         arrows += [
-            SketchArrow(arm, to, "join", "", number, wait_for, draw(st.just(None)))
+            SketchArrow(arm, to, "join", "", number, wait_for, None)
             for arm in draw(st.lists(source, min_size=1, max_size=3, unique=True))
         ]
     keys = draw(st.lists(st.builds(SketchKey, text, text, st.none() | text), max_size=2))

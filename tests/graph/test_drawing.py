@@ -224,7 +224,7 @@ def overlap(one: Box, other: Box) -> bool:
 
 @given(sketches(levels=0))
 def test_nothing_stands_on_anything(graph: Sketch) -> None:
-    sizes = {name: (60.0, 30.0) for name in (START, *graph.nodes, END)}
+    sizes = dict.fromkeys((START, *graph.nodes, END), (60.0, 30.0))
     links = [
         Link(arrow.source, arrow.target, 8.0 * len(arrow.label), 11.0 * bool(arrow.label))
         for arrow in graph.arrows
@@ -264,14 +264,14 @@ def test_a_way_back_goes_round_at_the_right() -> None:
 # --- png ----------
 
 
-def pixels(picture: bytes) -> set[bytes]:
-    """The bytes of its lines that differ; one for a picture in one colour."""
+def pixels(picture: bytes) -> set[int]:
+    """The values that its bytes have; a few for a picture in one colour."""
     data, at = b"", 8
     while at < len(picture):
         size, kind = struct.unpack(">I4s", picture[at : at + 8])
         data += picture[at + 8 : at + 8 + size] if kind == b"IDAT" else b""
         at += 12 + size
-    return set(zlib.decompress(data))  # type: ignore[arg-type]
+    return set(zlib.decompress(data))
 
 
 def test_a_png_shows_something() -> None:

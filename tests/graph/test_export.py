@@ -87,10 +87,19 @@ def test_the_data_says_what_the_graph_is_made_of() -> None:
     }  # fmt: skip
 
 
+def ready(state: Kinds) -> bool:
+    return state.kind == "a"
+
+
 def test_types_reducers_and_settings_are_told_by_their_names() -> None:
     graph = StateGraph(Kinds)
     graph.add_node(
-        "one", work, retry=Retry(3, on=(OSError,)), timeout_s=float("inf"), approve=work, cache=True
+        "one",
+        work,
+        retry=Retry(3, on=(OSError,)),
+        timeout_s=float("inf"),
+        approve=ready,
+        cache=True,
     )
     data = to_data(graph.add_sequence(START, "one", END).compile().declared)
     keys = {key["name"]: (key["type"], key["reducer"]) for key in data["graph"]["state"]}
@@ -104,13 +113,13 @@ def test_types_reducers_and_settings_are_told_by_their_names() -> None:
     }
     settings = data["nodes"][1]["settings"]
     assert settings["retry"]["on"] == ["OSError"]
-    assert (settings["approve"], settings["cache"]) == ("work()", True)
+    assert (settings["approve"], settings["cache"]) == ("ready()", True)
     assert "timeout_s" not in settings  # no JSON number
 
 
 def test_networkx_reads_it() -> None:
     data = to_data(report().declared)
-    graph = nx.node_link_graph(data, edges="edges")
+    graph: Any = nx.node_link_graph(data, edges="edges")  # pyright: ignore[reportUnknownMemberType]
     assert graph.is_multigraph()
     assert graph.is_directed()
     assert graph.number_of_edges() == len(data["edges"])
@@ -188,7 +197,7 @@ class Unreduced(BaseModel):
     "options",
     [
         {"name": "other"},
-        {"body": lambda state: None},
+        {"body": print},
         {"node": {"description": "Words.", "timeout_s": 3.0}},
         {"order": ("b", "a")},
         {"state": Renamed},

@@ -261,6 +261,8 @@ class _Layers:
             curve = exits + tracks[n][0] * _TRACK
             entries = curve + curves[n]
             bottom = entries + tracks[n][1] * _TRACK + (_ARROW if is_entered[n] else 0.0)
+            if 0 < n < count:  # END may be below what nothing leads on from
+                bottom = max(bottom, y + _NODE_GAP)
             gaps.append(_Gap(y, exits, curve, entries, bottom))
             if n < count:
                 height = max(self.heights[each] for each in self.order[n])

@@ -226,16 +226,16 @@ def _read(data: _GraphData) -> Sketch:
     head = data["graph"]
     nodes: dict[str, SketchNode] = {}
     for each in data["nodes"]:
-        if each["kind"] in ("start", "end"):
+        name, kind, inner = each["id"], each["kind"], each.get("subgraph")
+        if kind == "start" or kind == "end":  # `in` narrows the type for no checker
             continue
-        name, inner = each["id"], each.get("subgraph")
         if not name or name in nodes or name in (START, END):
             raise ConfigError(
                 f"graph {head['name']!r}: node {name!r}: every node needs an id of its own"
             )
         nodes[name] = SketchNode(
             name,
-            each["kind"],
+            kind,
             each.get("description", ""),
             each.get("settings", {}),
             None if inner is None else _read(inner),
