@@ -59,7 +59,7 @@ def svg(graph: Declared | Sketch, *, overlay: Overlay | None = None, xray: bool 
         'markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
         '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>',
         '<rect class="page" width="100%" height="100%"/>',
-        *picture.drawn(_MARGIN, _MARGIN),
+        *picture.drawn(_MARGIN, _MARGIN, "page"),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -78,7 +78,7 @@ def _style() -> str:
             ".tinyagents .way{fill:none;stroke-width:1.3}",
             ".tinyagents .join-way{stroke-width:2.2}",
             ".tinyagents .dotted{stroke-dasharray:4 3}",
-            ".tinyagents .critical{stroke-width:3.5}",
+            ".tinyagents .critical{stroke-width:2.8}",
             ".tinyagents .idle{opacity:.4}",
             *light,
             "@media (prefers-color-scheme:dark){",
@@ -93,6 +93,7 @@ def _colours(
     kinds: Mapping[SpotKind, tuple[str, str]], page: str, text: str, line: str
 ) -> Iterator[str]:
     yield f".tinyagents .page{{fill:{page}}}"
+    yield f".tinyagents .frame{{fill:{kinds['graph'][0]}}}"
     yield f".tinyagents .text{{fill:{text}}}"
     yield f".tinyagents .note,.tinyagents .head{{fill:{line}}}"
     yield f".tinyagents .way{{stroke:{line}}}"
@@ -135,11 +136,11 @@ class _Picture:
         layout = inner.layout
         return max(text, layout.width) + 2 * _PAD, height + layout.height + _PAD
 
-    def drawn(self, x: float, y: float) -> Iterator[str]:
-        """Its elements, at a place; what lies on top comes last."""
+    def drawn(self, x: float, y: float, ground: str) -> Iterator[str]:
+        """Its elements, at a place on some ground; what lies on top comes last."""
         yield f'<g transform="translate({x:g} {y:g})">'
         for way, route in zip(self.figure.ways, self.layout.routes, strict=True):
-            yield from _way(way, route)
+            yield from _way(way, route, ground)
         for spot in self.figure.spots:
             yield from self._spot(spot, self.layout.boxes[spot.id])
         yield "</g>"
@@ -158,7 +159,7 @@ class _Picture:
         inner = self.inner.get(spot.id)
         if inner is not None:
             below = top + _LINE * (1 + len(spot.notes)) + _PAD
-            yield from inner.drawn(left + (box.width - inner.layout.width) / 2, below)
+            yield from inner.drawn(left + (box.width - inner.layout.width) / 2, below, "frame")
         yield "</g>"
 
 
@@ -189,16 +190,16 @@ def _shape(spot: Spot, box: Box) -> str:
     return f'<rect {look} x="{x:.1f}" y="{y:.1f}" {size}/>'
 
 
-def _way(way: Way, route: Route) -> Iterator[str]:
+def _way(way: Way, route: Route, ground: str) -> Iterator[str]:
     path = _curve(route) if route.is_curve else _corners(route)
     yield f'<path class="{_kind(way)}" marker-end="url(#tinyagents-head)" d="{path}"/>'
     if way.label:
         x, y = route.label
         idle = " idle" if way.is_idle else ""
-        # On a plate of the page's colour, so that the way does not go through the words.
+        # On a plate of the ground's colour, so that the way does not go through the words.
         width, height = _width(way.label, _SMALL) + 4, _SMALL + 4
         yield (
-            f'<rect class="page" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" '
+            f'<rect class="{ground}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" '
             f'width="{width:.1f}" height="{height:.1f}"/>'
             f'<text class="note{idle}" x="{x:.1f}" y="{y + 4:.1f}">{escape(way.label)}</text>'
         )
