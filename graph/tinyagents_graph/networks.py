@@ -23,6 +23,7 @@ __all__ = [
     "Ways",
     "ahead",
     "dominators",
+    "in_order",
     "loops",
     "network",
     "tree_network",
@@ -88,22 +89,21 @@ def ways(nodes: Iterable[str], arrows: Iterable[tuple[str, str]]) -> Ways:
     return made
 
 
-def ahead(graph: Ways, starts: Collection[str], *, back: bool = False) -> set[str]:
+def ahead(graph: Ways, starts: Collection[str], *, without: str | None = None) -> set[str]:
     """The nodes that can be come to, the first ones included.
 
     Args:
         graph: The ways.
         starts: Where to begin; what the graph does not have is skipped.
-        back: Go against the arrows.
+        without: A node that is not passed.
     """
-    near = graph.pred if back else graph.succ
     seen = {each for each in starts if each in graph}
-    todo = list(seen)
+    todo = list(seen - {without})
     while todo:
-        new = [each for each in near[todo.pop()] if each not in seen]
+        new = [each for each in graph.succ[todo.pop()] if each not in seen and each != without]
         seen.update(new)
         todo += new
-    return seen
+    return seen if without is None else seen - {without}
 
 
 def loops(graph: Ways) -> list[list[str]]:
@@ -118,6 +118,11 @@ def loops(graph: Ways) -> list[list[str]]:
         if len(group) > 1 or any(graph.has_edge(each, each) for each in group)
     ]
     return sorted(found, key=lambda group: rank[group[0]])
+
+
+def in_order(graph: Ways) -> list[str]:
+    """Every node behind those that lead to it, where nothing goes in a circle."""
+    return list(nx.topological_sort(graph))
 
 
 def dominators(graph: Ways, start: str) -> dict[str, str]:
