@@ -33,6 +33,7 @@ __all__ = [
     "Leads",
     "Writes",
     "asks_of",
+    "choice_of",
     "completed",
     "goto_of",
     "labels_of",
@@ -95,6 +96,16 @@ def labels_of(route: Any) -> list[str]:
     """The labels that a router's return hint names: `-> Literal["a", "b"]`, alone or in a list."""
     found = [value for means, value in _hinted(route) if means in ("label", "goto")]
     return list(dict.fromkeys(each for each in found if isinstance(each, str)))
+
+
+def choice_of(route: Any) -> Literal["one", "many", ""]:
+    """How many ways a router takes at once: one, perhaps many, or that is not known."""
+    said = {means for means, _ in _hinted(route)}
+    source = source_of(route)
+    chooses = "" if source is None else source.chooses
+    if chooses == "many" or said & {"many", "send"}:
+        return "many"
+    return "one" if said and said <= {"label", "data"} else chooses
 
 
 def takes(function: Any) -> Any:
