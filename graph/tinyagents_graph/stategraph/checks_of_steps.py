@@ -94,9 +94,9 @@ class _Joins:
 
     def _late(self, number: int, join: Join, target: str) -> list[str]:
         """Sources that only come behind the target, if nothing but the join leads to it."""
-        if target == END or target not in self._subject.reached:
+        if target not in self._subject.declared.nodes:
             return []
-        others = [each for each in self._subject.into[target] if each.join != number]
+        others = [each for each in self._subject.into.get(target, ()) if each.join != number]
         outside = [each for each in others if not self._is_behind(each.source, target)]
         if outside or target in self._subject.roots:
             return []
