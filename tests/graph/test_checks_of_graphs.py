@@ -1,5 +1,9 @@
 """What is wrong with the ways of a graph is found before it runs, with the line to change."""
 
+# The lambdas here are what users write: their parameters have no types.
+# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 from collections.abc import Callable
 from typing import Any, Literal
 

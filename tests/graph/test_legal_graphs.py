@@ -197,6 +197,7 @@ def test_a_large_graph_takes_no_time(made: StateGraph[State]) -> None:
 NAMES = ["a", "b", "c", "d", "aa"]
 BODIES = [work, note, jump, untold, leave, ask, answer, spread, len]
 ENDS = st.sampled_from([*NAMES, "bb", START, END])
+WAITS: st.SearchStrategy[Any] = st.sampled_from(["all", "any", "reached", 1])
 KEYS = st.sampled_from(["topic", "notes", "verdict", "plan", "nothing"])
 
 
@@ -214,9 +215,7 @@ def random_graphs(draw: st.DrawFn) -> Mapping[str, Any]:
         )
     for start, end in draw(st.lists(st.tuples(ENDS, ENDS), max_size=8)):
         made.add_edge(start, end)
-    for starts, end, wait_for in draw(
-        st.lists(st.tuples(st.lists(ENDS, min_size=1), ENDS, st.sampled_from(["all", "any", 1])))
-    ):
+    for starts, end, wait_for in draw(st.lists(st.tuples(st.lists(ENDS, min_size=1), ENDS, WAITS))):
         made.add_edge(join(*starts, wait_for=wait_for), end)
     routers = st.tuples(ENDS, st.sampled_from([chosen, decide, spread]), st.lists(ENDS))
     for source, route, targets in draw(st.lists(routers, max_size=3)):

@@ -31,18 +31,16 @@ def function_in(body: Any) -> tuple[FunctionType, int] | None:
     which of its parameters is the first is not worth finding out.
     """
     bound = 0
-    # `type(…)` rather than `isinstance`, which asks the object itself for its class.
-    while issubclass(type(body), partial):
+    kind = cast("Any", type(body))  # not `isinstance`, which asks the object itself for its class
+    while issubclass(kind, partial):
         if body.keywords:
             return None
-        bound += len(body.args)
-        body = body.func
-    if not isinstance(body, (FunctionType, MethodType, type)):
+        body, bound = body.func, bound + len(body.args)
         kind = cast("Any", type(body))
-        call = getattr(kind, "__call__", None)  # noqa: B004  # the function, not whether
-        body, bound = call, bound + 1
-    elif isinstance(body, MethodType):
+    if issubclass(kind, MethodType):
         body, bound = body.__func__, bound + 1
+    elif not issubclass(kind, (FunctionType, type)):
+        body, bound = getattr(kind, "__call__", None), bound + 1  # noqa: B004  # which, not whether
     return (body, bound) if isinstance(body, FunctionType) else None
 
 

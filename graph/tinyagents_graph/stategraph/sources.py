@@ -117,13 +117,13 @@ def _read(function: Written, parameter: str) -> Source:
 
 
 def _own(function: Written) -> Iterator[ast.AST]:
-    """The nodes of a function without those of functions and classes inside it."""
-    todo: list[ast.AST] = list(ast.iter_child_nodes(function))
+    """The nodes of a function, as they are written, without what functions inside it hold."""
+    todo = [*ast.iter_child_nodes(function)][::-1]
     while todo:
         node = todo.pop()
         yield node
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            todo += ast.iter_child_nodes(node)
+            todo += [*ast.iter_child_nodes(node)][::-1]
 
 
 class _Uses:
@@ -195,7 +195,7 @@ class _Returned:
         """One returned expression."""
         todo = [returned]
         while todo:
-            each = todo.pop()
+            each = todo.pop(0)
             if isinstance(each, (ast.IfExp, ast.BoolOp, ast.NamedExpr)):
                 todo += _either(each)
             elif each is None or isinstance(each, ast.Constant):
