@@ -124,6 +124,8 @@ def test_a_router_returns_what_leads_somewhere() -> None:
     made.add_conditional_edges("a", route, {"agin": "a", "done": END})
     site = line_before()
     shows(only(made), "UNKNOWN_LABEL", site, "may return 'again'", "did you mean 'agin'?")
+    shared = graph("a").add_edge(START, "a").add_conditional_edges("a", route, {"done": END})
+    assert [(each.code, each.severity) for each in check(shared)] == [("UNKNOWN_LABEL", "warning")]
 
 
 def test_the_node_for_the_limit_exists() -> None:
@@ -186,7 +188,7 @@ def test_a_loop_has_a_way_out() -> None:
 def test_a_loop_ends_otherwise_than_by_failing() -> None:
     made = graph("b").add_node("a", work, on_error="b").add_sequence(START, "a", "a")
     found = only(made.add_edge("b", END))
-    assert found.code == "NO_PATH_TO_END"
+    assert (found.code, found.severity) == ("NO_PATH_TO_END", "warning")
     assert "ends only when something fails" in found.message
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from tinyagents_graph.networks import loops, ways
 from tinyagents_graph.stategraph.checks_of_keys import key_findings
-from tinyagents_graph.stategraph.checks_of_steps import step_findings
+from tinyagents_graph.stategraph.checks_of_steps import moments, step_findings
 from tinyagents_graph.stategraph.declared import Arrow, Declared, RouteSpec
 from tinyagents_graph.stategraph.findings import Finding, Severity, did_you_mean
 from tinyagents_graph.stategraph.inference import choice_of, labels_of
@@ -31,7 +31,8 @@ def find(declared: Declared) -> list[Finding]:
     """
     subject = Subject(declared)
     found = [*_name_findings(subject), *_way_findings(subject)]
-    found += [*step_findings(subject), *key_findings(subject)]
+    when = moments(subject)
+    found += [*step_findings(subject, when), *key_findings(subject, when)]
     return list(dict.fromkeys(found))
 
 
@@ -127,7 +128,11 @@ def _label_findings(subject: Subject, route: RouteSpec) -> Iterator[Finding]:
     if route.default is not None:
         return
     known = [str(each) for each in route.targets]
-    for label in labels_of(route.route):
+    labels = labels_of(route.route)
+    # A router that several graphs share may have labels that never come up in this one. That others
+    # are never returned says that one was meant for the other.
+    severity: Severity = "warning" if set(known) <= set(labels) else "error"
+    for label in labels:
         if label not in known and label not in subject.declared.nodes and label != END:
             yield Finding(
                 "UNKNOWN_LABEL",
@@ -136,6 +141,7 @@ def _label_findings(subject: Subject, route: RouteSpec) -> Iterator[Finding]:
                 f"add it to the targets, or default=; they have {', '.join(known) or 'nothing'}",
                 route.site,
                 (route.source,),
+                severity,
             )
 
 
@@ -207,7 +213,7 @@ def _no_exit(subject: Subject, group: Sequence[str]) -> Finding | None:
             "add a router with a way out, g.add_conditional_edges(node, route, {…: END})",
             site,
             tuple(group),
-            severity,
+            "warning",
         )
     return Finding(
         "CYCLE_NO_EXIT",

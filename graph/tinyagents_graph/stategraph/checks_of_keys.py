@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from pydantic import BaseModel
 
 from tinyagents_graph.stategraph.boundaries import boundary_findings
-from tinyagents_graph.stategraph.checks_of_steps import moments
+from tinyagents_graph.stategraph.checks_of_steps import Moment
 from tinyagents_graph.stategraph.declared import NodeSpec, Site
 from tinyagents_graph.stategraph.findings import Finding, Severity, did_you_mean
 from tinyagents_graph.stategraph.inference import output_type, takes, writes_by
@@ -20,7 +20,7 @@ from tinyagents_graph.stategraph.subject import Subject, called, listed
 __all__ = ["key_findings"]
 
 
-def key_findings(subject: Subject) -> Iterator[Finding]:
+def key_findings(subject: Subject, when: Mapping[str, Moment]) -> Iterator[Finding]:
     """What is wrong with the keys that nodes and routers read and write."""
     keys = _Keys(subject)
     for spec in subject.declared.nodes.values():
@@ -32,7 +32,7 @@ def key_findings(subject: Subject) -> Iterator[Finding]:
         if spec.kind == "graph":
             yield from boundary_findings(spec, keys.schema, may_be_sent=keys.may_be_sent(spec.name))
     yield from keys.unwritten()
-    yield from keys.collisions()
+    yield from keys.collisions(when)
 
 
 class _Reader(NamedTuple):
@@ -193,12 +193,12 @@ class _Keys:
 
     # --- keys that two write at once ----------
 
-    def collisions(self) -> Iterator[Finding]:
+    def collisions(self, when: Mapping[str, Moment]) -> Iterator[Finding]:
         """Keys without a reducer that several tasks of one step write."""
         at_once: dict[tuple[str, int], list[str]] = {}
-        for name, when in moments(self._subject).items():
-            if when.first == when.last and name in self._writes:
-                at_once.setdefault((when.root, when.first), []).append(name)
+        for name, moment in when.items():
+            if moment.first == moment.last and name in self._writes:
+                at_once.setdefault((moment.root, moment.first), []).append(name)
         rank = {name: number for number, name in enumerate(self._declared.nodes)}
         for names in at_once.values():
             yield from self._collision(sorted(names, key=rank.__getitem__))

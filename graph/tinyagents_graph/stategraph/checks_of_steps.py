@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tinyagents_graph.networks import Ways, ahead, dominators, in_order, loops, ways
@@ -15,10 +15,10 @@ from tinyagents_graph.stategraph.subject import TOP, Subject, called, listed
 __all__ = ["Moment", "moments", "step_findings"]
 
 
-def step_findings(subject: Subject) -> Iterator[Finding]:
+def step_findings(subject: Subject, when: Mapping[str, Moment]) -> Iterator[Finding]:
     """Joins that cannot be satisfied, and nodes that run twice where once is meant."""
     yield from _Joins(subject).findings()
-    yield from _double_runs(subject)
+    yield from _double_runs(subject, when)
 
 
 # --- joins ----------
@@ -257,8 +257,7 @@ def _always(subject: Subject) -> tuple[Ways, list[tuple[tuple[str, ...], str]]]:
     )
 
 
-def _double_runs(subject: Subject) -> Iterator[Finding]:
-    found = moments(subject)
+def _double_runs(subject: Subject, found: Mapping[str, Moment]) -> Iterator[Finding]:
     is_eager = subject.declared.mode == "eager"
     for name in subject.declared.nodes:
         when = found.get(name)

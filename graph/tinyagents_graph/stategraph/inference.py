@@ -64,7 +64,7 @@ class Leads:
         is_open: Whether it may go to others, too.
         is_said: Whether it says that it does; else it is only not known that it does not.
         may_end: Whether it may go to `END`.
-        leaves: Whether it may go elsewhere than along its edges.
+        leaves: Whether it may go elsewhere than along its edges, or later.
     """
 
     goto: tuple[str, ...] = ()

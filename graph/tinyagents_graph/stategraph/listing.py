@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from types import CodeType, FunctionType, MethodType
@@ -50,11 +51,12 @@ def written(function: FunctionType) -> Written | None:
     name = code.co_filename
     linecache.checkcache(name)
     lines = linecache.getlines(name, function.__globals__)
-    if name not in _files or _files[name][0] is not lines:
+    known = _files.get(name)
+    if known is None or known[0] is not lines:
         if len(_files) >= _MAX_FILES:
             _files.clear()
-        _files[name] = lines, _functions("".join(lines))
-    found = _files[name][1].get((code.co_firstlineno, code.co_name), ())
+        known = _files[name] = lines, _functions("".join(lines))
+    found = known[1].get((code.co_firstlineno, code.co_name), ())
     # The file may have changed since it was imported: names and places have to agree.
     fits = [each for each in found if _parameters(each) == code.co_varnames[: code.co_argcount]]
     if len(fits) > 1:
@@ -64,7 +66,9 @@ def written(function: FunctionType) -> Written | None:
 
 def _functions(text: str) -> _Index:
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were given when the file was imported
+            tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return {}
     made: dict[tuple[int, str], list[Written]] = {}

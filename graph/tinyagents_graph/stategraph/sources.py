@@ -35,7 +35,7 @@ class Source:
         sends: Those of them that it names in a `Send`.
         asks: Nodes that it names as those that get an answer.
         is_open: Whether it may go to nodes that it does not name.
-        leaves: Whether it may go elsewhere than along its edges.
+        leaves: Whether it may go elsewhere than along its edges, or later.
         names_ways: Whether `Command`, `Send` or `Ask` occur in it at all.
         chooses: For a router: `"one"` label, or perhaps `"many"`; empty if that is not known.
     """
@@ -237,12 +237,10 @@ class _Returned:
             self._go(given.get("goto"))
             self._go(given.get("also"), instead=False)
             return
-        then = given.get("then")
-        if then is not None:
-            names, is_all = _nodes(then)
-            self.asks += [each for each, _ in names]
-            self.leaves = True
-            self.is_open |= not is_all
+        names, is_all = _nodes(given.get("then"))
+        self.asks += [each for each, _ in names]
+        self.leaves = True  # its edges, if they are followed, wait for the answer
+        self.is_open |= not is_all
 
     def _many(self, several: ast.List | ast.Tuple | ast.ListComp | ast.GeneratorExp) -> None:
         self.chooses = "many"
