@@ -246,6 +246,14 @@ def test_a_join_waits_for_what_runs() -> None:
     shows(found[1], "JOIN_DEADLOCK", site, "waits for 'b', which nothing leads to")
 
 
+def test_of_many_nodes_a_message_names_the_first() -> None:
+    names = [f"n{number}" for number in range(9)]
+    made = graph("a", *names).add_sequence(START, "a", END).add_edge(names, "a")
+    found = check(made)[-1]
+    assert found.code == "JOIN_DEADLOCK"
+    assert "'n0', 'n1', 'n2', 'n3', 'n4' and 4 others" in found.message
+
+
 def test_a_join_does_not_wait_for_what_comes_after_it() -> None:
     made = graph("a", "b", "c").add_edge(START, "a").add_edge("b", END)
     made.add_edge(["a", "b"], "c")

@@ -203,7 +203,9 @@ def _no_exit(subject: Subject, group: Sequence[str]) -> Finding | None:
     choices = [choice_of(each.route) for each in subject.declared.routes if each.source in inside]
     if "many" in choices:  # it may choose nothing at all
         return None
-    severity: Severity = "warning" if "" in choices else "error"
+    joins = [each for each in subject.arrows if each.kind == "join" and each.target in inside]
+    # A join may wait for ever, and the loop be over with it.
+    severity: Severity = "warning" if "" in choices or joins else "error"
     site = subject.declared.nodes[group[-1]].site
     way = f"the loop of {listed(group)}"
     if any(each not in inside for name in group for each in subject.all.succ[name]):

@@ -182,14 +182,14 @@ class Moment(NamedTuple):
             does.
         first: How many steps after it the node runs.
         last: When it runs for the last time; the same unless it runs more than once.
-        fork: The last node that every way to it passes.
+        is_of_one: Whether the last node that every way to it passes runs once.
         n_ways: How many edges and joins lead to it.
     """
 
     root: str
     first: int
     last: int
-    fork: str
+    is_of_one: bool
     n_ways: int
 
 
@@ -205,18 +205,26 @@ def moments(subject: Subject) -> dict[str, Moment]:
     for name in in_order(graph):
         if name not in above:
             continue
-        fork = above[name]
-        if fork == TOP:
-            found[name] = Moment(name, 0, 0, name, 0)
-            continue
-        before = [(each,) for each in graph.pred[name] if (each, name) in edges]
-        times = [
-            (max(found[each].first for each in group), max(found[each].last for each in group))
-            for group in (*before, *joined.get(name, ()))
-        ]
-        first, last = min(time for time, _ in times) + 1, max(time for _, time in times) + 1
-        found[name] = Moment(found[fork].root, first, last, fork, len(times))
+        edged = [[found[each]] for each in graph.pred[name] if (each, name) in edges]
+        several = [[found[each] for each in sources] for sources in joined.get(name, ())]
+        found[name] = _moment(name, found.get(above[name]), edged, several)
     return found
+
+
+def _moment(
+    name: str, fork: Moment | None, edged: list[list[Moment]], joined: list[list[Moment]]
+) -> Moment:
+    """When a node runs, by when what leads to it does: each edge by itself, each join together."""
+    befores = [*edged, *joined]
+    is_known = fork is not None and all(
+        each.root == fork.root for before in befores for each in before
+    )
+    # Which visit of a node that runs twice a join waits for is not worth finding out.
+    if fork is None or not is_known or any(e.first != e.last for join in joined for e in join):
+        return Moment(name, 0, 0, True, 0)
+    first = min(max(each.first for each in before) for before in befores) + 1
+    last = max(max(each.last for each in before) for before in befores) + 1
+    return Moment(fork.root, first, last, fork.first == fork.last, len(befores))
 
 
 def _always(subject: Subject) -> tuple[Ways, list[tuple[tuple[str, ...], str]]]:
@@ -261,7 +269,7 @@ def _double_runs(subject: Subject, found: Mapping[str, Moment]) -> Iterator[Find
     is_eager = subject.declared.mode == "eager"
     for name in subject.declared.nodes:
         when = found.get(name)
-        if when is None or found[when.fork].first != found[when.fork].last:
+        if when is None or not when.is_of_one:
             continue  # or it runs twice because what leads to it does
         if when.first == when.last and not (is_eager and when.n_ways > 1):
             continue

@@ -18,6 +18,7 @@ __all__ = ["TOP", "Subject", "called", "listed"]
 TOP = ""
 """What lies above `START` and the node for too many steps; no node can have this name."""
 
+_MAX_LISTED = 6
 _FOR_FAILURES = frozenset(("error", "rejected"))
 
 
@@ -129,6 +130,8 @@ def called(name: str) -> str:
 
 
 def listed(names: Iterable[Any]) -> str:
-    """Several names in a message."""
+    """Several names in a message; of very many, the first ones."""
     shown = [called(str(each)) for each in names]
+    if len(shown) > _MAX_LISTED:
+        shown[_MAX_LISTED - 1 :] = [f"{len(shown) - _MAX_LISTED + 1} others"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
