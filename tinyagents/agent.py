@@ -156,6 +156,11 @@ class Agent(Generic[DepsT, OutputT]):
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, model={self._plan.model.name!r})"
 
+    @property
+    def output_type(self) -> Any:
+        """What it answers with."""
+        return self._given["output_type"]
+
     def with_(self, **changes: Any) -> Agent[Any, Any]:
         """A copy with changes, given as to `Agent(…)`.
 

@@ -119,6 +119,11 @@ class SubAgentSession(Generic[OutputT]):
         return self.subagent.called
 
     @property
+    def output_type(self) -> Any:
+        """What it answers with."""
+        return self.subagent.output_type
+
+    @property
     def transcript(self) -> tuple[Message, ...]:
         """All that was said in the turns that succeeded."""
         return self._transcript

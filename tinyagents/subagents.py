@@ -65,6 +65,11 @@ class SubAgent:
         )
 
     @property
+    def output_type(self) -> Any:
+        """What it answers with."""
+        return getattr(self.agent, "output_type", None)
+
+    @property
     def called(self) -> str:
         """Its name, as parents know it."""
         return self.name or self.agent.name

@@ -46,7 +46,7 @@ def graph(*names: str) -> StateGraph[State]:
 
 
 def check(made: StateGraph[Any], **options: Any) -> list[Finding]:
-    return find(made.compile(**options).declared)
+    return find(made.declare(**options))
 
 
 def codes(made: StateGraph[Any], **options: Any) -> list[str]:

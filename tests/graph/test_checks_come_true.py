@@ -79,7 +79,7 @@ def graphs(draw: st.DrawFn) -> Declared:
     ends = st.sampled_from([*names, END])
     for sources, target in draw(st.lists(st.tuples(several, ends), max_size=2)):
         made.add_edge(sources, target)
-    return made.compile().declared
+    return made.declare()
 
 
 def denials(declared: Declared, finding: Finding, ran: Ran) -> Iterator[str]:

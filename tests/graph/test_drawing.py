@@ -69,7 +69,7 @@ def test_a_join_is_a_node_that_says_what_it_waits_for() -> None:
     for name in "abc":
         graph.add_edge(START, name)
     graph.add_edge(join("a", "b", "c", wait_for=2, min_ok=1), "d").add_edge("d", END)
-    lines = body_of(mermaid(graph.compile().declared))
+    lines = body_of(mermaid(graph.declare()))
     assert 'j_0{{"2 of 3, 1 ok"}}' in lines
     assert lines[-5:] == [
         "n_d --> s_end",
@@ -99,7 +99,7 @@ def test_labels_of_one_router_to_one_node_share_an_arrow() -> None:
     graph.add_edge(START, "a").add_edge("b", END)
     graph.add_conditional_edges("a", lambda state: 1, {1: "b", 2: "b", "b": "b"}, default="b")
     assert 'n_a -.->|"1 | 2"| n_b'.replace(" | ", " #124; ") in body_of(
-        mermaid(graph.compile().declared)
+        mermaid(graph.declare())
     )
 
 
@@ -107,7 +107,7 @@ def test_a_nested_graph_is_a_frame() -> None:
     graph = flow("outer")
     graph.add_node("team", chain("write", name="inner"), description="A team.")
     graph.add_sequence(START, "team", END)
-    assert body_of(mermaid(graph.compile().declared)) == [
+    assert body_of(mermaid(graph.declare())) == [
         "flowchart TD",
         's_start(["START"])',
         'subgraph n_team["team<br/>A team."]',

@@ -101,7 +101,7 @@ def test_types_reducers_and_settings_are_told_by_their_names() -> None:
         approve=ready,
         cache=True,
     )
-    data = to_data(graph.add_sequence(START, "one", END).compile().declared)
+    data = to_data(graph.add_sequence(START, "one", END).declare())
     keys = {key["name"]: (key["type"], key["reducer"]) for key in data["graph"]["state"]}
     assert keys == {
         "plain": ("str | None", None),
@@ -163,7 +163,7 @@ def test_what_is_no_graph_is_refused_with_its_place(text: str, message: str) -> 
 def test_a_node_that_nobody_added_is_missing() -> None:
     graph = flow(a="")
     graph.add_edge(START, "a").add_edge("a", "b")
-    assert sketch(graph.compile().declared).nodes["b"].kind == "missing"
+    assert sketch(graph.declare()).nodes["b"].kind == "missing"
 
 
 # --- the hash ----------
@@ -175,7 +175,7 @@ def _hash(**options: Any) -> str:
         graph.add_node(name, options.get("body", work), **options.get("node", {}))
     graph.add_edge(START, "a")
     graph.add_edge(options.get("join", ["a"]), "b")
-    return graph_hash(graph.compile(mode=options.get("mode", "superstep")).declared)
+    return graph_hash(graph.declare(mode=options.get("mode", "superstep")))
 
 
 class Renamed(BaseModel):

@@ -314,7 +314,7 @@ def test_the_first_parameter_has_a_type() -> None:
 def test_a_graph_is_completed_by_what_its_functions_show() -> None:
     made = graph("judge").add_node("ask", asking).add_node("jump", by_name, goto=["ask"])
     made.add_node("open", by_value).add_node("short", lambda state: state.topic, output="plan")
-    nodes = completed(made.compile().declared).nodes
+    nodes = completed(made.declare()).nodes
     assert nodes["ask"].asks == ("judge",)
     assert nodes["ask"].goto == ()
     assert nodes["ask"].writes == frozenset(("plan", "verdict"))
@@ -322,7 +322,7 @@ def test_a_graph_is_completed_by_what_its_functions_show() -> None:
     assert nodes["open"].goto is None
     assert nodes["short"].reads == frozenset(("topic",))
     assert ("ask", "judge", "ask") in [
-        (each.source, each.target, each.kind) for each in completed(made.compile().declared).arrows
+        (each.source, each.target, each.kind) for each in completed(made.declare()).arrows
     ]
 
 
@@ -333,7 +333,7 @@ def test_a_declared_graph_is_a_network() -> None:
 
     made = graph("a", "b", "c").add_edge(START, "a").add_edge(join("a", "b", wait_for="any"), "c")
     made.add_conditional_edges("a", one, {"a": "b", "b": "c"}).add_edge("c", "nowhere")
-    found = network(made.compile().declared)
+    found = network(made.declare())
     assert list(found) == [START, "a", "b", "c", END]
     assert found.nodes["a"]["kind"] == "function"
     arrows = [(a, b, facts["kind"], facts["label"]) for a, b, facts in found.edges(data=True)]

@@ -222,6 +222,20 @@ class StateGraph(Generic[StateT]):
         """The nodes that were added, by name."""
         return dict(self._nodes)
 
+    def declare(self, *, mode: Mode = "superstep", on_limit: str | None = None) -> Declared:
+        """What was declared so far, as data; unchecked."""
+        return Declared(
+            self.name,
+            self.state,
+            dict(self._nodes),
+            tuple(self._edges),
+            tuple(self._joins),
+            tuple(self._routes),
+            on_limit,
+            mode,
+            self.description,
+        )
+
     def compile(
         self,
         *,
@@ -250,24 +264,12 @@ class StateGraph(Generic[StateT]):
         Raises:
             GraphError: Something is wrong; it has all findings, each with a source line.
         """
-        declared = Declared(
-            self.name,
-            self.state,
-            dict(self._nodes),
-            tuple(self._edges),
-            tuple(self._joins),
-            tuple(self._routes),
-            on_limit,
-            mode,
-            self.description,
-        )
         return Graph(
-            declared,
+            self.declare(mode=mode, on_limit=on_limit),
             fail=fail,
             max_concurrency=max_concurrency,
             max_steps=max_steps,
             ignore=frozenset(ignore),
-            site=_site(),
         )
 
 

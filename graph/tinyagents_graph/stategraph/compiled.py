@@ -9,13 +9,15 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from tinyagents_graph.errors import ConfigError, Parked, RunConflict
+from tinyagents_graph.errors import ConfigError, GraphError, Parked, RunConflict
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec, Site
-from tinyagents_graph.stategraph.findings import Finding, did_you_mean
+from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec
+from tinyagents_graph.stategraph.drawn import Drawn
+from tinyagents_graph.stategraph.findings import did_you_mean
+from tinyagents_graph.stategraph.inference import completed
 from tinyagents_graph.stategraph.nesting import run_below
 from tinyagents_graph.stategraph.prepared import prepare
 from tinyagents_graph.stategraph.result import GraphResult
@@ -32,7 +34,7 @@ __all__ = ["Graph"]
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
-class Graph(Generic[StateT]):
+class Graph(Drawn, Generic[StateT]):
     """A workflow that runs; made by `StateGraph.compile`.
 
     It never changes, and may be run many times at once. A run is a run like any other: it has
@@ -46,6 +48,7 @@ class Graph(Generic[StateT]):
     """
 
     node_kind = "graph"
+    declared: Declared
 
     def __init__(
         self,
@@ -55,7 +58,6 @@ class Graph(Generic[StateT]):
         max_concurrency: int = 64,
         max_steps: int | None = None,
         ignore: frozenset[str] = frozenset(),
-        site: Site = "",
     ) -> None:
         if fail not in ("drain", "cancel", "collect"):
             raise ConfigError(f"compile(fail={fail!r}): give 'drain', 'cancel' or 'collect'")
@@ -64,10 +66,15 @@ class Graph(Generic[StateT]):
         for name, number in (("max_concurrency", max_concurrency), ("max_steps", max_steps)):
             if number is not None and number < 1:
                 raise ConfigError(f"compile({name}={number}): give at least 1")
-        self.declared = declared
+        from tinyagents_graph.stategraph.checks import find  # which loads networkx
+
+        found = [each for each in find(declared) if each.code not in ignore]
+        if any(each.severity == "error" for each in found):
+            raise GraphError(declared.name, found)
+        declared = self.declared = completed(declared)
         self.name = declared.name
         self.description = declared.description
-        self.findings: tuple[Finding, ...] = ()
+        self.findings = tuple(found)
         self._graph = prepare(
             declared, fail=fail, max_concurrency=max_concurrency, max_steps=max_steps
         )
