@@ -11,7 +11,7 @@ from tinyagents.loop import drive
 from tinyagents.mail import is_called_back
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
-from tinyagents.result import Result, Status
+from tinyagents.result import Result, Status, without_transcript
 from tinyagents.state import AgentRun
 from tinyagents_graph.events import EventKind, Origin
 from tinyagents_graph.place import current_place
@@ -89,12 +89,13 @@ def _completed(work: AgentRun, teller: Origin | None) -> Result[Any]:
     run = work.run
     if teller is not None:
         _tell_end(run, teller, None)
-    if run.status == "limited":
+    if run.stopped_by is not None:
+        run.stopped_by.__traceback__ = None  # it goes no further, and would hold the transcript
         result = _result(work, "limited", _last_text(work) or None, run.stopped_by)
     else:
         result = _result(work, "completed", work.output)
     if run.tree.host is not None:
-        run.tree.host.keep(run, result)
+        run.tree.host.keep(run, without_transcript(result))
     return result
 
 
@@ -106,7 +107,7 @@ def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
     if teller is not None:
         _tell_end(work.run, teller, error)
     if work.run.tree.host is not None:
-        work.run.tree.host.keep(work.run, error)
+        work.run.tree.host.keep(work.run, without_transcript(error))
 
 
 def _tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:

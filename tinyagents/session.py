@@ -154,11 +154,8 @@ class SubAgentSession(Generic[OutputT]):
             ConfigError: It is no command.
         """
         if self._live is None:
-            given: object = (command,) if isinstance(command, SteerCommand) else command
-            batch = cast("Sequence[Any]", given) if isinstance(given, Sequence) else ()
-            if not batch or not all(isinstance(each, SteerCommand) for each in batch):
-                raise ConfigError(f"steer({command!r}): give a command such as Redirect('…')")
-            acks = [Ack(to or self.session_id, by or "human", command=each) for each in batch]
+            who = to or self.session_id, by or "human"
+            acks = [Ack(*who, command=each) for each in _commands(command)]
             for ack in acks:
                 ack.settle("expired", reason="no turn is under way")
             return acks[0] if len(acks) == 1 else Ack(self.session_id, "", parts=tuple(acks))
@@ -299,6 +296,15 @@ def _checked_id(given: object) -> str:
     if not isinstance(given, str) or not given or "/" in given:
         raise ConfigError(f"session_id={given!r}: give a name without '/'")
     return given
+
+
+def _commands(given: object) -> Sequence[SteerCommand]:
+    """What a session was told to do, as a list."""
+    is_list = isinstance(given, (list, tuple))
+    commands: Sequence[Any] = cast("Sequence[Any]", given) if is_list else (given,)
+    if not commands or not all(isinstance(each, SteerCommand) for each in commands):
+        raise ConfigError(f"steer({given!r}): give a command such as Redirect('…'), or a list")
+    return commands
 
 
 def _compacted(made: object) -> tuple[Message, ...]:

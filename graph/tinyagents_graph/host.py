@@ -21,7 +21,8 @@ class Host:
 
     Attributes:
         asks: The open questions, by id.
-        ended: The runs that have ended, by path, each with its result or its error.
+        ended: The runs that have ended, by path, each with its result or its error. They are kept
+            as long as the tree is, so what holds a transcript does not belong here.
         bell: Rings when a run has ended.
     """
 
