@@ -12,11 +12,11 @@ from tinyagents.children import Child
 from tinyagents.context import RunContext
 from tinyagents.errors import ModelRetry
 from tinyagents.tools import Tool
+from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import Cancel, Redirect
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.live import send
-from tinyagents_graph.acks import Ack
 from tinyagents_graph.time_limit import time_limit
 
 __all__ = ["CHILD_TOOLS"]

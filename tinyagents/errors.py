@@ -108,7 +108,7 @@ class ModelRetry(TinyAgentsError):
 
 
 class NoAnswer(TinyAgentsError):
-    """None of several attempts gave an answer that will do.
+    """None of the attempts gave an answer that will do.
 
     Attributes:
         path: The run that made them.

@@ -10,7 +10,7 @@ from tinyagents.loop import drive
 from tinyagents.mail import is_called_back
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
-from tinyagents.result import Result, Status
+from tinyagents.result import Result, Status, without_transcript
 from tinyagents.state import AgentRun
 from tinyagents_graph.delegation import tell_end, tell_start
 from tinyagents_graph.events import Origin
@@ -83,12 +83,13 @@ def _completed(work: AgentRun, teller: Origin | None) -> Result[Any]:
     run = work.run
     if teller is not None:
         tell_end(run, teller, None)
-    if run.status == "limited":
+    if run.stopped_by is not None:
+        run.stopped_by.__traceback__ = None  # it goes no further, and would hold the transcript
         result = _result(work, "limited", _last_text(work) or None, run.stopped_by)
     else:
         result = _result(work, "completed", work.output)
     if run.tree.host is not None:
-        run.tree.host.keep(run, result)
+        run.tree.host.keep(run, without_transcript(result))
     return result
 
 
@@ -100,7 +101,7 @@ def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
     if teller is not None:
         tell_end(work.run, teller, error)
     if work.run.tree.host is not None:
-        work.run.tree.host.keep(work.run, error)
+        work.run.tree.host.keep(work.run, without_transcript(error))
 
 
 def _result(

@@ -26,7 +26,7 @@ _TRIES = 2
 
 # The whole reply, or its last line. Rejected: the last number of the reply, for "I rate A 3 and
 # B 5 out of 10" picks nobody.
-_ONLY = re.compile(r"\s*([0-9]+)\s*\.?\s*")
+_ONLY = re.compile(r"(?:answer\s+)?([0-9]+)\s*\.?", re.IGNORECASE)
 _LAST_LINE = re.compile(r"[*_\s]*best[*_\s]*:[*_\s]*(?:answer\s*)?([0-9]+)[*_.\s]*", re.IGNORECASE)
 
 

@@ -56,7 +56,7 @@ class PendingAsk:
         given: dict[str, Any] = {"value": value, "by": by}
         for name, text in given.items():
             if not isinstance(text, str):
-                raise ConfigError(f"answer({name}={text!r}): give a text")
+                raise ConfigError(f"answer({name}={text!r}) to {self.id}: give a text")
         return self.settle("answered", reply=value, by=by)
 
     def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:

@@ -23,7 +23,8 @@ class Host:
         asks: The open questions, by id.
         begun: The runs that took their place in the tree since somebody watches it, by path and in
             that order; ended ones too.
-        ended: The runs that have ended, by path, each with its result or its error.
+        ended: The runs that have ended, by path, each with its result or its error. They are kept
+            as long as the tree is, so what holds a transcript does not belong here.
         bell: Rings when a run has ended.
     """
 

@@ -132,7 +132,7 @@ async def test_a_single_answer_needs_no_judge_and_a_wrong_pick_is_no_answer() ->
 @pytest.mark.parametrize(
     ("said", "chosen"),
     [
-        ("2", 1), (" 3.\n", 2), ("Best: 2", 1), ("best: answer 3.", 2),
+        ("2", 1), ("Answer 2.", 1), (" 3.\n", 2), ("Best: 2", 1), ("best: answer 3.", 2),
         ("I rate A 3.\n\nBest: 2", 1),
         ("**Best**: 1", 0),
     ],

@@ -106,7 +106,7 @@ async def test_an_answer_of_the_human_is_a_text() -> None:
         while not run.pending():
             await settled()
         (ask,) = run.pending()
-        with pytest.raises(ConfigError, match="answer.5. to root/ask_parent.0./ask.0.: give"):
+        with pytest.raises(ConfigError, match="answer.value=5. to root/ask_parent.0./ask.0.: give"):
             await ask.answer(cast("Any", 5))
         assert await ask.answer("red")
         result = await finish(run)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tinyagents_graph.stategraph import END, START, Append, Graph, StateGraph
+from tinyagents_graph.stategraph import END, START, Append, Graph, Last, StateGraph
 from tinyagents_graph.stategraph.routing import WaitFor
 from tinyagents_graph.stategraph.sketch import Sketch, SketchArrow, SketchKey, SketchNode
 
@@ -15,7 +15,7 @@ _LETTERS = st.characters(codec="utf-8")
 
 
 class State(BaseModel):
-    topic: str = ""
+    topic: Annotated[str, Last()] = ""
     drafts: Annotated[list[str], Append()] = []
 
 

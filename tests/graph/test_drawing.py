@@ -98,9 +98,7 @@ def test_labels_of_one_router_to_one_node_share_an_arrow() -> None:
     graph = flow(a="", b="")
     graph.add_edge(START, "a").add_edge("b", END)
     graph.add_conditional_edges("a", lambda state: 1, {1: "b", 2: "b", "b": "b"}, default="b")
-    assert 'n_a -.->|"1 | 2"| n_b'.replace(" | ", " #124; ") in body_of(
-        mermaid(graph.declare())
-    )
+    assert 'n_a -.->|"1 | 2"| n_b'.replace(" | ", " #124; ") in body_of(mermaid(graph.declare()))
 
 
 def test_a_nested_graph_is_a_frame() -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from tests.graph.flows import State, chain, flow, report, sketches, work
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.retry import Retry
-from tinyagents_graph.stategraph import END, START, Append, Reduce, StateGraph, join
+from tinyagents_graph.stategraph import END, START, Append, Last, Reduce, StateGraph, join
 from tinyagents_graph.stategraph.export import (
     from_data,
     from_json,
@@ -67,7 +67,7 @@ def test_the_data_says_what_the_graph_is_made_of() -> None:
         "id": "plan",
         "kind": "function",
         "description": "Makes a plan.",
-        "settings": {"body": "work"},
+        "settings": {"body": "work", "reads": ["topic"], "writes": ["topic"]},
     }
     assert nodes["team"]["kind"] == "graph"
     assert [node["id"] for node in nodes["team"]["subgraph"]["nodes"]] == [
@@ -179,17 +179,17 @@ def _hash(**options: Any) -> str:
 
 
 class Renamed(BaseModel):
-    topic: str = "another default"
+    topic: Annotated[str, Last()] = "another default"
     drafts: Annotated[list[str], Append()] = []
 
 
 class Retyped(BaseModel):
-    topic: int = 0
+    topic: Annotated[int, Last()] = 0
     drafts: Annotated[list[str], Append()] = []
 
 
 class Unreduced(BaseModel):
-    topic: str = ""
+    topic: Annotated[str, Last()] = ""
     drafts: list[str] = []
 
 
