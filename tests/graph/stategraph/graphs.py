@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
+import pytest
 from pydantic import BaseModel
 
 from tinyagents.graph import Append, Graph, GraphHandle, GraphResult
@@ -125,16 +126,14 @@ async def fail(
 ) -> tuple[ErrorT, GraphResult[Any]]:
     """Run a graph that must fail; its error, and what there was until then."""
     sink: EventSink = options.setdefault("sink", EventSink())
-    try:
-        with anyio.fail_after(10):
-            done = await graph.run(input, **options)
-    except kind as error:
-        check_tree(sink.events)
-        partial: Any = vars(error).get("result")
-        assert isinstance(partial, GraphResult), "a failed run keeps its partial result"
-        assert partial.error is error
-        return error, partial
-    raise AssertionError(f"it did not fail: {done}")
+    with anyio.fail_after(10), pytest.raises(kind) as caught:
+        await graph.run(input, **options)
+    check_tree(sink.events)
+    error = caught.value
+    partial: Any = vars(error).get("result")
+    assert isinstance(partial, GraphResult), "a failed run keeps its partial result"
+    assert partial.error is error
+    return error, partial
 
 
 async def watched(handle: GraphHandle[Any]) -> tuple[list[Event], GraphResult[Any]]:
