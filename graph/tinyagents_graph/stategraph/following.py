@@ -8,7 +8,7 @@ beyond ── goto, also ── to          a node's name makes one task a step,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from inspect import isawaitable
 from typing import Any
 
@@ -102,20 +102,20 @@ class Ahead:
         Raises:
             ExceptionGroup: Too few tasks behind a join have succeeded.
         """
-        if not any(each.has_arrivals for each in self._work.joins):
+        if not any(each.has_begun for each in self._work.joins):
             return
         pending = {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
         due = [each for each in self._work.joins if each.is_due(pending)]
         # One that waits for what is reached waits as well for what another one is about to start.
         later = [each for each in due if _waits_for(each, due)]
         for state in [each for each in due if each not in later] or due[:1]:
-            self._fire(state)
+            self._fire(state, pending)
 
-    def _fire(self, state: JoinState) -> None:
+    def _fire(self, state: JoinState, pending: Collection[str]) -> None:
         meeting = state.meeting
         if state.has_too_few:
             raise _too_few(self._work, state)
-        after, failures = state.fire()
+        after, failures = state.fire(pending)
         if meeting.target == END:
             return
         self.to(meeting.target, None)
