@@ -1,7 +1,7 @@
 """Small graphs for tests, and runs of them whose events were checked."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -54,7 +54,7 @@ class Text(BaseModel):
 def says(*words: str) -> Node:
     """A node that says something."""
 
-    async def say(state: Log) -> dict[str, Any]:
+    async def say(state: Any) -> dict[str, Any]:
         return {"said": list(words)}
 
     return say
@@ -133,7 +133,7 @@ async def fail(
     partial: Any = vars(error).get("result")
     assert isinstance(partial, GraphResult), "a failed run keeps its partial result"
     assert partial.error is error
-    return error, partial
+    return error, cast("GraphResult[Any]", partial)
 
 
 async def watched(handle: GraphHandle[Any]) -> tuple[list[Event], GraphResult[Any]]:
