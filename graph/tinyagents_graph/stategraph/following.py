@@ -27,17 +27,22 @@ __all__ = ["Ahead"]
 class Ahead:
     """The tasks that come next, as they are found.
 
+    Args:
+        work: The graph's run.
+        view: The state as routers see it, if that is not the same for all.
+        tasks: Those that were found before.
+
     Attributes:
         tasks: What was found, in the order it is to be applied.
     """
 
     __slots__ = ("_plain", "_view", "_work", "tasks")
 
-    def __init__(self, work: GraphRun, view: Any = None) -> None:
+    def __init__(self, work: GraphRun, view: Any = None, tasks: Iterable[Task] = ()) -> None:
         self._work = work
         self._view = view
-        self._plain: dict[str, Task] = {}
-        self.tasks: list[Task] = []
+        self.tasks = list(tasks)
+        self._plain = {task.node.name: task for task in self.tasks if task.payload is Nothing}
 
     async def begin(self) -> None:
         """Follow `START`."""
