@@ -263,6 +263,27 @@ async def test_a_cancelled_run_is_no_failure_of_its_node(policy: Any, mode: Any)
     assert (node, why["type"]) == ("a", "cancelled")
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_conflict_besides_does_not_hide_why_the_step_ended(is_cancelled: bool) -> None:
+    async def write(state: Text) -> dict[str, Any]:
+        return {"text": "x"}
+
+    graph = StateGraph(Text).add_node("a", write).add_node("b", write)
+    graph.add_node("c", hang if is_cancelled else raises(ValueError("c")))
+    for name in "abc":
+        graph.add_edge(START, name).add_edge(name, END)
+    compiled = graph.compile(fail="cancel", ignore={"CONCURRENT_WRITES"})
+    if not is_cancelled:
+        await fail(compiled, ValueError)
+        return
+    async with compiled.stream() as live:
+        await anyio.wait_all_tasks_blocked()
+        live.cancel("enough")
+        with pytest.raises(RunCancelled) as caught:
+            await live.result()
+    check_tree(caught.value.result.events)
+
+
 async def test_a_failure_goes_along_edges_to_plain_nodes_too() -> None:
     seen: list[str] = []
 
