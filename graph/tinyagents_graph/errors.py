@@ -84,6 +84,8 @@ class LimitExceeded(TinyAgentsError):
 
     @property
     def _advice(self) -> str:
+        if self.limit == "max_steps":  # a graph's own, no limit of its tree
+            return "look how its loop ends, raise it with compile(max_steps=...) or add on_limit="
         return f"raise it with RunLimits({self.limit}=...) or give the work less to do"
 
 

@@ -44,6 +44,8 @@ class StateGraph(Generic[StateT]):
         ConfigError: `state` is no pydantic model, or the name does not do.
     """
 
+    node_kind = "declaration"
+
     def __init__(self, state: type[StateT], *, name: str = "graph", description: str = "") -> None:
         given: Any = state
         if not (isinstance(given, type) and issubclass(given, BaseModel)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from tinyagents_graph.errors import describe
+from tinyagents_graph.errors import GraphError, Parked
 from tinyagents_graph.stategraph.finishing import (
     end_of,
     entries_of,
@@ -33,6 +33,7 @@ async def drive_supersteps(work: GraphRun) -> None:
     if not work.step and not work.is_in_step and not work.awaited:
         ahead = Ahead(work)
         await ahead.begin()
+        ahead.meet(())
         work.tasks = ahead.tasks
     while True:
         if not work.is_in_step:
@@ -46,7 +47,7 @@ async def drive_supersteps(work: GraphRun) -> None:
             await _begin_step(work)
         await _perform_all(work)
         if work.unfinished:
-            await wait_for_answers(work)
+            await _wait_in_step(work)
         else:
             await _end_step(work)
     end_of(work)
@@ -73,12 +74,22 @@ async def _perform_all(work: GraphRun) -> None:
         elif rest:
             jobs = [partial(_perform_one, work, task) for task in rest]
             await gather(jobs, work.graph.max_concurrency, work.run.path)
-    except BaseException as error:
-        _abort_step(work, error)
+    except BaseException:
+        _keep(work)
         raise
     if work.graph.fail == "cancel" and (errors := failures_of(work, work.tasks)):
-        _abort_step(work, errors[0])
+        _keep(work)
         raise together(work, errors)
+
+
+async def _wait_in_step(work: GraphRun) -> None:
+    try:
+        await wait_for_answers(work)
+    except Parked:
+        raise
+    except BaseException:
+        _keep(work)
+        raise
 
 
 async def _perform_one(work: GraphRun, task: Task) -> None:
@@ -87,34 +98,28 @@ async def _perform_one(work: GraphRun, task: Task) -> None:
         raise errors[0]
 
 
-def _abort_step(work: GraphRun, error: BaseException) -> None:
+def _keep(work: GraphRun) -> None:
     """The step ends in the middle; what its tasks wrote until then is kept in the result."""
     done = [task for task in work.tasks if task.outcome is not None]
-    work.put(work.graph.schema.fold(work.values, entries_of(done)))
-    work.is_in_step = False
-    data = {"step": work.step, "status": "failed", "error": describe(error)}
-    work.run.emit("graph.step.completed", data)
+    try:
+        work.put(work.graph.schema.fold(work.values, entries_of(done)))
+    except GraphError:  # a conflict besides; why the step ends is told already
+        return
 
 
 async def _end_step(work: GraphRun) -> None:
     """What the tasks wrote becomes the state, in their order, and what follows them is next."""
-    tasks, run = work.tasks, work.run
-    try:
-        _fold(work, tasks)
-        if errors := failures_of(work, tasks):
-            raise together(work, errors)
-        ahead = Ahead(work)
-        if not work.is_over_limit:
-            for task in tasks:
-                await ahead.beyond(task)
-            ahead.meet(())
-    except BaseException as error:
-        work.is_in_step = False
-        data = {"step": work.step, "status": "failed", "error": describe(error)}
-        run.emit("graph.step.completed", data)
-        raise
+    tasks = work.tasks
+    _fold(work, tasks)
+    if errors := failures_of(work, tasks):
+        raise together(work, errors)
+    ahead = Ahead(work)
+    if not work.is_over_limit:
+        for task in tasks:
+            await ahead.beyond(task)
+        ahead.meet(())
     work.is_in_step = False
-    run.emit("graph.step.completed", {"step": work.step})
+    work.run.emit("graph.step.completed", {"step": work.step})
     work.step += 1
     work.tasks = ahead.tasks
     for task in ahead.tasks:
@@ -135,11 +140,13 @@ def _fold(work: GraphRun, tasks: Sequence[Task]) -> None:
 async def _take_answers(work: GraphRun) -> None:
     """Those questions that were answered lead on."""
     answered = pop_answered(work)
+    if not answered:
+        return
     entries = [entry for ask, task in answered for entry in entries_of_answer(work, ask, task)]
     if entries:
         work.put(work.graph.schema.fold(work.values, entries))
         work.tell_update({key for _, _, write in entries for key in write})
-    ahead = Ahead(work)
+    ahead = Ahead(work, tasks=work.tasks)
     for ask, task in answered:
         await ahead.answer(task, ask.then, ask.reply)
     ahead.meet(())

@@ -8,7 +8,7 @@ beyond ── goto, also ── to          a node's name makes one task a step,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from inspect import isawaitable
 from typing import Any
 
@@ -17,7 +17,7 @@ from tinyagents_graph.stategraph.declared import RouteSpec
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.joins import JoinState
 from tinyagents_graph.stategraph.nodes import Ways
-from tinyagents_graph.stategraph.routing import END, START, Failure, Send, targets_of
+from tinyagents_graph.stategraph.routing import END, START, Failure, Nothing, Send, targets_of
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -27,17 +27,22 @@ __all__ = ["Ahead"]
 class Ahead:
     """The tasks that come next, as they are found.
 
+    Args:
+        work: The graph's run.
+        view: The state as routers see it, if that is not the same for all.
+        tasks: Those that were found before.
+
     Attributes:
         tasks: What was found, in the order it is to be applied.
     """
 
     __slots__ = ("_plain", "_view", "_work", "tasks")
 
-    def __init__(self, work: GraphRun, view: Any = None) -> None:
+    def __init__(self, work: GraphRun, view: Any = None, tasks: Iterable[Task] = ()) -> None:
         self._work = work
         self._view = view
-        self._plain: dict[str, Task] = {}
-        self.tasks: list[Task] = []
+        self.tasks = list(tasks)
+        self._plain = {task.node.name: task for task in self.tasks if task.payload is Nothing}
 
     async def begin(self) -> None:
         """Follow `START`."""
@@ -53,7 +58,8 @@ class Ahead:
         assert outcome is not None
         failure = None
         if outcome.error is not None:
-            failure = Failure(node.name, task.path, outcome.error, task.payload)
+            payload = None if task.payload is Nothing else task.payload
+            failure = Failure(node.name, task.path, outcome.error, payload)
             self._work.failures.append(failure)
             if node.spec.on_error is not None:
                 self.to(node.spec.on_error, task, failure)
@@ -101,20 +107,20 @@ class Ahead:
         Raises:
             ExceptionGroup: Too few tasks behind a join have succeeded.
         """
-        if not any(each.has_arrivals for each in self._work.joins):
+        if not any(each.has_begun for each in self._work.joins):
             return
         pending = {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
         due = [each for each in self._work.joins if each.is_due(pending)]
         # One that waits for what is reached waits as well for what another one is about to start.
         later = [each for each in due if _waits_for(each, due)]
         for state in [each for each in due if each not in later] or due[:1]:
-            self._fire(state)
+            self._fire(state, pending)
 
-    def _fire(self, state: JoinState) -> None:
+    def _fire(self, state: JoinState, pending: Collection[str]) -> None:
         meeting = state.meeting
         if state.has_too_few:
             raise _too_few(self._work, state)
-        after, failures = state.fire()
+        after, failures = state.fire(pending)
         if meeting.target == END:
             return
         self.to(meeting.target, None)

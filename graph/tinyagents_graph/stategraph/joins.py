@@ -56,9 +56,9 @@ class JoinState:
         self.failures: list[Failure] = []
 
     @property
-    def has_arrivals(self) -> bool:
-        """Whether something arrived since it was last reset."""
-        return bool(self._arrived)
+    def has_begun(self) -> bool:
+        """Whether something arrived in this round."""
+        return self._has_fired or bool(self._arrived)
 
     @property
     def is_waiting(self) -> bool:
@@ -117,16 +117,20 @@ class JoinState:
             return self.meeting.upstream.isdisjoint(pending)
         return len(there) >= (1 if wait_for == "any" else wait_for)
 
-    def fire(self) -> tuple[list[str], tuple[Failure, ...]]:
+    def fire(self, pending: Collection[str]) -> tuple[list[str], tuple[Failure, ...]]:
         """Its target runs; what arrived is handed over.
+
+        Args:
+            pending: As for `is_due`.
 
         Returns:
             The addresses of the tasks that arrived, and their failures.
         """
         after, failures = self.after, tuple(self.failures)
         self._clear()
-        # Who comes later than it was waited for belongs to the same round.
-        self._has_fired = self.meeting.spec.wait_for not in ("all", "reached")
+        # Who comes later than it was waited for belongs to the same round, if anybody still does.
+        is_patient = self.meeting.spec.wait_for in ("all", "reached")
+        self._has_fired = not is_patient and not self.meeting.upstream.isdisjoint(pending)
         return after, failures
 
     def _maybe_reset(self, pending: Collection[str]) -> None:

@@ -37,8 +37,8 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
     """
     node, run = task.node, work.run
     about = {"node": node.name, "path": task.path}
-    if not task.has_begun:
-        task.has_begun = True
+    if not task.is_open:
+        task.is_open = True
         run.emit("node.started", {**about, "step": task.step, "after": task.after})
     try:
         if node.spec.approve is not None and not await _is_let_in(work, task):
@@ -54,6 +54,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
             return
         error.add_note(f"in node {node.name!r} ({task.path}), added in {node.site}")
         run.emit("node.failed", {**about, "step": task.step, "error": describe(error)})
+        task.is_open = False
         outcome = Outcome()
         outcome.error = error
         task.outcome = outcome
@@ -63,6 +64,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
             return
         why = {"type": "cancelled", "message": f"interrupted by {type(error).__name__}"}
         run.emit("node.failed", {**about, "step": task.step, "error": why})
+        task.is_open = False
         raise
     task.outcome = outcome
     _tell_end(work, task, outcome)
@@ -77,6 +79,7 @@ def _tell_end(work: GraphRun, task: Task, outcome: Outcome) -> None:
     if outcome.is_cached:
         data["cached"] = True
     work.run.emit("node.completed", data)
+    task.is_open = False
     if outcome.ask is not None:
         work.run.emit("ask.raised", outcome.ask.facts)
 

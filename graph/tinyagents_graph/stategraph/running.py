@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from tinyagents_graph.delegation import tell_end, tell_start
-from tinyagents_graph.errors import Parked
+from tinyagents_graph.errors import Parked, RunCancelled
 from tinyagents_graph.place import current_place
 from tinyagents_graph.stategraph.eager import drive_eagerly
 from tinyagents_graph.stategraph.engine import drive_supersteps
+from tinyagents_graph.stategraph.finishing import give_up
 from tinyagents_graph.stategraph.result import GraphResult, GraphStatus
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -38,8 +40,7 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     work.is_going = True
     try:
         async with run:
-            drive = drive_eagerly if work.graph.mode == "eager" else drive_supersteps
-            await drive(work)
+            await _drive(work)
             while not run.may_end():
                 await run.checkpoint()
             run.complete({"output": work.graph.schema.plain(work.values)})
@@ -63,6 +64,22 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     if run.tree.host is not None:
         run.tree.host.keep(run, result)
     return result
+
+
+async def _drive(work: GraphRun) -> None:
+    try:
+        if work.why_ended:
+            raise RunCancelled(work.run.path, work.why_ended)
+        await (drive_eagerly if work.graph.mode == "eager" else drive_supersteps)(work)
+    except Parked:
+        raise
+    except BaseException as error:
+        give_up(work, error)
+        for child in work.parked:  # opened once more, to be closed in order
+            child.why_ended = f"{work.run.path} has ended"
+            with suppress(RunCancelled):
+                await execute_graph(child, is_again=True)
+        raise
 
 
 def paused(work: GraphRun) -> GraphResult[Any]:

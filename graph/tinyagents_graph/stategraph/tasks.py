@@ -158,7 +158,7 @@ class Task:
         after: Addresses of the tasks that led to it.
         failures: Failures that were handed on to it.
         memo: What its body has done once and for all, if anything.
-        has_begun: Whether its first event is out.
+        is_open: Whether its first event is out, and its last one is not.
         outcome: What came of it, once something did.
         past: What lies behind it, in a graph whose nodes start eagerly.
         line: Which way leads to it there.
@@ -166,7 +166,7 @@ class Task:
     """
 
     __slots__ = (
-        "after", "failures", "has_begun", "join", "line", "memo", "node", "outcome", "past", "path",
+        "after", "failures", "is_open", "join", "line", "memo", "node", "outcome", "past", "path",
         "payload", "step",
     )  # fmt: skip
 
@@ -178,7 +178,7 @@ class Task:
         self.after = after
         self.failures: tuple[Failure, ...] = ()
         self.memo: Memo | None = None
-        self.has_begun = False
+        self.is_open = False
         self.outcome: Outcome | None = None
         self.past: Any = None
         self.line: tuple[int, ...] = ()

@@ -38,6 +38,7 @@ class GraphRun:
             else `None`.
         flow: How far it is in eager mode.
         is_going: Whether somebody drives it now.
+        why_ended: Why it is not to go on, if the run above ended while it was parked.
     """
 
     # What a parent asks of any child at work; a graph has said nothing, and tells by its events.
@@ -47,7 +48,7 @@ class GraphRun:
     __slots__ = (
         "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going",
         "is_in_step", "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks",
-        "values", "written",
+        "values", "why_ended", "written",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class GraphRun:
         self.snapshots: deque[Values] | None = None
         self.flow: Any = None
         self.is_going = False
+        self.why_ended = ""
         self.put(values)
 
     @property
