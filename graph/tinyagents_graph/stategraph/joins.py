@@ -56,9 +56,9 @@ class JoinState:
         self.failures: list[Failure] = []
 
     @property
-    def has_arrivals(self) -> bool:
-        """Whether something arrived since it was last reset."""
-        return bool(self._arrived)
+    def is_open(self) -> bool:
+        """Whether something arrived since it was last reset, or its round is not over."""
+        return bool(self._arrived) or self._has_fired
 
     @property
     def is_waiting(self) -> bool:
