@@ -9,6 +9,7 @@ from tinyagents_graph.errors import Parked
 from tinyagents_graph.place import current_place
 from tinyagents_graph.stategraph.eager import drive_eagerly
 from tinyagents_graph.stategraph.engine import drive_supersteps
+from tinyagents_graph.stategraph.questions import drop_questions
 from tinyagents_graph.stategraph.result import GraphResult, GraphStatus
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -39,7 +40,13 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     try:
         async with run:
             drive = drive_eagerly if work.graph.mode == "eager" else drive_supersteps
-            await drive(work)
+            try:
+                await drive(work)
+            except Parked:
+                raise
+            except BaseException:
+                drop_questions(work)
+                raise
             if run.needs_attention:
                 # Who was told that the run is cancelled must not find it completed.
                 await run.checkpoint()
