@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -50,7 +51,7 @@ class FrozenList(list[Any]):
         return list, (list(self),)
 
     def __deepcopy__(self, memo: Any) -> list[Any]:
-        return thaw(self)
+        return [deepcopy(each, memo) for each in self]
 
 
 class FrozenDict(dict[Any, Any]):
@@ -64,7 +65,7 @@ class FrozenDict(dict[Any, Any]):
         return dict, (dict(self),)
 
     def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
-        return thaw(self)
+        return {key: deepcopy(each, memo) for key, each in self.items()}
 
 
 class FrozenSet(set[Any]):
