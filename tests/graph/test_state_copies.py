@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from tinyagents_graph.stategraph import END, START, Append, StateGraph
+from tinyagents_graph.stategraph import END, START, Append, Merge, StateGraph
 
 pytestmark = pytest.mark.anyio
 
@@ -69,3 +69,35 @@ async def test_a_node_cannot_change_objects_for_its_siblings_nor_for_a_router() 
     graph.add_conditional_edges("spoil", route, {"done": END})
     await graph.compile().run()
     assert seen == [[1] * 5] * 2
+
+
+class Growing(BaseModel):
+    listed: Annotated[list[Item | int], Append()] = []
+    merged: Annotated[dict[str, Item | int], Merge()] = {}
+
+
+async def test_objects_that_a_reducer_added_to_plain_values_are_copied_as_well() -> None:
+    seen: list[object] = []
+
+    async def plain(_: Growing) -> dict[str, Any]:
+        return {"listed": [1], "merged": {"a": 1}}
+
+    async def objects(_: Growing) -> dict[str, Any]:
+        return {"listed": [Item()], "merged": {"a": 2, "b": Item()}}
+
+    async def change(state: Growing) -> None:
+        for each in (state.listed[1], state.merged["b"]):
+            assert isinstance(each, Item)
+            each.n = 99
+        with pytest.raises(TypeError, match="cannot be changed in place"):
+            state.merged["c"] = 3
+
+    async def look(state: Growing) -> None:
+        seen.append((list(state.listed), dict(state.merged)))
+
+    graph = StateGraph(Growing)
+    for node in (plain, objects, change, look):
+        graph.add_node(node)
+    graph.add_sequence(START, "plain", "objects", "change", "look", END)
+    await graph.compile().run()
+    assert seen == [([1, Item()], {"a": 2, "b": Item()})]
