@@ -148,8 +148,9 @@ class Ahead:
     ) -> None:
         view = self._work.view if self._view is None else self._view
         try:
-            made = route.route(view)
-            chosen = await made if isawaitable(made) else made
+            chosen = route.route(view)
+            if not isinstance(chosen, (str, Send)) and isawaitable(chosen):
+                chosen = await chosen
         except Exception as error:
             error.add_note(f"in the router of {name!r} ({route.site})")
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -18,7 +19,16 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-__all__ = ["FrozenDict", "FrozenList", "FrozenSet", "freeze", "is_loose", "joined", "thaw"]
+__all__ = [
+    "FrozenDict",
+    "FrozenList",
+    "FrozenSet",
+    "freeze",
+    "is_loose",
+    "joined",
+    "merged",
+    "thaw",
+]
 
 _ATOMS: frozenset[type] = frozenset((
     str, int, float, bool, bytes, complex, type(None), Decimal, UUID, range, type, frozenset,
@@ -50,13 +60,18 @@ class FrozenList(list[Any]):
         return list, (list(self),)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return thaw(self)
+        return [deepcopy(each, memo) for each in self]
 
 
 class FrozenDict(dict[Any, Any]):
-    """A dict that cannot be changed."""
+    """A dict that cannot be changed.
 
-    __slots__ = ()
+    Attributes:
+        is_loose: As that of a list.
+    """
+
+    __slots__ = ("is_loose",)
+    is_loose: bool
     clear = pop = popitem = setdefault = update = _refuse
     __setitem__ = __delitem__ = __ior__ = _refuse
 
@@ -64,7 +79,7 @@ class FrozenDict(dict[Any, Any]):
         return dict, (dict(self),)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return thaw(self)
+        return {key: deepcopy(each, memo) for key, each in self.items()}
 
 
 class FrozenSet(set[Any]):
@@ -94,7 +109,7 @@ def freeze(value: Any) -> Any:
 _FREEZERS: Mapping[type, Callable[[Any], Any]] = {
     list: lambda value: _frozen_list(value),
     tuple: lambda value: tuple([freeze(each) for each in value]),
-    dict: lambda value: FrozenDict({key: freeze(each) for key, each in value.items()}),
+    dict: lambda value: _frozen_dict(value),
     set: FrozenSet,
     FrozenList: lambda value: value,
     FrozenDict: lambda value: value,
@@ -108,9 +123,23 @@ def _frozen_list(value: list[Any]) -> FrozenList:
     return made
 
 
+def _frozen_dict(value: dict[Any, Any]) -> FrozenDict:
+    made = FrozenDict({key: freeze(each) for key, each in value.items()})
+    made.is_loose = any(map(is_loose, made.values()))
+    return made
+
+
 def joined(first: FrozenList, second: FrozenList) -> FrozenList:
     """Both, one after the other; without a look at every item, as a list grows step by step."""
     made = FrozenList((*first, *second))
+    made.is_loose = first.is_loose or second.is_loose
+    return made
+
+
+def merged(first: FrozenDict, second: FrozenDict) -> FrozenDict:
+    """The entries of both, the second's where both have one; again without a look at each."""
+    made = FrozenDict(first)
+    dict.update(made, second)
     made.is_loose = first.is_loose or second.is_loose
     return made
 
@@ -133,12 +162,10 @@ def is_loose(value: Any) -> bool:
     kind: Any = type(value)
     if kind in _ATOMS or kind is FrozenSet or isinstance(value, (Enum, PurePath)):
         return False
-    if kind is FrozenList:
-        return cast("FrozenList", value).is_loose
+    if kind is FrozenList or kind is FrozenDict:
+        return cast("FrozenList | FrozenDict", value).is_loose
     if kind is tuple:
-        return any(is_loose(each) for each in value)
-    if kind is FrozenDict:
-        return any(is_loose(each) for each in value.values())
+        return any(map(is_loose, value))
     if isinstance(value, BaseModel):
         is_frozen = value.model_config.get("frozen", False)
         return not is_frozen or any(is_loose(each) for _, each in value)

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.stategraph.freezing import FrozenList, joined
+from tinyagents_graph.stategraph.freezing import FrozenDict, FrozenList, joined, merged
 
 __all__ = ["Add", "Append", "Last", "Merge", "Reduce", "Reducer"]
 
@@ -88,6 +88,8 @@ class Merge(Reducer):
         """The union; for an entry that both have, the operand's."""
         if value is None:
             return operand
+        if type(value) is FrozenDict and type(operand) is FrozenDict:
+            return merged(value, operand)
         return value | operand
 
 

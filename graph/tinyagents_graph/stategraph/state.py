@@ -168,17 +168,10 @@ class StateSchema:
         Raises:
             GraphError: A key does not exist, or a value does not fit.
         """
-        if isinstance(update, self.model):
-            update = {name: getattr(update, name) for name in update.model_fields_set}
-        if not isinstance(update, Mapping):
-            raise self.error(
-                "INVALID_UPDATE",
-                f"node {node!r} returned {_shown(update)}, which is no update",
-                "return a dict of what changes, {'key': value}; or a Command, an Ask or None",
-                node,
-            )
-        given = cast("Mapping[str, Any]", update)
-        self._known(given, f"node {node!r}", node)
+        # Most are dicts, which the model and an abstract class take their time to tell.
+        given = cast("Write", update) if type(update) is dict else self._mapping(update, node)
+        if not given.keys() <= self.keys:
+            self._known(given, f"node {node!r}", node)
         write: dict[str, Any] = {}
         for name, value in given.items():
             try:
@@ -248,6 +241,18 @@ class StateSchema:
     def error(self, code: str, message: str, hint: str = "", *nodes: str) -> GraphError:
         """An error about this state."""
         return GraphError(self.graph, [Finding(code, message, hint, nodes=nodes)])
+
+    def _mapping(self, update: Any, node: str) -> Mapping[str, Any]:
+        if isinstance(update, self.model):
+            return {name: getattr(update, name) for name in update.model_fields_set}
+        if isinstance(update, Mapping):
+            return cast("Mapping[str, Any]", update)
+        raise self.error(
+            "INVALID_UPDATE",
+            f"node {node!r} returned {_shown(update)}, which is no update",
+            "return a dict of what changes, {'key': value}; or a Command, an Ask or None",
+            node,
+        )
 
     def _known(self, given: Mapping[str, Any], who: str, *nodes: str) -> None:
         for name in given:
