@@ -14,7 +14,7 @@ WAYS = {"research": "research", "writing": "writing", "done": END}
 
 
 class Desk(BaseModel):
-    task: str = ""
+    task: str
     notes: Annotated[list[str], Append()] = []
 
 
