@@ -223,7 +223,8 @@ class Agent(Generic[DepsT, OutputT]):
             limits=limits,
             place=place_for(sink, run_id),
         )
-        return await execute(work)
+        result: Result[OutputT] = await execute(work)
+        return result
 
     def run_sync(self, task: Task, **options: Any) -> Result[OutputT]:
         """`run` for scripts, with the same arguments. From a sync tool it is a child as well.

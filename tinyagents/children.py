@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from tinyagents.context import RunContext
 from tinyagents.errors import LimitExceeded, RunCancelled
 from tinyagents.execute import execute
-from tinyagents.state import AgentRun
+from tinyagents.runnable import Opened
 from tinyagents.tools import cut, render
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
@@ -78,10 +78,10 @@ class Child:
         "_at_end", "_notice", "_progress", "_questions", "_was_dropped", "_work", "ending", "run",
     )  # fmt: skip
 
-    def __init__(self, work: AgentRun, at_end: AtEnd) -> None:
+    def __init__(self, work: Opened, at_end: AtEnd) -> None:
         self.run = work.run
         self.ending: Ending | None = None
-        self._work: AgentRun | None = work
+        self._work: Opened | None = work
         self._progress: Mapping[str, Any] = {}
         self._questions: dict[str, Question] = {}
         self._at_end = at_end
@@ -227,7 +227,7 @@ class Child:
         }
 
 
-def start(ctx: RunContext[Any], work: AgentRun, at_end: AtEnd) -> str:
+def start(ctx: RunContext[Any], work: Opened, at_end: AtEnd) -> str:
     """Let an opened child go its way, and tell its parent's model where it is.
 
     Raises:

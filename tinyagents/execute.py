@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from inspect import isawaitable
-from typing import Any
+from typing import Any, cast
 
 from tinyagents.loop import drive
 from tinyagents.mail import is_called_back
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
 from tinyagents.result import Result, Status, without_transcript
+from tinyagents.runnable import Opened
 from tinyagents.state import AgentRun
 from tinyagents_graph.delegation import tell_end, tell_start
 from tinyagents_graph.events import Origin
@@ -19,12 +20,15 @@ from tinyagents_graph.place import current_place
 __all__ = ["delegate", "execute"]
 
 
-def execute(work: AgentRun) -> Awaitable[Result[Any]]:
-    """Run an opened agent to its result, as a root or as a child.
+def execute(work: Opened) -> Awaitable[Any]:
+    """Run what was opened to its result, as a root or as a child.
 
     Raises:
         Exception: Whatever failed the run; its `result` attribute has what there was until then.
     """
+    if not isinstance(work, AgentRun):  # a graph, which knows how
+        done: Awaitable[Any] = cast("Any", work).execute()
+        return done
     parent = work.run.parent
     return _execute(work, parent.origin if parent is not None else None)
 

@@ -316,7 +316,8 @@ class _Attempts:
     async def judge(self, agent: Runnable, task: str) -> Result[Any]:
         """Let an agent judge, as one more child."""
         path = self.run.next_path(agent.name)
-        return await execute(agent.open(task, place=self.run, path=path))
+        judged: Result[Any] = await execute(agent.open(task, place=self.run, path=path))
+        return judged
 
     def won(self, why_not: str) -> Result[Any]:
         """The winner's result.

@@ -278,6 +278,11 @@ class SubAgentSession(Generic[OutputT]):
                 deltas=deltas,
                 allow_cycles=True,  # a session says things twice
             )
+            if not isinstance(work, AgentRun):
+                raise ConfigError(
+                    f"SubAgentSession({sub.agent!r}): a session is with an agent; a graph "
+                    "remembers in its state"
+                )
         except BaseException:
             self._busy = False
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -14,9 +14,8 @@ from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolErro
 from tinyagents.execute import execute
 from tinyagents.messages import UserPart
 from tinyagents.result import Result
-from tinyagents.runnable import Runnable
+from tinyagents.runnable import Opened, Runnable
 from tinyagents.schema import Signature, check_json, json_schema
-from tinyagents.state import AgentRun
 from tinyagents.tools import OnError, Tool, as_task, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -96,7 +95,7 @@ class SubAgentTool(Tool):
         name: What the model calls it by; the sub-agent's name if not given.
         description: What the model is told of it; the sub-agent's if not given.
         input_type: A pydantic model (or dataclass, or typed dict) of what the child is given, as
-            JSON; without it the model writes a text, `{"input": str}`.
+            JSON; without it the model writes a text, `{"input": str}`. For a graph it is its state.
         timeout_s: Seconds the child may take.
         on_error: What a failure of the child becomes, as for any `Tool`.
         max_result_chars: Longer answers are cut in the middle for the model.
@@ -131,6 +130,8 @@ class SubAgentTool(Tool):
         self.at_end: AtEnd = at_end
         self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
         self._input: TypeAdapter[Any] | None = None
+        if input_type is None:
+            input_type = getattr(self.subagent.agent, "input_type", None)
         signature: Signature | None = None
         if input_type is not None:
             self._input = adapter = TypeAdapter(input_type)
@@ -180,7 +181,7 @@ class SubAgentTool(Tool):
         )
         return self._start(ctx, work) if self.background else execute(work)
 
-    async def _start(self, ctx: RunContext[Any], work: AgentRun) -> str:
+    async def _start(self, ctx: RunContext[Any], work: Opened) -> str:
         return start(ctx, work, self.at_end)
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:
@@ -189,13 +190,14 @@ class SubAgentTool(Tool):
         Raises:
             ToolError: A limit stopped the child, which is not an answer.
         """
-        if not isinstance(value, Result):
+        if not hasattr(value, "tree_usage"):  # the path of one in the background
             return render(value, self.name)
-        result = cast("Result[Any]", value)
+        result: Result[Any] = value  # or a graph's, which has the same as far as it matters here
         if result.status != "completed":
             raise self._failed(result, result.error)
         content = render(result.output, self.name)
-        if result.stop_reason == "length" and isinstance(content, str):
+        was_cut = getattr(result, "stop_reason", "stop") == "length"
+        if was_cut and isinstance(content, str):
             return f"{content}\n[the answer was cut off at its length limit]"
         return content
 

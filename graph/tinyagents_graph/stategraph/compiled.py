@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Generic
 
@@ -232,11 +232,6 @@ class Graph(Drawn, Generic[StateT]):
         """What a parent's model fills in: the state."""
         return self.declared.state
 
-    @staticmethod
-    def drive(work: GraphRun) -> Awaitable[GraphResult[Any]]:
-        """Run what `open` prepared."""
-        return execute_graph(work)
-
     def open(
         self,
         task: Any,
@@ -295,6 +290,7 @@ class Graph(Drawn, Generic[StateT]):
                 deps=deps,
             )
         work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=place is None)
+        work.driver = execute_graph
         if is_watched:
             work.watch()
         return work
@@ -310,7 +306,7 @@ def _asks_of(work: GraphRun) -> list[NodeAsk]:
 
 
 def _answer(work: GraphRun, answers: Mapping[str, Any], by: str) -> None:
-    known = {ask.id: ask for ask in _asks_of(work)}
+    known = work.settled | {ask.id: ask for ask in _asks_of(work)}
     checked: dict[str, Any] = {}
     for ask_id, value in answers.items():
         ask = known.get(ask_id)
