@@ -218,12 +218,13 @@ def _waits_for(state: JoinState, due: list[JoinState]) -> bool:
 def _too_few(work: GraphRun, state: JoinState) -> Exception:
     spec = state.meeting.spec
     message = (
-        f"graph {work.graph.name!r}: the join on {', '.join(spec.sources)} ({state.meeting.site}) "
-        f"needs min_ok={spec.min_ok}, and {state.n_ok} succeeded"
+        f"the join on {', '.join(spec.sources)} needs min_ok={spec.min_ok}, and {state.n_ok} "
+        "succeeded"
     )
     errors = [each.error for each in state.failures if isinstance(each.error, Exception)]
     if errors:
-        return ExceptionGroup(message, errors)
+        where = f"graph {work.graph.name!r}: {state.meeting.site}: "
+        return ExceptionGroup(where + message, errors)
     hint = "fewer tasks were started than that; lower min_ok, or check what was sent"
     finding = Finding("TOO_FEW", message, hint, state.meeting.site, spec.sources)
     return GraphError(work.graph.name, [finding])
