@@ -58,7 +58,7 @@ async def _begin_step(work: GraphRun) -> None:
     if run.needs_attention:
         await run.checkpoint()
     if work.step >= work.max_steps and not work.is_over_limit:
-        after = [task.path for task in work.tasks]
+        after = [path for task in work.tasks for path in task.after]
         work.tasks = [work.task(work.go_over_limit(), after)]
     work.is_in_step = True
     run.step = f"step-{work.step}"

@@ -1,6 +1,6 @@
 """Small graphs for tests, and runs of them whose events were checked."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import anyio
@@ -8,7 +8,7 @@ import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
-from tinyagents.graph import Append, Graph, GraphHandle, GraphResult
+from tinyagents.graph import END, START, Append, Ask, Graph, GraphHandle, GraphResult, StateGraph
 from tinyagents.testing import check_tree
 from tinyagents_graph import Event, EventSink
 
@@ -18,16 +18,22 @@ __all__ = [
     "Meter",
     "Node",
     "Text",
-    "asks_of",
+    "Trip",
+    "asking",
+    "drink",
     "fail",
     "hang",
+    "how_many",
+    "ids",
     "nodes_in",
     "nothing",
     "of",
+    "only",
     "raises",
     "resume",
     "run",
     "says",
+    "single",
     "watched",
 ]
 
@@ -101,6 +107,35 @@ class Meter:
         return run
 
 
+def single(body: Any, state: type[BaseModel] = Log, **options: Any) -> Graph[Any]:
+    """A graph of one node, `n`."""
+    return StateGraph(state).add_node("n", body, **options).add_sequence(START, "n", END).compile()
+
+
+class Trip(BaseModel):
+    """What the graphs that ask are about."""
+
+    said: Annotated[list[str], Append()] = []
+    cups: int = 0
+
+
+async def how_many(state: Trip) -> Ask:
+    """A node that asks, and is done."""
+    return Ask("How many cups?", int, output="cups", update={"said": ["asked"]})
+
+
+async def drink(state: Trip) -> dict[str, Any]:
+    """A node that says what was answered."""
+    return {"said": [f"{state.cups} cups"]}
+
+
+def asking(ask: Any = how_many, **options: Any) -> Graph[Trip]:
+    """A graph of three nodes, of which the second one asks."""
+    graph = StateGraph(Trip).add_node("start", says("start")).add_node("ask", ask)
+    graph.add_node(drink).add_sequence(START, "start", "ask", "drink", END)
+    return graph.compile(**options)
+
+
 # --- running ----------
 
 
@@ -163,6 +198,13 @@ def nodes_in(result: GraphResult[Any], kind: str = "node.started") -> list[str]:
     return of(result.events, kind, "node")
 
 
-def asks_of(result: GraphResult[Any]) -> Sequence[str]:
-    """The nodes that wait for an answer."""
-    return sorted(ask.node for ask in result.pending)
+def ids(result: GraphResult[Any]) -> list[str]:
+    """The open questions of a paused run."""
+    assert all(ask.status == "open" for ask in result.pending)
+    return sorted(ask.id for ask in result.pending)
+
+
+def only(result: GraphResult[Any]) -> str:
+    """The one open question."""
+    (ask_id,) = ids(result)
+    return ask_id
