@@ -67,17 +67,12 @@ async def _begin_step(work: GraphRun) -> None:
 async def _perform_all(work: GraphRun) -> None:
     """Perform what is not done. A single task needs no task of the event loop."""
     rest = [task for task in work.unfinished if not task.is_waiting]
-    try:
-        if len(rest) == 1:
-            await perform(work, rest[0])
-        elif rest:
-            jobs = [partial(_perform_one, work, task) for task in rest]
-            await gather(jobs, work.graph.max_concurrency, work.run.path)
-    except BaseException as error:
-        _abort_step(work, error)
-        raise
+    if len(rest) == 1:
+        await perform(work, rest[0])
+    elif rest:
+        jobs = [partial(_perform_one, work, task) for task in rest]
+        await gather(jobs, work.graph.max_concurrency, work.run.path)
     if work.graph.fail == "cancel" and (errors := failures_of(work, work.tasks)):
-        _abort_step(work, errors[0])
         raise together(work, errors)
 
 
@@ -85,15 +80,6 @@ async def _perform_one(work: GraphRun, task: Task) -> None:
     await perform(work, task)
     if work.graph.fail == "cancel" and (errors := failures_of(work, [task])):
         raise errors[0]
-
-
-def _abort_step(work: GraphRun, error: BaseException) -> None:
-    """The step ends in the middle; what its tasks wrote until then is kept in the result."""
-    done = [task for task in work.tasks if task.outcome is not None]
-    work.put(work.graph.schema.fold(work.values, entries_of(done)))
-    work.is_in_step = False
-    data = {"step": work.step, "status": "failed", "error": describe(error)}
-    work.run.emit("graph.step.completed", data)
 
 
 async def _end_step(work: GraphRun) -> None:

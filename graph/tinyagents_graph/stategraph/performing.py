@@ -61,6 +61,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
     except BaseException as error:
         if isinstance(error, BaseExceptionGroup) and _is_parked(error):
             return
+        task.has_begun = False
         why = {"type": "cancelled", "message": f"interrupted by {type(error).__name__}"}
         run.emit("node.failed", {**about, "step": task.step, "error": why})
         raise

@@ -15,7 +15,7 @@ from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeAsk
 from tinyagents_graph.stategraph.work import GraphRun
 
-__all__ = ["drop_questions", "tell_answers", "wait_for_answers"]
+__all__ = ["tell_answers", "wait_for_answers"]
 
 
 def tell_answers(work: GraphRun) -> None:
@@ -30,13 +30,6 @@ def tell_answers(work: GraphRun) -> None:
             work.run.emit("ask.answered", {**facts, "reason": ask.reason} if ask.reason else facts)
         else:
             work.run.emit("ask.expired", {"ask_id": ask.id, "reason": ask.reason})
-
-
-def drop_questions(work: GraphRun) -> None:
-    """The run ends with an error: what it still asks needs no answer any more."""
-    for ask in work.asks:
-        ask.settle("expired", reason=f"{work.run.path} has ended")
-    tell_answers(work)
 
 
 async def wait_for_answers(work: GraphRun) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 from tinyagents_graph.delegation import tell_end, tell_start
 from tinyagents_graph.errors import Parked
 from tinyagents_graph.place import current_place
+from tinyagents_graph.stategraph.breaking import break_off
 from tinyagents_graph.stategraph.eager import drive_eagerly
 from tinyagents_graph.stategraph.engine import drive_supersteps
-from tinyagents_graph.stategraph.questions import drop_questions
 from tinyagents_graph.stategraph.result import GraphResult, GraphStatus
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -39,14 +39,7 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     work.is_going = True
     try:
         async with run:
-            drive = drive_eagerly if work.graph.mode == "eager" else drive_supersteps
-            try:
-                await drive(work)
-            except Parked:
-                raise
-            except BaseException:
-                drop_questions(work)
-                raise
+            await _drive(work)
             if run.needs_attention:
                 # Who was told that the run is cancelled must not find it completed.
                 await run.checkpoint()
@@ -71,6 +64,16 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     if run.tree.host is not None:
         run.tree.host.keep(run, result)
     return result
+
+
+async def _drive(work: GraphRun) -> None:
+    try:
+        await (drive_eagerly if work.graph.mode == "eager" else drive_supersteps)(work)
+    except Parked:
+        raise
+    except BaseException as error:
+        break_off(work, error)
+        raise
 
 
 def paused(work: GraphRun) -> GraphResult[Any]:

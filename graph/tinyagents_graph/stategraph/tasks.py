@@ -158,7 +158,7 @@ class Task:
         after: Addresses of the tasks that led to it.
         failures: Failures that were handed on to it.
         memo: What its body has done once and for all, if anything.
-        has_begun: Whether its first event is out.
+        has_begun: Whether its first event is out, and its last one is still to come.
         outcome: What came of it, once something did.
         past: What lies behind it, in a graph whose nodes start eagerly.
         line: Which way leads to it there.
