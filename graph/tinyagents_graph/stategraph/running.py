@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from tinyagents_graph.delegation import tell_end, tell_start
-from tinyagents_graph.errors import Parked
+from tinyagents_graph.errors import Parked, RunCancelled
 from tinyagents_graph.place import current_place
 from tinyagents_graph.stategraph.breaking import break_off
 from tinyagents_graph.stategraph.eager import drive_eagerly
@@ -72,8 +73,22 @@ async def _drive(work: GraphRun) -> None:
     except Parked:
         raise
     except BaseException as error:
+        await _end_parked(work)
         break_off(work, error)
         raise
+
+
+async def _end_parked(work: GraphRun) -> None:
+    """The graphs that are parked in its nodes are opened once more, to be cancelled."""
+    for child in work.parked:
+        run, error = child.run, RunCancelled(child.run.path, f"{work.run.path} has ended")
+        run.reopen()
+        with suppress(RunCancelled):
+            async with run:
+                await _end_parked(child)
+                break_off(child, error)
+                raise error
+        tell_end(run, work.run.origin, error)
 
 
 def paused(work: GraphRun) -> GraphResult[Any]:
