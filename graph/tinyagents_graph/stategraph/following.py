@@ -101,14 +101,23 @@ class Ahead:
         Raises:
             ExceptionGroup: Too few tasks behind a join have succeeded.
         """
-        if not any(each.has_arrivals for each in self._work.joins):
+        work = self._work
+        if not work.met:
             return
-        pending = {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
-        due = [each for each in self._work.joins if each.is_due(pending)]
+        joins = [work.joins[number] for number in sorted(work.met)]
+        pending = self._pending(live)
+        due = [each for each in joins if each.is_due(pending)]
         # One that waits for what is reached waits as well for what another one is about to start.
         later = [each for each in due if _waits_for(each, due)]
         for state in [each for each in due if each not in later] or due[:1]:
             self._fire(state)
+        pending = self._pending(live)
+        for state in joins:
+            state.settle(pending)
+        work.met = {each.meeting.number for each in joins if each.is_open}
+
+    def _pending(self, live: Iterable[str]) -> set[str]:
+        return {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
 
     def _fire(self, state: JoinState) -> None:
         meeting = state.meeting
@@ -131,6 +140,7 @@ class Ahead:
         for number in ways.joins:
             path = None if task is None else task.path
             is_task = task is not None and task.node.name == name
+            self._work.met.add(number)
             self._work.joins[number].arrive(name, path, failure, is_task)
         for route in ways.routes:
             await self._choose(route, name, task, passed)

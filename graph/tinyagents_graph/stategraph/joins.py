@@ -56,9 +56,9 @@ class JoinState:
         self.failures: list[Failure] = []
 
     @property
-    def has_arrivals(self) -> bool:
-        """Whether something arrived since it was last reset."""
-        return bool(self._arrived)
+    def is_open(self) -> bool:
+        """Whether something arrived, or somebody who comes too late may still do."""
+        return bool(self._arrived) or self._has_fired
 
     @property
     def is_waiting(self) -> bool:
@@ -106,7 +106,6 @@ class JoinState:
         Args:
             pending: Nodes that have tasks which are not finished.
         """
-        self._maybe_reset(pending)
         if not self._arrived or self._has_fired:
             return False
         sources, wait_for = self.meeting.spec.sources, self.meeting.spec.wait_for
@@ -129,7 +128,12 @@ class JoinState:
         self._has_fired = self.meeting.spec.wait_for not in ("all", "reached")
         return after, failures
 
-    def _maybe_reset(self, pending: Collection[str]) -> None:
+    def settle(self, pending: Collection[str]) -> None:
+        """Begin the next round, once nobody who belongs to the last one is still to come.
+
+        To be called after each step, and not only when somebody arrives: he may be the first one
+        of the next round, who would be taken for a late one of the last.
+        """
         if self._has_fired and self.meeting.upstream.isdisjoint(pending):
             self._has_fired = False
             self._clear()

@@ -30,6 +30,7 @@ class GraphRun:
         max_steps: Supersteps it may take.
         is_over_limit: Whether they are used up, and `on_limit` runs.
         joins: What its joins have seen.
+        met: Numbers of those that are open; a step looks at no others.
         awaited: Questions that finished tasks put to the human, each with its task.
         failures: What failed and was handed on.
         can_park: Whether the run ends for now when it has to wait for the human.
@@ -41,9 +42,9 @@ class GraphRun:
     """
 
     __slots__ = (
-        "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going", "is_in_step",
-        "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks", "values",
-        "written",
+        "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going",
+        "is_in_step", "is_over_limit", "joins", "max_steps", "met", "run", "snapshots", "step",
+        "tasks", "values", "written",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class GraphRun:
         self.max_steps = graph.max_steps if max_steps is None else max_steps
         self.is_over_limit = False
         self.joins = [JoinState(each) for each in graph.meetings]
+        self.met: set[int] = set()
         self.awaited: list[tuple[NodeAsk, Task]] = []
         self.failures: list[Failure] = []
         self.can_park = can_park
