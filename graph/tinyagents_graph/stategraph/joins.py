@@ -18,7 +18,7 @@ class Meeting:
         target: The node behind it.
         site: The line that added it.
         upstream: Nodes from which one can still come to one of its sources, and the sources
-            themselves, without passing the join's target.
+            themselves, without passing the join's target; empty for a join on all.
     """
 
     __slots__ = ("number", "site", "spec", "target", "upstream")
