@@ -8,7 +8,7 @@ beyond ── goto, also ── to          a node's name makes one task a step,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from inspect import isawaitable
 from typing import Any
 
@@ -107,22 +107,25 @@ class Ahead:
         Raises:
             ExceptionGroup: Too few tasks behind a join have succeeded.
         """
-        joins = [each for each in self._work.joins if each.has_begun]
-        if not joins:
+        work = self._work
+        if not work.met:
             return
-        pending = {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
+        joins = [work.joins[number] for number in sorted(work.met)]
+        pending = {*live, *(task.node.name for task in self.tasks), *work.asked_nodes()}
         while due := [each for each in joins if each.is_due(pending)]:
             # One that waits for what another one is about to start looks again after it.
-            ready = [each for each in due if not _waits_for(each, due)] or due[:1]
-            for state in ready:
-                self._fire(state, pending)
+            for state in [each for each in due if not _waits_for(each, due)] or due[:1]:
+                self._fire(state)
                 pending.add(state.meeting.target)
+        for state in joins:
+            state.settle(pending)
+        work.met = {each.meeting.number for each in joins if each.is_open}
 
-    def _fire(self, state: JoinState, pending: Collection[str]) -> None:
+    def _fire(self, state: JoinState) -> None:
         meeting = state.meeting
         if state.has_too_few:
             raise _too_few(self._work, state)
-        after, failures = state.fire(pending)
+        after, failures = state.fire()
         if meeting.target == END:
             return
         self.to(meeting.target, None)
@@ -139,6 +142,7 @@ class Ahead:
         for number in ways.joins:
             path = None if task is None else task.path
             is_task = task is not None and task.node.name == name
+            self._work.met.add(number)
             self._work.joins[number].arrive(name, path, failure, is_task)
         for route in ways.routes:
             await self._choose(route, name, task, passed)

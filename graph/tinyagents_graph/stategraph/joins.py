@@ -18,7 +18,7 @@ class Meeting:
         target: The node behind it.
         site: The line that added it.
         upstream: Nodes from which one can still come to one of its sources, and the sources
-            themselves, without passing the join's target.
+            themselves, without passing the join's target; empty for a join on all.
     """
 
     __slots__ = ("number", "site", "spec", "target", "upstream")
@@ -56,9 +56,9 @@ class JoinState:
         self.failures: list[Failure] = []
 
     @property
-    def has_begun(self) -> bool:
-        """Whether something arrived in this round."""
-        return self._has_fired or bool(self._arrived)
+    def is_open(self) -> bool:
+        """Whether something arrived, or somebody who comes too late may still do."""
+        return bool(self._arrived) or self._has_fired
 
     @property
     def is_waiting(self) -> bool:
@@ -106,7 +106,6 @@ class JoinState:
         Args:
             pending: Nodes that have tasks which are not finished.
         """
-        self._maybe_reset(pending)
         if not self._arrived or self._has_fired:
             return False
         sources, wait_for = self.meeting.spec.sources, self.meeting.spec.wait_for
@@ -117,23 +116,24 @@ class JoinState:
             return self.meeting.upstream.isdisjoint(pending)
         return len(there) >= (1 if wait_for == "any" else wait_for)
 
-    def fire(self, pending: Collection[str]) -> tuple[list[str], tuple[Failure, ...]]:
+    def fire(self) -> tuple[list[str], tuple[Failure, ...]]:
         """Its target runs; what arrived is handed over.
-
-        Args:
-            pending: As for `is_due`.
 
         Returns:
             The addresses of the tasks that arrived, and their failures.
         """
         after, failures = self.after, tuple(self.failures)
         self._clear()
-        # Who comes later than it was waited for belongs to the same round, if anybody still does.
-        is_patient = self.meeting.spec.wait_for in ("all", "reached")
-        self._has_fired = not is_patient and not self.meeting.upstream.isdisjoint(pending)
+        # Who comes later than it was waited for belongs to the same round.
+        self._has_fired = self.meeting.spec.wait_for not in ("all", "reached")
         return after, failures
 
-    def _maybe_reset(self, pending: Collection[str]) -> None:
+    def settle(self, pending: Collection[str]) -> None:
+        """Begin the next round, once nobody who belongs to the last one is still to come.
+
+        To be called after each step, and not only when somebody arrives: he may be the first one
+        of the next round, who would be taken for a late one of the last.
+        """
         if self._has_fired and self.meeting.upstream.isdisjoint(pending):
             self._has_fired = False
             self._clear()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.stategraph.declared import Arrow, Declared, FailPolicy, Mode, RouteSpec
+from tinyagents_graph.stategraph.declared import Declared, FailPolicy, Mode, RouteSpec
 from tinyagents_graph.stategraph.joins import Meeting
 from tinyagents_graph.stategraph.nodes import Node, Nodes, Ways
-from tinyagents_graph.stategraph.routing import START
+from tinyagents_graph.stategraph.routing import START, Join
 from tinyagents_graph.stategraph.state import StateSchema
 
 __all__ = ["Prepared", "prepare"]
@@ -57,10 +57,12 @@ def prepare(
     ways = _ways(declared)
     for name, node in nodes.items():
         node.ways = ways.get(name) or Ways()
-    arrows = declared.arrows
+    into: defaultdict[str, list[str]] = defaultdict(list)
+    for arrow in declared.arrows:
+        into[arrow.target].append(arrow.source)
     meetings = tuple(
         [
-            Meeting(number, join, target, site, _upstream(arrows, join.sources, target))
+            Meeting(number, join, target, site, _upstream(into, join, target))
             for number, (join, target, site) in enumerate(declared.joins)
         ]
     )
@@ -95,17 +97,18 @@ def _ways(declared: Declared) -> dict[str, Ways]:
     }
 
 
-def _upstream(arrows: Iterable[Arrow], sources: Iterable[str], target: str) -> frozenset[str]:
-    """The sources of a join, and nodes from which one comes to one of them without its target."""
-    into: defaultdict[str, list[str]] = defaultdict(list)
-    for arrow in arrows:
-        if arrow.source != target:
-            into[arrow.target].append(arrow.source)
-    found = set(sources)
+def _upstream(into: Mapping[str, list[str]], join: Join, target: str) -> frozenset[str]:
+    """The sources of a join, and nodes from which one comes to one of them without its target.
+
+    One that waits for all has no use for it, and a graph of thousands has many of these: empty.
+    """
+    if join.wait_for == "all":
+        return frozenset()
+    found = set(join.sources)
     rest = deque(found)
     while rest:
-        for name in into[rest.popleft()]:
-            if name not in found:
+        for name in into.get(rest.popleft(), ()):
+            if name != target and name not in found:
                 found.add(name)
                 rest.append(name)
     return frozenset(found)

@@ -30,6 +30,7 @@ class GraphRun:
         max_steps: Supersteps it may take.
         is_over_limit: Whether they are used up, and `on_limit` runs.
         joins: What its joins have seen.
+        met: Numbers of those that are open; a step looks at no others.
         awaited: Questions that finished tasks put to the human, each with its task.
         settled: Questions that need no answer any more, by id; who answers twice learns of it.
         failures: What failed and was handed on.
@@ -48,7 +49,8 @@ class GraphRun:
 
     __slots__ = (
         "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "is_going",
-        "is_in_step", "is_over_limit", "joins", "max_steps", "run", "settled", "snapshots", "step",
+        "is_in_step", "is_over_limit", "joins", "max_steps", "met", "run", "settled", "snapshots",
+        "step",
         "tasks", "values", "written",
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ class GraphRun:
         self.max_steps = graph.max_steps if max_steps is None else max_steps
         self.is_over_limit = False
         self.joins = [JoinState(each) for each in graph.meetings]
+        self.met: set[int] = set()
         self.awaited: list[tuple[NodeAsk, Task]] = []
         self.settled: dict[str, NodeAsk] = {}
         self.failures: list[Failure] = []
