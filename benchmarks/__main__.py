@@ -5,13 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.compare import compare
-from benchmarks.contenders import ENTRIES, FLOOR, OURS, Entry, entry
+from benchmarks.contenders import AGENTS, ENTRIES, FLOOR, GRAPHS, OURS, Entry, entry
 from benchmarks.measure import last_core, pin
 from benchmarks.profiling import profile
 from benchmarks.report import Group, Setting, print_text, to_json, verdicts
-from benchmarks.rows import OWN_ROWS, ROWS, Row, TurnRow
+from benchmarks.rows import ALL_ROWS, GRAPH_ROWS, OWN_ROWS, ROWS, Row, TurnRow
 
-ALL_ROWS = ROWS + OWN_ROWS
 KEYS = [each.key for each in ALL_ROWS]
 NAMES = [each.name for each in ENTRIES]
 PROFILED = [each.key for each in ALL_ROWS if not isinstance(each, TurnRow)]
@@ -40,12 +39,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def groups(keys: Sequence[str], names: Sequence[str]) -> list[tuple[list[Row], list[Entry]]]:
-    """The rows for all and the rows for the floor and ours, each with who takes part."""
-    everybody = [each for each in ENTRIES if each.name in names]
-    at_home = [each for each in everybody if each.name in (FLOOR, OURS)]
+    """The rows for all agents, those for the floor and ours, and those for state graphs.
+
+    Each with who takes part.
+    """
+    tables = ((ROWS, AGENTS), (OWN_ROWS, (FLOOR, OURS)), (GRAPH_ROWS, GRAPHS))
     split = [
-        ([each for each in ROWS if each.key in keys], everybody),
-        ([each for each in OWN_ROWS if each.key in keys], at_home),
+        (
+            [each for each in rows if each.key in keys],
+            [each for each in ENTRIES if each.name in names and each.name in takes_part],
+        )
+        for rows, takes_part in tables
     ]
     return [(rows, contenders) for rows, contenders in split if rows and contenders]
 

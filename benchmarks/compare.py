@@ -65,6 +65,7 @@ def compare(
             (row.key, name): pool.submit(measure.calibrate, name, row.key, sample_s).result()
             for name, pool in pools.items()
             for row in rows
+            if name not in row.without
         }
         report("everybody is warm")
         samples: dict[tuple[str, str], list[float]] = {place: [] for place in loops}
@@ -72,7 +73,7 @@ def compare(
             for row in rows:
                 if isinstance(row, MemoryRow) and i >= N_MEMORY_ROUNDS:
                     continue
-                for name in turned(list(pools), i):
+                for name in turned([each for each in pools if each not in row.without], i):
                     place = (row.key, name)
                     taken = pools[name].submit(measure.sample, name, row.key, loops[place])
                     samples[place].append(taken.result())
@@ -81,5 +82,5 @@ def compare(
 
 
 def turned(names: list[str], by: int) -> list[str]:
-    start = by % len(names)
+    start = by % len(names) if names else 0
     return names[start:] + names[:start]

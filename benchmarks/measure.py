@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from statistics import fmean
 from time import process_time
+from typing import Any
 
 from benchmarks.contenders import entry
-from benchmarks.rows import N_BESIDE, MemoryRow, Row, TimeRow, TurnRow, row
-from benchmarks.workload import Contender, Gate, TurnClock, Workload
+from benchmarks.rows import N_BESIDE, ContenderT, MemoryRow, Row, TimeRow, TurnRow, row
+from benchmarks.workload import Gate, Workload
 
 N_WARM = 20
 """Runs in the round that fills caches before memory is measured."""
@@ -65,7 +66,7 @@ async def seconds(workload: Callable[[], Awaitable[object]], n_loops: int) -> fl
     return process_time() - start
 
 
-async def loops_for(row: Row, contender: Contender, sample_s: float) -> int:
+async def loops_for(row: Row, contender: Any, sample_s: float) -> int:
     """How many runs fill a sample; doubling until it takes half of it also warms everything up."""
     workload: Callable[[], Awaitable[object]]
     match row:
@@ -81,7 +82,7 @@ async def loops_for(row: Row, contender: Contender, sample_s: float) -> int:
     return max(1, round(n_loops * sample_s / taken))
 
 
-async def time_sample(row: TimeRow, contender: Contender, n_loops: int) -> float:
+async def time_sample(row: TimeRow[ContenderT], contender: ContenderT, n_loops: int) -> float:
     """Time per thing in µs, over `n_loops` runs."""
     workload = await checked(row.workload(contender), row.answer)
     taken = await seconds(workload, n_loops)
@@ -92,8 +93,10 @@ async def time_sample(row: TimeRow, contender: Contender, n_loops: int) -> float
 
 
 @asynccontextmanager
-async def all_blocked(row: MemoryRow, contender: Contender, n: int) -> AsyncGenerator[None]:
-    """Hold `n` runs inside their model call for as long as the block lasts.
+async def all_blocked(
+    row: MemoryRow[ContenderT], contender: ContenderT, n: int
+) -> AsyncGenerator[None]:
+    """Hold `n` runs inside their model call, or paused, for as long as the block lasts.
 
     Raises:
         WrongAnswer: When not all of them are ever alive at once.
@@ -113,7 +116,7 @@ async def all_blocked(row: MemoryRow, contender: Contender, n: int) -> AsyncGene
     check(await run, row.answer(n))
 
 
-async def memory_sample(row: MemoryRow, contender: Contender, n: int) -> float:
+async def memory_sample(row: MemoryRow[ContenderT], contender: ContenderT, n: int) -> float:
     """Memory per blocked run in kB, as tracemalloc counts it."""
     async with all_blocked(row, contender, N_WARM):
         pass
@@ -129,22 +132,20 @@ async def memory_sample(row: MemoryRow, contender: Contender, n: int) -> float:
     return (after - before) / n / 1000
 
 
-def clocked(row: TurnRow, contender: Contender) -> Callable[[], Awaitable[float]]:
+def clocked(row: TurnRow[ContenderT], contender: ContenderT) -> Callable[[], Awaitable[float]]:
     """A run that returns the seconds one turn took, over the turns beside the row's own."""
-    if not isinstance(contender, TurnClock):
-        raise TypeError(f"{type(contender).__name__} does not tell when its turns begin")
-    run = contender.model_call_times(row.n_turns)
+    run = row.clock(contender, row.n_turns)
 
     async def turn_s() -> float:
         times = await run()
         if len(times) != row.n_turns:
-            raise WrongAnswer(f"the run made {len(times)} model calls where it needs {row.n_turns}")
+            raise WrongAnswer(f"the run took {len(times)} turns where it needs {row.n_turns}")
         return (times[row.at + N_BESIDE] - times[row.at - N_BESIDE]) / (2 * N_BESIDE)
 
     return turn_s
 
 
-async def turn_sample(row: TurnRow, contender: Contender, n_loops: int) -> float:
+async def turn_sample(row: TurnRow[ContenderT], contender: ContenderT, n_loops: int) -> float:
     """Time per turn in µs, over `n_loops` runs."""
     turn_s = clocked(row, contender)
     gc.collect()
@@ -152,7 +153,7 @@ async def turn_sample(row: TurnRow, contender: Contender, n_loops: int) -> float
 
 
 @cache
-def stage(name: str) -> tuple[Contender, asyncio.Runner]:
+def stage(name: str) -> tuple[Any, asyncio.Runner]:
     """The contender of this process and the one event loop all its samples run on."""
     return entry(name).load(), asyncio.Runner()
 
@@ -180,7 +181,7 @@ def sample(name: str, key: str, n_loops: int) -> float:
         return runner.run(measured_once(row(key), contender, n_loops))
 
 
-async def measured_once(measured: Row, contender: Contender, n_loops: int) -> float:
+async def measured_once(measured: Row, contender: Any, n_loops: int) -> float:
     match measured:
         case TimeRow():
             return await time_sample(measured, contender, n_loops)

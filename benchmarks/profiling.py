@@ -5,11 +5,11 @@ import cProfile
 import gc
 import pstats
 import tracemalloc
+from typing import Any
 
 from benchmarks.contenders import entry
 from benchmarks.measure import N_WARM, all_blocked, checked, loops_for
-from benchmarks.rows import MemoryRow, TimeRow, TurnRow, row
-from benchmarks.workload import Contender
+from benchmarks.rows import ContenderT, MemoryRow, TimeRow, TurnRow, row
 
 N_LINES = 30
 RUNS_S = 1.0
@@ -21,23 +21,25 @@ def profile(name: str, key: str) -> None:
 
     Args:
         name: Which contender to look into.
-        key: The row's key; a turn row is looked into by `turn`.
+        key: The row's key; a turn row is looked into by `turn`, or `superstep`.
 
     Raises:
         ValueError: When there is no such contender or row, or when it is a turn row.
     """
     measured = row(key)
-    contender = entry(name).load()
+    contender: Any = entry(name).load()
     match measured:
         case TimeRow():
             print_functions(measured, contender)
         case MemoryRow():
             asyncio.run(print_allocations(measured, contender))
         case TurnRow():
-            raise ValueError(f"row {key!r} measures single turns of a run: profile 'turn' instead")
+            raise ValueError(
+                f"row {key!r} measures single turns of a run: profile 'turn' or 'superstep'"
+            )
 
 
-def print_functions(measured: TimeRow, contender: Contender) -> None:
+def print_functions(measured: TimeRow[ContenderT], contender: ContenderT) -> None:
     with asyncio.Runner() as runner:
         workload = runner.run(checked(measured.workload(contender), measured.answer))
         n_loops = runner.run(loops_for(measured, contender, RUNS_S))
@@ -54,7 +56,7 @@ def print_functions(measured: TimeRow, contender: Contender) -> None:
     stats.sort_stats(pstats.SortKey.CUMULATIVE).print_stats(N_LINES)
 
 
-async def print_allocations(measured: MemoryRow, contender: Contender) -> None:
+async def print_allocations(measured: MemoryRow[ContenderT], contender: ContenderT) -> None:
     async with all_blocked(measured, contender, N_WARM):
         pass
     gc.collect()

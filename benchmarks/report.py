@@ -52,8 +52,16 @@ class Verdict:
     @property
     def met(self) -> bool | None:
         """Whether ours is at or below the target; None where there is nothing to compare."""
-        ours, target = self.median(OURS), self.row.target
-        return None if ours is None or target is None else ours <= target
+        figure = self.ratio if self.row.is_ratio else self.median(OURS)
+        target = self.row.target
+        return None if figure is None or target is None else figure <= target
+
+    @property
+    def target(self) -> str:
+        """What ours may be at most."""
+        if self.row.target is None:
+            return NOT_MEASURED
+        return f"≤ {self.row.target:g}{' x floor' if self.row.is_ratio else ''}"
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,12 @@ def table(group: Group) -> Table:
     for title in ("ours / floor", "target", "verdict"):
         grid.add_column(title, justify="right")
     for verdict in group.verdicts:
-        target = verdict.row.target
         grid.add_row(
             verdict.row.title,
             verdict.row.unit,
             *(figure(verdict.median(entry.name)) for entry in group.contenders),
             figure(verdict.ratio),
-            NOT_MEASURED if target is None else f"≤ {target:g}",
+            verdict.target,
             met(verdict),
         )
     return grid
@@ -151,6 +158,7 @@ def to_json(groups: Sequence[Group], setting: Setting) -> str:
             "title": verdict.row.title,
             "unit": verdict.row.unit,
             "target": verdict.row.target,
+            "target_is_ratio": verdict.row.is_ratio,
             "met": verdict.met,
             "ratio_to_floor": verdict.ratio,
             "medians": {name: cell.median for name, cell in verdict.cells.items()},

@@ -1,4 +1,4 @@
-"""The work every contender does, and the gate that holds its sub-agents alive."""
+"""The work every contender does, and the gate that holds its runs alive."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,9 +27,13 @@ class Gate:
         self.full = asyncio.Event()
         self._open = asyncio.Event()
 
-    async def hold(self) -> None:
-        """Wait inside a model call until the gate opens."""
-        self.n_arrived += 1
+    async def hold(self, n: int = 1) -> None:
+        """Wait until the gate opens.
+
+        Args:
+            n: How many arrive: one, inside its model call; or several that one waits for.
+        """
+        self.n_arrived += n
         if self.n_arrived == self.n_expected:
             self.full.set()
         await self._open.wait()
@@ -37,6 +41,10 @@ class Gate:
     def open(self) -> None:
         """Let everybody go on."""
         self._open.set()
+
+
+StepTimes = Callable[[], Awaitable[list[float]]]
+"""A run that returns when each of its turns or steps began, in seconds of processor time."""
 
 
 class Contender(Protocol):
@@ -79,8 +87,63 @@ class Contender(Protocol):
 class TurnClock(Protocol):
     """A contender that can also tell how its turns follow each other."""
 
-    def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
-        """A run of `n` turns like `turns` that returns when each model call began, in seconds."""
+    def model_call_times(self, n: int) -> StepTimes:
+        """A run of `n` turns like `turns` that returns when each model call began."""
+        ...
+
+
+class GraphContender(Protocol):
+    """One way to run state graphs: bare asyncio, tinyagents or a peer.
+
+    Graphs are built when a workload is asked for, unless building them is the work. Every node is
+    an async function; each visit of one is a step.
+    """
+
+    def loop(self, n: int) -> Workload:
+        """A node adds 1 to a number in the state, and a router sends it back until that is `n`.
+
+        The answer is the number.
+        """
+        ...
+
+    def line(self, n: int) -> Workload:
+        """`n` nodes one after the other, each of which adds 1 to a number in the state.
+
+        The answer is the number.
+        """
+        ...
+
+    def spread(self, n: int) -> Workload:
+        """The numbers from 0 up to `n` are sent to a node each, which lets others go on and adds 1.
+
+        A node behind them all gets the list in order; the answer is `"{len(list)} {last}"`.
+        """
+        ...
+
+    def growing(self, n: int) -> StepTimes:
+        """A loop of `n` steps, each of which adds a number to a list in the state."""
+        ...
+
+
+@runtime_checkable
+class Builder(Protocol):
+    """A contender whose graphs are declared and compiled before they run."""
+
+    def build(self, n: int) -> Workload:
+        """Declare and compile the graph of `line`; the answer is how many nodes it has."""
+        ...
+
+
+@runtime_checkable
+class Pausing(Protocol):
+    """A contender whose graphs can wait for a human without holding a task."""
+
+    def pausing(self) -> Callable[[], Awaitable[Workload]]:
+        """A graph of one node that asks the human something.
+
+        Each run of it goes as far as that question and returns what goes on from there with the
+        answer `LEAF`, and says it.
+        """
         ...
 
 

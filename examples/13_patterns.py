@@ -37,7 +37,7 @@ async def main() -> None:
     print("     ", " / ".join(line.strip() for line in outline(sink.events) if "run." in line))
     agreed = await quorum([bern, basel, also], question, agree=2)
     print("quorum of 2:", agreed.output.casefold())
-    judge = Agent(FunctionModel(lambda request: "Answer 3, the longest."), name="judge")
+    judge = Agent(FunctionModel(lambda request: "The third is the longest.\nBest: 3"), name="judge")
     best = await best_of(Agent(FunctionModel(draft)), "Describe Bern.", judge=judge)
     print(f"best of 3: {len(best.output)} characters, {best.tree_usage.requests} model calls")
     backup = await hedge([slow, bern], question, after_s=0.05)

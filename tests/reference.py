@@ -19,6 +19,7 @@ PAGE = ROOT / "docs" / "reference.md"
 # Module -> title and introduction; in `tinyagents` the names are grouped by where they are defined.
 MODULES = {
     "tinyagents": "Everything most programs need.",
+    "tinyagents.graph": "State graphs.",
     "tinyagents.messages": "Messages as plain JSON data.",
     "tinyagents.middleware": "For the types of hooks.",
     "tinyagents.models": "What passes between agents and models.",

@@ -3,9 +3,11 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Literal
 
 import anyio
 import pytest
+from pydantic import BaseModel
 
 from tests.project import ROOT
 from tinyagents import (
@@ -36,6 +38,7 @@ from tinyagents import (
     ask_parent,
     tool,
 )
+from tinyagents.graph import END, START, Ask, Command, GraphError, NodeContext, StateGraph
 from tinyagents.models import Capabilities
 from tinyagents.testing import ScriptedModel, call, check_tree
 from tinyagents_graph import KINDS
@@ -173,9 +176,64 @@ async def limits(sink: EventSink) -> None:
     await agent("a").map(["one"], sink=sink)
 
 
+class Order(BaseModel):
+    text: str = ""
+    price: int = 0
+
+
+def shop() -> StateGraph[Order]:
+    """A graph in which everything happens that a graph tells of."""
+
+    def order(state: Order, ctx: NodeContext) -> dict[str, str]:
+        ctx.emit("ordering")
+        if ctx.attempt == 0:
+            raise ConnectionError("no")
+        return {"text": "tea"}
+
+    async def price(state: Order) -> Ask:
+        return Ask("How much?", type=int, output="price")
+
+    async def ship(state: Order) -> None:
+        raise ConnectionError("no ship")
+
+    async def carry(state: Order) -> Command[Literal["note"]]:
+        return Command(goto="note")
+
+    def note(state: Order) -> dict[str, str]:
+        return {"text": "noted"}
+
+    g = StateGraph(Order, name="shop")
+    g.add_node(order, retry=Retry(attempts=2, backoff_s=0))
+    g.add_node(price, approve=True)
+    g.add_node(ship, on_error="carry")
+    g.add_node(carry)
+    g.add_node(note, cache=True)
+    g.add_sequence(START, "order", "price")
+    g.add_conditional_edges("price", lambda state: "by sea", {"by sea": "ship"})
+    g.add_edge("ship", END)
+    g.add_edge("note", END)
+    return g
+
+
+async def graphs(sink: EventSink) -> None:
+    graph = shop().compile()
+    for _ in range(2):  # the second time the note is in the cache
+        result = await graph.run(sink=sink)
+        for answer in (True, 3):
+            assert result.status == "paused"
+            result = await graph.resume(result.run_id, {result.pending[0].id: answer})
+        assert result.status == "completed"
+    result = await graph.run(sink=sink)
+    await result.pending[0].reject("too dear")
+    with pytest.raises(GraphError, match="too dear"):
+        await graph.resume(result.run_id)
+    office = StateGraph(Order).add_node("shop", graph).add_edge(START, "shop").add_edge("shop", END)
+    assert (await office.compile().run(sink=sink)).status == "paused"
+
+
 async def test_the_page_lists_what_is_published() -> None:
     sink = EventSink()
-    for scenario in (model_calls, tool_calls, delegations, steering, questions, limits):
+    for scenario in (model_calls, tool_calls, delegations, steering, questions, limits, graphs):
         await scenario(sink)
     check_tree(sink.events)
     published: dict[str, set[str]] = defaultdict(set)

@@ -10,7 +10,7 @@ import pytest
 from tests.project import ROOT
 
 EXAMPLES = ROOT / "examples"
-NUMBERED = sorted(EXAMPLES.glob("[0-9]*.py"))
+SHORT = sorted([*EXAMPLES.glob("[0-9]*.py"), *EXAMPLES.glob("graph_*.py")])
 MAX_LINES = 60
 
 
@@ -27,7 +27,7 @@ def printed(name: str, model: str = "") -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.name)
 def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_LINES
@@ -36,12 +36,12 @@ def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
 
 
 # One is a test file: a script is the point of it.
-ASKING = [path for path in NUMBERED if path.name != "11_testing.py"]
+ASKING = [path for path in SHORT if path.name != "11_testing.py"]
 
 
 @pytest.mark.parametrize("path", ASKING, ids=lambda path: path.name)
 def test_an_example_takes_another_model_from_the_environment(path: Path) -> None:
-    assert printed(path.name[:2], model="test") != printed(path.name[:2])
+    assert printed(path.stem, model="test") != printed(path.stem)
 
 
 def test_tools_correct_the_model() -> None:
@@ -115,3 +115,62 @@ def test_hooks_see_and_change_what_happens() -> None:
 
 def test_the_example_of_tests_passes() -> None:
     assert printed("11").count("passed: ") == 2
+
+
+def test_a_pipeline_is_watched_as_it_writes() -> None:
+    lines = printed("graph_pipeline").splitlines()
+    assert lines[0] == "{'plan': {'plan': 'Where they grow; when they ripen.'}}"
+    assert lines[2:4] == ["{'count': {'words': 9}}", "3 steps, 2 requests to models"]
+
+
+def test_a_router_takes_the_way_that_the_agent_named_or_the_default() -> None:
+    answers = [line.split(maxsplit=1)[1] for line in printed("graph_router").splitlines()]
+    assert "bill    You have paid twice" in answers[0]
+    assert "broken  Turn it off" in answers[1]
+    assert "other   A human will read this" in answers[2]
+
+
+def test_a_quorum_goes_on_without_those_that_failed() -> None:
+    lines = printed("graph_map_quorum").splitlines()
+    assert [line.split(":")[0] for line in lines[:8]] == [
+        f"paper {n}" for n in range(10) if n not in (3, 7)
+    ]
+    assert lines[8:] == [
+        "3 of 8 are good; not reviewed: paper 3, paper 7",
+        "root/review[3]: cannot read paper 3",
+        "root/review[7]: cannot read paper 7",
+    ]
+
+
+def test_a_critic_sends_back_only_what_is_weak() -> None:
+    tasks = [line.split()[0] for line in printed("graph_critic_loop").splitlines()]
+    names = ["plan[0]", "work[0]", "work[1]", "judge[0]", "work[2]", "judge[1]"]
+    assert tasks == [f"root/{name}" for name in names]
+
+
+def test_a_debate_keeps_its_order_and_ends_with_the_judge() -> None:
+    lines = printed("graph_debate").splitlines()
+    assert [line.split(":")[0] for line in lines] == ["pro", "con", "pro", "con", "verdict"]
+
+
+def test_teams_hand_back_what_they_wrote_once() -> None:
+    lines = printed("graph_teams").splitlines()
+    assert len(lines[:4]) == len(set(lines[:4])) == 4
+    assert lines[4:9] == [
+        "root",
+        "root/lead[0]",
+        "root/research[0]",
+        "root/research[0]/reader[0]",
+        "root/research[0]/checker[0]",
+    ]
+
+
+def test_a_human_is_asked_three_times_and_pays_once() -> None:
+    text = printed("graph_approval")
+    assert text.count("leave the bank") == 1
+    assert [line.split(":")[0] for line in text.splitlines() if "?" in line] == [
+        "root/estimate[0]/ask",
+        "root/pay[0]/approve",
+        "root/pay[0]/who",
+    ]
+    assert text.endswith("paid 900 francs, signed by Bea\n")

@@ -12,6 +12,7 @@ HEAVY = {
     "networkx",
     "openai",
     "opentelemetry",
+    "resvg_py",
     "rich",
     "trio",
 }

@@ -31,6 +31,7 @@ class Home(NamedTuple):
 
 HOMES = {
     "networkx": Home(("tinyagents_graph/*",), one_module=True),
+    "resvg_py": Home(("tinyagents_graph/*",), one_module=True),
     "docstring_parser": Home(("tinyagents/*",), one_module=True),
     "genai_prices": Home(("tinyagents/*",), one_module=True),
     "openai": Home(("tinyagents/models/openai*",)),

@@ -24,6 +24,7 @@ from tinyagents.errors import (
     LimitExceeded,
     ModelError,
     ModelRetry,
+    NoAnswer,
     RunCancelled,
     RunConflict,
     Signal,
@@ -45,7 +46,7 @@ from tinyagents.messages import (
 )
 from tinyagents.middleware import Finish, Middleware
 from tinyagents.models import Model, ModelSettings
-from tinyagents.patterns import NoAnswer, best_of, hedge, quorum, race
+from tinyagents.patterns import best_of, hedge, quorum, race
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
 from tinyagents.session import SubAgentSession
@@ -69,6 +70,7 @@ from tinyagents_graph import (
     Usage,
     mask,
 )
+from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 

@@ -156,6 +156,11 @@ class Agent(Generic[DepsT, OutputT]):
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, model={self._plan.model.name!r})"
 
+    @property
+    def output_type(self) -> Any:
+        """What it answers with."""
+        return self._given["output_type"]
+
     def with_(self, **changes: Any) -> Agent[Any, Any]:
         """A copy with changes, given as to `Agent(…)`.
 
@@ -218,7 +223,8 @@ class Agent(Generic[DepsT, OutputT]):
             limits=limits,
             place=place_for(sink, run_id),
         )
-        return await execute(work)
+        result: Result[OutputT] = await execute(work)
+        return result
 
     def run_sync(self, task: Task, **options: Any) -> Result[OutputT]:
         """`run` for scripts, with the same arguments. From a sync tool it is a child as well.

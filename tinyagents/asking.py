@@ -215,7 +215,8 @@ async def _streamed(
                 return piece
             run.emit("model.delta", _delta(call_id, piece))
             if run.needs_attention:
-                await run.checkpoint()
+                # A pause waits for the end of the reply: no provider keeps it open for days.
+                await run.checkpoint(parks=False)
     raise ModelError(
         "the stream ended without a reply",
         provider=model.provider,

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import anyio
+from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
-from tinyagents.errors import ToolError
+from tinyagents.errors import ConfigError, ToolError
 from tinyagents.execute import execute
 from tinyagents.messages import AssistantMessage, UserMessage
 from tinyagents.output import OutputPlan
@@ -25,6 +23,7 @@ from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.host import Host
 from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.run import CHILD_LIMITS, Run
+from tinyagents_graph.time_limit import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,19 +35,37 @@ __all__ = ["AskParent", "Report", "ask_parent", "report"]
 _TEXT = OutputPlan(str, native=False)
 
 
+def _check_patience(what: str, timeout_s: object, default: object) -> None:
+    if timeout_s is not None and not (
+        type(timeout_s) in (int, float) and cast("float", timeout_s) > 0
+    ):
+        raise ConfigError(f"{what}(timeout_s={timeout_s!r}): give seconds, more than 0, or None")
+    if default is not None:
+        _check_text(what, "default", default)
+
+
+def _check_text(what: str, name: str, given: object) -> None:
+    if not isinstance(given, str):
+        raise ConfigError(f"{what}({name}={given!r}): give a text")
+
+
 class AskParent(Tool):
     """The tool by which an agent asks whoever delegated to it.
 
     The parent is the agent above, or the human for a root. A parent that waits for this very child
     is asked aside, with all it knows; one whose child works in the background reads the question
-    at its next turn. Meanwhile the child is paused, and its clock stands still.
+    at its next turn. Meanwhile the child is paused, and its own clock stands still; those of the
+    runs above go on.
 
     In code: `answer = await ask_parent(ctx, "Which one?")`.
 
     Args:
-        timeout_s: Seconds to wait for an answer; `None` waits until there is one.
+        timeout_s: Seconds to wait for an answer, without pauses; `None` waits until there is one.
         default: The answer when there is none; without it the call fails, and says why.
         name: What the model calls it by.
+
+    Raises:
+        ConfigError: An argument does not do.
     """
 
     def __init__(
@@ -58,6 +75,7 @@ class AskParent(Tool):
         default: str | None = None,
         name: str = "ask_parent",
     ) -> None:
+        _check_patience("AskParent", timeout_s, default)
         self._patience_s = timeout_s
         self._default = default
         super().__init__(self._ask, name=name)
@@ -74,7 +92,10 @@ class AskParent(Tool):
 
         Raises:
             ToolError: There was no answer, and no default; category `"unanswered"`.
+            ConfigError: An argument does not do.
         """
+        _check_text("ask_parent", "question", question)
+        _check_patience("ask_parent", timeout_s, default)
         patience_s = self._patience_s if timeout_s is None else timeout_s
         return await _ask(ctx, question, patience_s, self._default if default is None else default)
 
@@ -101,7 +122,12 @@ class Report(Tool):
         super().__init__(self._report, name=name)
 
     async def __call__(self, ctx: RunContext[Any], text: str) -> None:
-        """Report from code."""
+        """Report from code.
+
+        Raises:
+            ConfigError: `text` is none.
+        """
+        _check_text("report", "text", text)
         ctx.run.work.progress = text
         ctx.emit("report", text=text)
         child = _background(ctx.run)
@@ -137,7 +163,8 @@ async def _ask(
     run.emit("ask.raised", {**facts, "timeout_s": timeout_s} if timeout_s is not None else facts)
     try:
         with _resting(run, f"waits for an answer of {ask.to}", ask.id):
-            with anyio.move_on_after(timeout_s):
+            # The run counts as paused just because it asks; only a pause from outside stops this.
+            with time_limit(timeout_s, run, lambda: run.controls.pauses):
                 await _wait_for_answer(ask, asker, parent, run)
             ask.settle("expired", reason=f"no answer within {timeout_s:g} s" if timeout_s else "")
     finally:

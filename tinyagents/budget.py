@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tinyagents.errors import ConfigError
+from tinyagents.messages import Message
 from tinyagents.models.protocol import Model, ModelRequest
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.limits import Account
 from tinyagents_graph.usage import Usage
 
-__all__ = ["NOTHING_HELD", "Held", "hold"]
+__all__ = ["NOTHING_HELD", "Held", "hold", "shortage"]
 
 _REPLY_TOKENS = 16_384
 """Set aside for a reply when its agent does not say `max_output_tokens`."""
@@ -52,9 +54,7 @@ async def hold(work: AgentRun, request: ModelRequest, model: Model) -> tuple[Hel
         ConfigError: There is a limit on money, and the model's price is not known.
     """
     accounts = work.run.accounts
-    reading = work.context_tokens + sum(
-        len(message.text) // 4 + 4 for message in work.messages[work.counted :]
-    )
+    reading = work.context_tokens + _estimate(work.messages[work.counted :])
     writing = request.settings.max_output_tokens or _REPLY_TOKENS * work.wider
     held = Held()
     try:
@@ -77,6 +77,29 @@ async def hold(work: AgentRun, request: ModelRequest, model: Model) -> tuple[Hel
         raise
     settings = replace(request.settings, max_output_tokens=writing)
     return held, replace(request, settings=settings)
+
+
+def shortage(work: AgentRun, more: Sequence[Message]) -> LimitExceeded | None:
+    """Why tokens or money do not cover one more request, if they surely do not.
+
+    Nothing is set aside. While calls under way hold what is missing, it may yet be enough.
+
+    Args:
+        work: Whose request it would be.
+        more: What it would read besides the transcript.
+    """
+    accounts, model = work.run.accounts, work.plan.model
+    reading = work.context_tokens + _estimate([*work.messages[work.counted :], *more])
+    least = Usage(requests=1, input_tokens=reading, output_tokens=1)
+    for account, needed in ((accounts.tokens, reading + 1), (accounts.usd, model.cost(least))):
+        if account is not None and not account.calls and account.left < (needed or 0):
+            return account.refusal()
+    return None
+
+
+def _estimate(messages: Sequence[Message]) -> int:
+    """About how many tokens these are."""
+    return sum(len(message.text) // 4 + 4 for message in messages)
 
 
 def _price(model: Model, reading: int, writing: int) -> float:

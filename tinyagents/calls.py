@@ -24,6 +24,7 @@ from tinyagents_graph.errors import LimitExceeded, RunCancelled
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import Run, describe
 from tinyagents_graph.tasks import gather, signal_of
+from tinyagents_graph.time_limit import time_limit
 
 __all__ = ["act"]
 
@@ -218,7 +219,11 @@ class Pending:
                     await anyio.sleep(delay_s)
 
     async def _in_time(self, tool: Tool, ctx: RunContext[Any], timeout_s: float) -> Any:
-        with anyio.move_on_after(timeout_s):
+        run = self.work.run
+        # A child that takes the call's place may be paused by itself, or wait for an answer.
+        with time_limit(
+            timeout_s, run, lambda: (run.children.get(self.path) or run).status == "paused"
+        ):
             return await tool.call(ctx, self.arguments)
         raise ToolError(
             tool.name, f"timed out after {timeout_s:g} s", category="timeout", call_id=self.call.id

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import (
     BudgetExceeded,
@@ -18,6 +18,9 @@ from tinyagents_graph.errors import (
     TinyAgentsError,
 )
 
+if TYPE_CHECKING:
+    from tinyagents.result import Result
+
 __all__ = [
     "BudgetExceeded",
     "ConfigError",
@@ -28,6 +31,7 @@ __all__ = [
     "LimitExceeded",
     "ModelError",
     "ModelRetry",
+    "NoAnswer",
     "RunCancelled",
     "RunConflict",
     "Signal",
@@ -101,6 +105,21 @@ class ToolError(TinyAgentsError):
 
 class ModelRetry(TinyAgentsError):
     """Raised by a tool (or an output check) to tell the model what to do differently."""
+
+
+class NoAnswer(TinyAgentsError):
+    """None of the attempts gave an answer that will do.
+
+    Attributes:
+        path: The run that made them.
+        results: What there is of each attempt that began, in their order.
+    """
+
+    def __init__(self, path: str, why: str, results: Sequence[Result[Any]]) -> None:
+        self.path = path
+        self.results = tuple(results)
+        ends = ", ".join(f"{each.path} {each.status}" for each in results) or "none began"
+        super().__init__(f"{path}: {why} ({ends})")
 
 
 class InvalidOutput(TinyAgentsError):

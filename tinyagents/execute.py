@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from inspect import isawaitable
-from typing import Any
+from typing import Any, cast
 
 from tinyagents.loop import drive
+from tinyagents.mail import is_called_back
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
-from tinyagents.result import Result, Status
+from tinyagents.result import Result, Status, without_transcript
+from tinyagents.runnable import Opened
 from tinyagents.state import AgentRun
 from tinyagents_graph.delegation import tell_end, tell_start
 from tinyagents_graph.events import Origin
@@ -18,12 +20,15 @@ from tinyagents_graph.place import current_place
 __all__ = ["delegate", "execute"]
 
 
-def execute(work: AgentRun) -> Awaitable[Result[Any]]:
-    """Run an opened agent to its result, as a root or as a child.
+def execute(work: Opened) -> Awaitable[Any]:
+    """Run what was opened to its result, as a root or as a child.
 
     Raises:
         Exception: Whatever failed the run; its `result` attribute has what there was until then.
     """
+    if not isinstance(work, AgentRun):  # a graph, which knows how
+        done: Awaitable[Any] = cast("Any", work).execute()
+        return done
     parent = work.run.parent
     return _execute(work, parent.origin if parent is not None else None)
 
@@ -54,12 +59,14 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     await _begin(work)
                     await drive(work)
                 except Finish as finish:
-                    work.output = finish.output
+                    await _finish(work, finish)
                 if work.plan.hooks.after_run:
                     await _end(work)
-                if run.needs_attention:
-                    # Who was told that the run is cancelled must not find it completed.
-                    await run.checkpoint()
+                while True:
+                    if run.needs_attention:
+                        await _look_again(work)
+                    if run.may_end():
+                        break
             except BaseException as error:
                 run.complete({"output": _last_text(work)})
                 told = error
@@ -80,12 +87,13 @@ def _completed(work: AgentRun, teller: Origin | None) -> Result[Any]:
     run = work.run
     if teller is not None:
         tell_end(run, teller, None)
-    if run.status == "limited":
+    if run.stopped_by is not None:
+        run.stopped_by.__traceback__ = None  # it goes no further, and would hold the transcript
         result = _result(work, "limited", _last_text(work) or None, run.stopped_by)
     else:
         result = _result(work, "completed", work.output)
     if run.tree.host is not None:
-        run.tree.host.keep(run, result)
+        run.tree.host.keep(run, without_transcript(result))
     return result
 
 
@@ -97,7 +105,7 @@ def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
     if teller is not None:
         tell_end(work.run, teller, error)
     if work.run.tree.host is not None:
-        work.run.tree.host.keep(work.run, error)
+        work.run.tree.host.keep(work.run, without_transcript(error))
 
 
 def _result(
@@ -144,6 +152,33 @@ async def _end(work: AgentRun) -> None:
             return
         if changed is not None:
             work.output = changed
+
+
+async def _finish(work: AgentRun, finish: Finish) -> None:
+    """A hook ends the run. It takes no further turn, but its children are seen off as always."""
+    work.output = finish.output
+    work.obstacle = f"{work.run.path} was finished by its own code"
+    if work.run.is_steered:
+        await is_called_back(work)
+
+
+async def _look_again(work: AgentRun) -> None:
+    """The last safe point, after the hooks.
+
+    Who was told that the run is cancelled must not find it completed, and a command that came
+    while a hook was busy, or the run paused, is still worth a turn.
+    """
+    run = work.run
+    await run.checkpoint()
+    while run.is_steered and await is_called_back(work):
+        before = work.answer
+        try:
+            await drive(work)
+        except Finish as finish:
+            await _finish(work, finish)
+        has_changed = work.output is not before or not work.obstacle
+        if has_changed and work.plan.hooks.after_run:
+            await _end(work)
 
 
 async def _tell_hooks(work: AgentRun, error: BaseException) -> None:

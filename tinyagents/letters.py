@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json import dumps
+from typing import Any, cast
 
 from tinyagents.errors import ConfigError
 from tinyagents.messages import Message, SystemMessage, from_json, user_message
@@ -24,11 +25,24 @@ def message_of(command: Inject | Redirect) -> Message:
             f"New instruction, above what you were told before: {command.instruction}"
         )
     given = command.message
+    several = isinstance(given, (list, tuple))
+    parts: Sequence[Any] = cast("Sequence[Any]", given) if several else (given,)
     try:
-        is_data = isinstance(given, Mapping)
-        message = from_json(dumps([given]))[0] if is_data else user_message(given)
+        if any(isinstance(part, Mapping) for part in parts):
+            message = _from_data(command.to_dict()["message"])
+        else:
+            message = user_message(given)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"Inject(message={given!r}): give a text or a UserMessage") from error
     if message.role in ("assistant", "tool"):
         raise ConfigError(f"Inject({message.role} message): only the model itself says that")
     return message
+
+
+def _from_data(given: Any) -> Message:
+    """The message whose JSON form is given, or that of its parts."""
+    if isinstance(given, dict) and "role" in given:
+        return from_json(dumps([cast("dict[str, Any]", given)]))[0]
+    parts: list[Any] = cast("list[Any]", given) if isinstance(given, list) else [given]
+    content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+    return from_json(dumps([{"role": "user", "content": content}]))[0]

@@ -16,7 +16,7 @@ import anyio.lowlevel
 from tinyagents.asking import ask
 from tinyagents.calls import act
 from tinyagents.errors import ModelRetry
-from tinyagents.mail import is_called_back, read_mail
+from tinyagents.mail import fall_back, is_called_back, read_mail
 from tinyagents.messages import AssistantMessage, UserMessage
 from tinyagents.models.protocol import ModelReply
 from tinyagents.state import MISSING, AgentRun
@@ -31,7 +31,7 @@ async def drive(work: AgentRun) -> None:
     """Turn after turn until `work.output` is there.
 
     Raises:
-        LimitExceeded: A limit was reached.
+        LimitExceeded: A limit was reached, and there was no answer yet.
         ModelError: The model failed for good.
         InvalidOutput: The model gave no answer that fits.
         ToolError: A tool that may fail the run failed.
@@ -39,14 +39,17 @@ async def drive(work: AgentRun) -> None:
     read = work.plan.dialect.read
     run = work.run
     while work.output is MISSING or (run.is_steered and await is_called_back(work)):
-        await begin_turn(work)
-        reply = await ask(work)
-        calls = read(reply.message)
-        if calls:
-            work.messages.append(reply.message)
-            await act(work, calls)
-        else:
-            conclude(work, reply)
+        try:
+            await begin_turn(work)
+            reply = await ask(work)
+            calls = read(reply.message)
+            if calls:
+                work.messages.append(reply.message)
+                await act(work, calls)
+            else:
+                conclude(work, reply)
+        except LimitExceeded as error:
+            fall_back(work, error)
 
 
 async def begin_turn(work: AgentRun) -> None:

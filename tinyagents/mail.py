@@ -6,29 +6,38 @@ reports all come this way; so each of them is acknowledged, and none is lost in 
 
 from __future__ import annotations
 
+from tinyagents.budget import shortage
 from tinyagents.letters import message_of
+from tinyagents.messages import Message
 from tinyagents.state import MISSING, AgentRun
-from tinyagents_graph.commands import Inject, Redirect
-from tinyagents_graph.steering import apply, expire_all
+from tinyagents_graph.commands import Inject, Redirect, SteerCommand
+from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.pausing import lock
+from tinyagents_graph.run import Run
+from tinyagents_graph.steering import expire_all, take
 
-__all__ = ["is_called_back", "read_mail"]
+__all__ = ["fall_back", "is_called_back", "read_mail"]
 
 
 async def read_mail(work: AgentRun) -> None:
-    """The safe point at the top of a turn: what was sent to the run takes hold, in order."""
+    """The safe point at the top of a turn: what was sent to the run takes hold, in order.
+
+    If a limit allows no turn, it expires: it would be told to a model that is not asked any more.
+    """
     run = work.run
+
+    def read(command: SteerCommand) -> None:
+        if isinstance(command, (Inject, Redirect)):
+            work.messages.append(message_of(command))
+
     run.step = work.plan.opening(work.turns)["call_id"]
     await run.checkpoint()
-    if not run.is_steered:
-        return
-    mail = run.controls.mail
-    while mail:
-        letter = mail.popleft()
-        if isinstance(letter.command, (Inject, Redirect)):
-            work.messages.append(message_of(letter.command))
-        apply(run, letter)
-        if letter.command.is_immediate:
-            await run.checkpoint()  # a pause parks it here, a cancellation leaves the rest unread
+    while run.is_steered and run.controls.mail:
+        if limit := _limit(work):
+            expire_all(run, f"{run.path}: {limit}")
+            return
+        take(run, read)
+        await run.checkpoint()  # what was sent may have paused or cancelled the run
 
 
 async def is_called_back(work: AgentRun) -> bool:
@@ -40,27 +49,60 @@ async def is_called_back(work: AgentRun) -> bool:
     run, controls = work.run, work.run.controls
     children = work.background.values()
     while True:
+        await run.checkpoint()  # while it is paused here, it can still be told something
         obstacle = _obstacle(work)
         for child in children:
             child.on_answer_of_parent(obstacle)
         await controls.bell.wait_until(
             lambda: controls.is_called or all(child.has_settled for child in children)
         )
-        if obstacle:
+        if controls.pauses:
+            continue
+        # Looked at again, for meanwhile the children have spent something, or given it back.
+        if obstacle := _obstacle(work):
             expire_all(run, obstacle)
         elif controls.is_called or any(child.has_news for child in children):
-            work.output = MISSING
+            work.answer, work.output = work.output, MISSING
             return True
         if all(child.has_settled for child in children):
             return False
 
 
+def fall_back(work: AgentRun, error: LimitExceeded) -> None:
+    """A limit has ended a turn; if the run took it though it had an answer, that answer stands.
+
+    Raises:
+        LimitExceeded: It had none.
+    """
+    if work.answer is MISSING:
+        raise error
+    work.output = work.answer
+    work.obstacle = f"{work.run.path} has its answer, and {error.fact}"
+
+
 def _obstacle(work: AgentRun) -> str:
     """Why a run that has its answer cannot take one more turn; empty if it can."""
+    if work.obstacle:
+        return work.obstacle
+    limit = _limit(work)
+    return f"{work.run.path} has its answer, and {limit}" if limit else ""
+
+
+def _limit(work: AgentRun) -> str:
+    """Which limit allows no further turn; empty if none forbids it."""
     run = work.run
     limit, requests = run.limits.max_turns, run.accounts.requests
     if limit is not None and work.turns >= limit:
-        return f"{run.path} has its answer, and max_turns={limit:g} allows no further turn"
+        return f"max_turns={limit:g} allows no further turn"
     if requests is not None and requests.left < 1:
-        return f"{run.path} has its answer, and max_requests allows no further request"
+        return "max_requests allows no further request"
+    # Asked before the mail is read: what is read counts as applied.
+    if work.has_budget and (refusal := shortage(work, _unread(run))) is not None:
+        return refusal.fact
     return ""
+
+
+def _unread(run: Run) -> list[Message]:
+    with lock:
+        commands = [letter.command for batch in run.controls.mail for letter in batch]
+    return [message_of(each) for each in commands if isinstance(each, (Inject, Redirect))]

@@ -50,7 +50,10 @@ class Middleware:
         """The run has started; nothing has been asked yet."""
 
     async def after_run(self, ctx: RunContext[Any], output: Any) -> Any:
-        """There is an output. Return another one to replace it, `None` to keep it."""
+        """There is an output. Return another one to replace it, `None` to keep it.
+
+        It is called once more if a command that comes meanwhile leads to another output.
+        """
 
     async def before_model(
         self, ctx: RunContext[Any], request: ModelRequest

@@ -14,41 +14,24 @@ from typing import Any, Literal, TypeAlias, cast
 
 import anyio
 
-from tinyagents.errors import ConfigError, TinyAgentsError
+from tinyagents.errors import ConfigError, NoAnswer
 from tinyagents.execute import execute
+from tinyagents.judging import Judge, pick
+from tinyagents.plan import limits_of
 from tinyagents.result import Result
 from tinyagents.runnable import Runnable
-from tinyagents.tools import cut, render
+from tinyagents.tools import render
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather
+from tinyagents_graph.time_limit import time_limit
 
-__all__ = ["Good", "Judge", "NoAnswer", "best_of", "hedge", "quorum", "race"]
+__all__ = ["Good", "best_of", "hedge", "quorum", "race"]
 
 Good: TypeAlias = Callable[[Result[Any]], bool | Awaitable[bool]]
 """Whether a result that completed will do."""
-
-Judge: TypeAlias = Runnable | Callable[[Sequence[Result[Any]]], Any]
-"""Who picks one of several results: an agent, or a function that returns its index."""
-
-_JUDGED_CHARS = 20_000
-
-
-class NoAnswer(TinyAgentsError):
-    """None of the attempts gave an answer that will do.
-
-    Attributes:
-        path: The run that made them.
-        results: What there is of each attempt that began, in their order.
-    """
-
-    def __init__(self, path: str, why: str, results: Sequence[Result[Any]]) -> None:
-        self.path = path
-        self.results = tuple(results)
-        ends = ", ".join(f"{each.path} {each.status}" for each in results) or "none began"
-        super().__init__(f"{path}: {why} ({ends})")
 
 
 async def race(
@@ -81,7 +64,10 @@ async def race(
         NoAnswer: Nobody gave a good one.
         ConfigError: An argument does not do.
     """
-    async with _Attempts("race", agents, task, deps, sink, run_id, limits) as attempts:
+    who = _agents("race", agents)
+    _check_concurrency("race", max_concurrency)
+    _check_function("race", "good", good)
+    async with _Attempts("race", who, task, deps, sink, run_id, limits) as attempts:
 
         async def judge(index: int, result: Result[Any]) -> None:
             if await _is_good(good, result):
@@ -123,10 +109,13 @@ async def quorum(
         NoAnswer: Too few agreed.
         ConfigError: An argument does not do.
     """
-    if not 1 <= agree <= len(agents):
-        raise ConfigError(f"quorum(agree={agree}): give 1 to {len(agents)}, the number of agents")
+    who = _agents("quorum", agents)
+    _check_concurrency("quorum", max_concurrency)
+    _check_function("quorum", "same", same)
+    if type(agree) is not int or not 1 <= agree <= len(who):
+        raise ConfigError(f"quorum(agree={agree!r}): give 1 to {len(who)}, the number of agents")
     votes: dict[Hashable, int] = {}
-    async with _Attempts("quorum", agents, task, deps, sink, run_id, limits) as attempts:
+    async with _Attempts("quorum", who, task, deps, sink, run_id, limits) as attempts:
 
         async def count(index: int, result: Result[Any]) -> None:
             vote = (same or _normal)(result.output)
@@ -135,7 +124,7 @@ async def quorum(
                 attempts.win(index, f"made a quorum of {agree}")
 
         await attempts.make(max_concurrency, count)
-        return attempts.won(f"no {agree} of {len(agents)} agreed")
+        return attempts.won(f"no {agree} of {len(who)} agreed")
 
 
 async def best_of(
@@ -157,7 +146,8 @@ async def best_of(
         task: What to do.
         n: How often.
         judge: Who picks: a function of the completed results that returns the index of one, or an
-            agent, which is shown the task and the numbered answers. A single answer needs no judge.
+            agent, which is shown the task and the numbered answers and ends its reply with a line
+            `Best: 2`. A single answer needs no judge.
         max_concurrency: How many at once; all by default.
         deps: What their tools get as `ctx.deps`.
         sink: Where a root's events go.
@@ -171,14 +161,20 @@ async def best_of(
         NoAnswer: No attempt completed, or the judge picked none of those that did.
         ConfigError: An argument does not do.
     """
-    if n < 1:
-        raise ConfigError(f"best_of(n={n}): give at least 1")
+    if not _is_agent(agent):
+        raise ConfigError(f"best_of(agent={agent!r}): give an agent")
+    _check_count("best_of", "n", n)
+    _check_concurrency("best_of", max_concurrency)
+    if not _is_agent(judge) and (isinstance(judge, type) or not callable(judge)):
+        raise ConfigError(f"best_of(judge={judge!r}): give an agent, or a function of the results")
     async with _Attempts("best_of", [agent] * n, task, deps, sink, run_id, limits) as attempts:
         await attempts.make(max_concurrency, None)
         done = [index for index, each in attempts.results.items() if each.status == "completed"]
         if done:
             shown = [attempts.results[index] for index in sorted(done)]
-            chosen = 0 if len(shown) == 1 else await _choice(attempts, judge, task, shown)
+            chosen = 0
+            if len(shown) > 1:
+                chosen = await pick(judge, task, shown, attempts.judge, attempts.run.path)
             attempts.win(sorted(done)[chosen], "was chosen")
         return attempts.won("no attempt completed")
 
@@ -215,9 +211,10 @@ async def hedge(
         NoAnswer: Nobody gave a good one.
         ConfigError: An argument does not do.
     """
-    if not after_s >= 0:
-        raise ConfigError(f"hedge(after_s={after_s}): give seconds, from 0 on")
-    who = [agents] * times if isinstance(agents, Runnable) else list(agents)
+    _check_seconds("hedge", "after_s", after_s)
+    _check_count("hedge", "times", times)
+    _check_function("hedge", "good", good)
+    who = [agents] * times if isinstance(agents, Runnable) else _agents("hedge", agents)
     async with _Attempts("hedge", who, task, deps, sink, run_id, limits) as attempts:
         over = [anyio.Event() for _ in who]
 
@@ -227,7 +224,7 @@ async def hedge(
 
         async def attempt(index: int) -> None:
             for before in over[:index]:
-                with anyio.move_on_after(after_s):
+                with time_limit(after_s, attempts.run):
                     await before.wait()
             if attempts.winner is None:
                 await attempts.attempt(index, judge)
@@ -256,14 +253,12 @@ class _Attempts:
         run_id: str | None,
         limits: RunLimits | None,
     ) -> None:
-        if isinstance(agents, (str, Runnable)) or not agents:
-            raise ConfigError(f"{name}: give a list of at least one agent")
         place: Place | None = place_for(sink, run_id)
         self.run = Run(
             name,
             parent=place.run if place else None,
             path=place.next_path(name) if place else "root",
-            limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
+            limits=limits_of(limits).filled(CHILD_LIMITS if place else ROOT_LIMITS),
             run_id=run_id,
             sink=sink,
             about={"agents": [each.name for each in agents]},
@@ -288,8 +283,6 @@ class _Attempts:
 
     async def make(self, max_concurrency: int | None, seen: Seen | None) -> None:
         """Make all attempts, until one has won."""
-        if max_concurrency is not None and max_concurrency < 1:
-            raise ConfigError(f"{self.run.name}(max_concurrency={max_concurrency}): at least 1")
         jobs = [partial(self.attempt, index, seen) for index in range(len(self._agents))]
         await gather(jobs, max_concurrency or len(jobs), name=self.run.path)
 
@@ -323,7 +316,8 @@ class _Attempts:
     async def judge(self, agent: Runnable, task: str) -> Result[Any]:
         """Let an agent judge, as one more child."""
         path = self.run.next_path(agent.name)
-        return await execute(agent.open(task, place=self.run, path=path))
+        judged: Result[Any] = await execute(agent.open(task, place=self.run, path=path))
+        return judged
 
     def won(self, why_not: str) -> Result[Any]:
         """The winner's result.
@@ -351,29 +345,40 @@ def _normal(output: Any) -> Hashable:
     return " ".join(text.split()).casefold() if isinstance(text, str) else text
 
 
-async def _choice(
-    attempts: _Attempts, judge: Judge, task: Any, shown: Sequence[Result[Any]]
-) -> int:
-    """Which of the results the judge picks, from 0."""
-    if isinstance(judge, Runnable):
-        answers = "\n\n".join(
-            f"Answer {number}:\n{cut(str(render(each.output)), _JUDGED_CHARS)}"
-            for number, each in enumerate(shown, 1)
-        )
-        said = (await attempts.judge(judge, _question(task, answers, len(shown)))).output
-        digits = "".join(sign if sign.isdigit() else " " for sign in str(said)).split()
-        chosen: Any = int(digits[-1]) - 1 if digits else said
-    else:
-        made = cast("Any", judge)(shown)
-        chosen = await made if isawaitable(made) else made
-    if not isinstance(chosen, int) or not 0 <= chosen < len(shown):
-        why = f"the judge picked {chosen!r}, and there are {len(shown)} answers"
-        raise NoAnswer(attempts.run.path, why, shown)
-    return chosen
+# --- arguments ----------
 
 
-def _question(task: Any, answers: str, n: int) -> str:
-    return (
-        f"Which of these {n} answers to the task is the best?\n\nThe task:\n{task}\n\n{answers}\n\n"
-        f"Reply with its number only, 1 to {n}."
-    )
+def _agents(pattern: str, given: Any) -> list[Runnable]:
+    is_list = isinstance(given, Sequence) and not isinstance(given, str)
+    agents: list[Any] = list(cast("Sequence[Any]", given)) if is_list else []
+    for each in agents:
+        if not _is_agent(each):
+            raise ConfigError(f"{pattern}(agents=…): {each!r} is no agent")
+    if not agents:
+        raise ConfigError(f"{pattern}(agents={given!r}): give a list of at least one agent")
+    return agents
+
+
+def _is_agent(given: object) -> bool:
+    return isinstance(given, Runnable) and not isinstance(given, type)
+
+
+def _check_count(pattern: str, name: str, given: object) -> None:
+    # `True` counts as 1, and is never meant so.
+    if type(given) is not int or given < 1:
+        raise ConfigError(f"{pattern}({name}={given!r}): give a whole number from 1 on")
+
+
+def _check_concurrency(pattern: str, given: object) -> None:
+    if given is not None:
+        _check_count(pattern, "max_concurrency", given)
+
+
+def _check_seconds(pattern: str, name: str, given: object) -> None:
+    if type(given) not in (int, float) or not cast("float", given) >= 0:
+        raise ConfigError(f"{pattern}({name}={given!r}): give seconds, from 0 on")
+
+
+def _check_function(pattern: str, name: str, given: object) -> None:
+    if given is not None and not callable(given):
+        raise ConfigError(f"{pattern}({name}={given!r}): give a function, or None")

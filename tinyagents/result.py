@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeAlias
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -12,7 +16,7 @@ from tinyagents_graph.log import EventView
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
 
-__all__ = ["OutputT", "Result", "Status"]
+__all__ = ["OutputT", "Result", "Status", "without_transcript"]
 
 OutputT = TypeVar("OutputT", default=str)
 Status: TypeAlias = Literal["completed", "paused", "limited", "failed", "cancelled"]
@@ -67,7 +71,38 @@ class Result(Generic[OutputT]):
     @property
     def text(self) -> str:
         """The last thing the model said."""
-        for message in reversed(self.messages):
-            if message.role == "assistant" and message.text:
-                return message.text
-        return ""
+        last = _last_words(self.messages)
+        return last[0].text if last else ""
+
+
+def _last_words(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The last message in which the model said something, if there is one."""
+    said = (each for each in reversed(messages) if each.role == "assistant" and each.text)
+    return tuple(islice(said, 1))
+
+
+def without_transcript(outcome: Result[Any] | BaseException) -> Result[Any] | BaseException:
+    """A result, or an error that has one, as it is kept for those who ask later.
+
+    Of the transcript only the last thing that the model said is left. An error is copied: whoever
+    handles it now needs all of it, and its traceback holds the transcript as well.
+    """
+    if isinstance(outcome, Result):
+        result: Result[Any] = outcome
+        return _short(result, None if result.error is None else _copied(result.error))
+    error = _copied(outcome)
+    partial: Any = getattr(error, "result", None)
+    if isinstance(partial, Result) and error is not outcome:
+        vars(error)["result"] = _short(cast("Result[Any]", partial), error)
+    return error
+
+
+def _short(result: Result[Any], error: BaseException | None) -> Result[Any]:
+    return replace(result, messages=_last_words(result.messages), error=error)
+
+
+def _copied(error: BaseException) -> BaseException:
+    try:
+        return copy(error)
+    except Exception:  # it cannot be made of its `args`: then it is kept as it is
+        return error

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from tinyagents.state import AgentRun
+from tinyagents.messages import Message
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
+from tinyagents_graph.run import Run
 
-__all__ = ["Runnable"]
+__all__ = ["Opened", "Runnable"]
+
+
+class Opened(Protocol):
+    """A run that is prepared, and not started, by what it was opened from.
+
+    What is no agent's has a method `execute()` that runs it to its result.
+    """
+
+    @property
+    def run(self) -> Run:
+        """Its place in the tree."""
+        ...
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """What was said in it so far."""
+        ...
+
+    @property
+    def turns(self) -> int:
+        """How many steps it has taken."""
+        ...
+
+    @property
+    def progress(self) -> str:
+        """What it last reported of how far it is."""
+        ...
 
 
 @runtime_checkable
 class Runnable(Protocol):
-    """An agent, as those see it who delegate to it: they need not know how it works.
+    """An agent or a graph, as those see it who delegate to it: they need not know how it works.
 
     Attributes:
         name: What parents know it by.
@@ -43,6 +72,6 @@ class Runnable(Protocol):
         limits: RunLimits | None = None,
         deltas: bool = False,
         allow_cycles: bool = False,
-    ) -> AgentRun:
+    ) -> Opened:
         """Prepare a run without starting it; see `Agent.open`."""
         ...

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from inspect import isawaitable
-from json import JSONDecodeError, dumps, loads
-from typing import Any, Generic, TypeAlias
+from json import dumps, loads
+from typing import Annotated, Any, Generic, TypeAlias, cast
 from uuid import uuid4
 
-from typing_extensions import TypeVar
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict, TypeVar
 
 from tinyagents.agent import Agent, Task
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import delegate
 from tinyagents.handle import RunHandle
-from tinyagents.messages import Message, from_json, to_json
+from tinyagents.messages import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+    from_json,
+    to_json,
+)
 from tinyagents.result import OutputT, Result
+from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
-from tinyagents.tools import as_task
-from tinyagents_graph.commands import SteerCommand
+from tinyagents.tools import as_task, cut
+from tinyagents_graph.acks import Ack
+from tinyagents_graph.commands import Cancel, SteerCommand
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.live import send
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.steering import Ack
+from tinyagents_graph.steering import undelivered
 
 __all__ = ["Compact", "SubAgentSession"]
 
@@ -34,6 +46,23 @@ Compact: TypeAlias = Callable[[Sequence[Message]], Sequence[Message] | Awaitable
 
 SavedT = TypeVar("SavedT", default=str)
 _SCHEMA = 1
+_MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
+
+
+class _Saved(TypedDict):
+    """What `SubAgentSession.save` writes."""
+
+    schema: Annotated[int, Field(ge=1)]
+    agent: str
+    session_id: str
+    turns: Annotated[int, Field(ge=0)]
+    sent: Annotated[int, Field(ge=0)]
+    transcript: list[dict[str, Any]]
+
+
+@cache
+def _saved() -> TypeAdapter[_Saved]:
+    return TypeAdapter(_Saved)
 
 
 class SubAgentSession(Generic[OutputT]):
@@ -53,6 +82,9 @@ class SubAgentSession(Generic[OutputT]):
         limits: Limits of each turn, besides the agent's own.
         session_id: Name of the session; made up if not given. Turns are `{session_id}-t{turn}`.
         compact: Called with the transcript before each turn but the first.
+
+    Raises:
+        ConfigError: An argument does not do.
     """
 
     node_kind = "session"
@@ -69,7 +101,9 @@ class SubAgentSession(Generic[OutputT]):
     ) -> None:
         self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
         self.sink = sink or EventSink()
-        self.session_id = session_id or f"{self.subagent.called}-{uuid4().hex[:12]}"
+        self.session_id = _checked_id(session_id or f"{self.subagent.called}-{uuid4().hex[:12]}")
+        if compact is not None and not callable(compact):
+            raise ConfigError(f"SubAgentSession(compact={compact!r}): give a function, or None")
         self.compact = compact
         self._deps = deps
         self._limits = limits
@@ -83,6 +117,11 @@ class SubAgentSession(Generic[OutputT]):
     def name(self) -> str:
         """The sub-agent's name."""
         return self.subagent.called
+
+    @property
+    def output_type(self) -> Any:
+        """What it answers with."""
+        return self.subagent.output_type
 
     @property
     def transcript(self) -> tuple[Message, ...]:
@@ -128,22 +167,25 @@ class SubAgentSession(Generic[OutputT]):
         """Send a command to the turn that is under way, or to a run below it; see `LiveRun.steer`.
 
         Without a turn under way it is expired.
+
+        Raises:
+            ConfigError: As for `LiveRun.steer`.
         """
         if self._live is None:
-            batch = [command] if isinstance(command, SteerCommand) else command
-            acks = [Ack(to or self.session_id, by or "human", command=each) for each in batch]
-            for ack in acks:
-                ack.settle("expired", reason="no turn is under way")
-            return acks[0] if len(acks) == 1 else Ack(self.session_id, "", parts=tuple(acks))
+            address = self.session_id if to is None else to
+            sender = "human" if by is None else by
+            return undelivered(command, address, sender, "no turn is under way")
         return send(self._live.run, command, to, by)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the turn that is under way.
 
         Returns:
-            False if there is none.
+            False if there is none, or it may not be cancelled from here; see `LiveRun.cancel`.
         """
-        return self._live is not None and self._live.run.cancel(reason)
+        if self._live is None:
+            return False
+        return send(self._live.run, Cancel(reason), None, None).accepted
 
     def reset(self) -> None:
         """Forget everything that was said.
@@ -192,28 +234,19 @@ class SubAgentSession(Generic[OutputT]):
         Args:
             text: What it wrote.
             subagent: The sub-agent, of the same name.
-            options: As for `SubAgentSession(…)`.
+            options: As for `SubAgentSession(…)`; its name is as saved, if not given.
 
         Raises:
             ConfigError: The text is no session, is of a newer version, or of another sub-agent.
         """
-        try:
-            saved = loads(text)
-            if saved["schema"] > _SCHEMA:
-                raise ConfigError(
-                    f"the session has schema {saved['schema']}, this version reads up to "
-                    f"{_SCHEMA}: upgrade tinyagents-graph"
-                )
-            made = SubAgentSession(subagent, session_id=saved["session_id"], **options)
-            made._transcript = tuple(from_json(dumps(saved["transcript"])))
-            made._turns = saved["turns"]
-            made._sent = saved["sent"]
-        except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"this is no saved session: {error!r}") from error
+        saved, transcript = _read(text)
+        options.setdefault("session_id", saved["session_id"])
+        made = SubAgentSession(subagent, **options)
         if saved["agent"] != made.subagent.called:
             raise ConfigError(
                 f"the session is with {saved['agent']!r}, not with {made.subagent.called!r}"
             )
+        made._transcript, made._turns, made._sent = transcript, saved["turns"], saved["sent"]
         return made
 
     # --- inside ----------
@@ -225,7 +258,7 @@ class SubAgentSession(Generic[OutputT]):
             history = self._transcript
             if self.compact is not None and self._turns:
                 made = self.compact(history)
-                history = tuple(await made if isawaitable(made) else made)
+                history = _compacted(await made if isawaitable(made) else made)
             place = current_place.get()
             if place is not None and not place.is_alive:
                 place = None
@@ -245,6 +278,11 @@ class SubAgentSession(Generic[OutputT]):
                 deltas=deltas,
                 allow_cycles=True,  # a session says things twice
             )
+            if not isinstance(work, AgentRun):
+                raise ConfigError(
+                    f"SubAgentSession({sub.agent!r}): a session is with an agent; a graph "
+                    "remembers in its state"
+                )
         except BaseException:
             self._busy = False
             raise
@@ -274,3 +312,38 @@ class SubAgentSession(Generic[OutputT]):
                 f"session {self.session_id}",
                 "a turn is under way; wait for it, or fork() the session",
             )
+
+
+def _checked_id(given: object) -> str:
+    """The name of a session, from which the ids of its turns are made."""
+    if not isinstance(given, str) or not given or "/" in given:
+        raise ConfigError(f"session_id={given!r}: give a name without '/'")
+    return given
+
+
+def _compacted(made: object) -> tuple[Message, ...]:
+    """What `compact` made, if it is a transcript."""
+    items: tuple[Any, ...] = tuple(cast("Any", made)) if isinstance(made, Sequence) else (made,)
+    if not all(isinstance(each, _MESSAGES) for each in items):
+        raise ConfigError(f"compact returned {made!r}: return a list of messages")
+    return items
+
+
+def _read(text: object) -> tuple[_Saved, tuple[Message, ...]]:
+    """What `save` wrote, and the transcript in it."""
+    try:
+        data: Any = loads(cast("str", text))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"this is no saved session, but {cut(repr(text), 200)}") from error
+    schema: object = cast("Any", data).get("schema") if isinstance(data, dict) else None
+    if type(schema) is int and schema > _SCHEMA:
+        raise ConfigError(
+            f"the session has schema {schema}, this version reads up to {_SCHEMA}: "
+            "upgrade tinyagents-graph"
+        )
+    try:
+        saved = _saved().validate_python(data, strict=True)
+        return saved, tuple(from_json(dumps(saved["transcript"])))
+    except ValidationError as error:
+        wrong = "; ".join(describe_invalid(error))
+        raise ConfigError(f"this is no saved session: {wrong}") from error

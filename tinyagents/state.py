@@ -35,6 +35,8 @@ class AgentRun:
         turns: Model exchanges so far.
         corrections: How often the model had to be told that its answer does not do.
         output: The answer, `MISSING` until there is one.
+        answer: The one before, in a turn that the run takes though it had an answer already.
+        obstacle: Why it takes no further turn, if that is settled.
         stop_reason: Why the last reply stopped.
         context_tokens: Tokens of the transcript as far as the provider has counted them.
         counted: How many messages of the transcript `context_tokens` covers.
@@ -46,9 +48,9 @@ class AgentRun:
     """
 
     __slots__ = (
-        "_ctx", "background", "context_tokens", "corrections", "counted", "history", "messages",
-        "output", "plan", "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns",
-        "wider",
+        "_ctx", "answer", "background", "context_tokens", "corrections", "counted", "history",
+        "messages", "obstacle", "output", "plan", "progress", "run", "seen", "speaks_for",
+        "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +65,8 @@ class AgentRun:
         self.turns = 0
         self.corrections = 0
         self.output: Any = MISSING
+        self.answer: Any = MISSING
+        self.obstacle = ""
         self.stop_reason = "stop"
         self.context_tokens = 0
         self.counted = 0

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from tinyagents.children import CHILD_TOOLS, AtEnd, start
+from tinyagents.child_tools import CHILD_TOOLS
+from tinyagents.children import AtEnd, start
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
 from tinyagents.execute import execute
 from tinyagents.messages import UserPart
 from tinyagents.result import Result
-from tinyagents.runnable import Runnable
+from tinyagents.runnable import Opened, Runnable
 from tinyagents.schema import Signature, check_json, json_schema
-from tinyagents.state import AgentRun
 from tinyagents.tools import OnError, Tool, as_task, render
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -64,6 +64,11 @@ class SubAgent:
         )
 
     @property
+    def output_type(self) -> Any:
+        """What it answers with."""
+        return getattr(self.agent, "output_type", None)
+
+    @property
     def called(self) -> str:
         """Its name, as parents know it."""
         return self.name or self.agent.name
@@ -90,7 +95,7 @@ class SubAgentTool(Tool):
         name: What the model calls it by; the sub-agent's name if not given.
         description: What the model is told of it; the sub-agent's if not given.
         input_type: A pydantic model (or dataclass, or typed dict) of what the child is given, as
-            JSON; without it the model writes a text, `{"input": str}`.
+            JSON; without it the model writes a text, `{"input": str}`. For a graph it is its state.
         timeout_s: Seconds the child may take.
         on_error: What a failure of the child becomes, as for any `Tool`.
         max_result_chars: Longer answers are cut in the middle for the model.
@@ -101,8 +106,8 @@ class SubAgentTool(Tool):
             `"wait"` for it (the parent's model then gets one more turn), or `"cancel"` it.
 
     Raises:
-        ConfigError: The name is no tool name, `input_type` is no object, or `at_end` is neither of
-            the two.
+        ConfigError: The name is no tool name, `input_type` is no object, `background` no bool, or
+            `at_end` neither of the two.
     """
 
     def __init__(
@@ -118,12 +123,15 @@ class SubAgentTool(Tool):
         background: bool = False,
         at_end: AtEnd = "wait",
     ) -> None:
+        _check_background("SubAgentTool", background)
         if at_end not in ("wait", "cancel"):
             raise ConfigError(f"SubAgentTool(at_end={at_end!r}): give 'wait' or 'cancel'")
         self.background = background
         self.at_end: AtEnd = at_end
         self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
         self._input: TypeAdapter[Any] | None = None
+        if input_type is None:
+            input_type = getattr(self.subagent.agent, "input_type", None)
         signature: Signature | None = None
         if input_type is not None:
             self._input = adapter = TypeAdapter(input_type)
@@ -173,7 +181,7 @@ class SubAgentTool(Tool):
         )
         return self._start(ctx, work) if self.background else execute(work)
 
-    async def _start(self, ctx: RunContext[Any], work: AgentRun) -> str:
+    async def _start(self, ctx: RunContext[Any], work: Opened) -> str:
         return start(ctx, work, self.at_end)
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:
@@ -182,13 +190,14 @@ class SubAgentTool(Tool):
         Raises:
             ToolError: A limit stopped the child, which is not an answer.
         """
-        if not isinstance(value, Result):
+        if not hasattr(value, "tree_usage"):  # the path of one in the background
             return render(value, self.name)
-        result = cast("Result[Any]", value)
+        result: Result[Any] = value  # or a graph's, which has the same as far as it matters here
         if result.status != "completed":
             raise self._failed(result, result.error)
         content = render(result.output, self.name)
-        if result.stop_reason == "length" and isinstance(content, str):
+        was_cut = getattr(result, "stop_reason", "stop") == "length"
+        if was_cut and isinstance(content, str):
             return f"{content}\n[the answer was cut off at its length limit]"
         return content
 
@@ -222,6 +231,11 @@ class SubAgentTool(Tool):
         )
 
 
+def _check_background(what: str, given: object) -> None:
+    if not isinstance(given, bool):
+        raise ConfigError(f"{what}(background={given!r}): give True or False")
+
+
 def _what(error: BaseException | None) -> str:
     return error.fact if isinstance(error, LimitExceeded) else str(error)
 
@@ -234,6 +248,7 @@ def offer(tools: Sequence[Any], delegates: Sequence[Any], background: bool) -> l
         delegates: Whom it may delegate to.
         background: Whether these work in the background.
     """
+    _check_background("Agent", background)
     offered = [as_tool(each) for each in tools]
     offered += [as_delegate(each, background=background) for each in delegates]
     if any(isinstance(each, SubAgentTool) and each.background for each in offered):

@@ -5,8 +5,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-
-from benchmarks.workload import Contender
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Entry:
     name: str
     """What the table calls it."""
     location: str
-    """`module:Class` of its `Contender`."""
+    """`module:Class` of its `Contender`, `GraphContender`, or both."""
     distribution: str | None = None
     """What has to be installed; None: nothing."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -37,30 +36,32 @@ class Entry:
         """What to do when `version` is None."""
         return f"{self.name} is not installed: `make bench` or `pip install {self.distribution}`"
 
-    def load(self) -> Contender:
+    def load(self) -> Any:
         """Import the library, which may take seconds, and build its contender."""
         os.environ.update(self.environment)
-        contender: Contender = pkgutil.resolve_name(self.location)()
-        return contender
+        return pkgutil.resolve_name(self.location)()
 
 
 FLOOR = "floor"
 OURS = "tinyagents"
+# Off by default, but a developer's shell may have switched the LangSmith upload on.
+NO_UPLOAD = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"}
 
 ENTRIES = (
     Entry(FLOOR, "benchmarks.contenders.floor:Floor"),
     Entry(OURS, "benchmarks.contenders.ours:TinyAgents", "tinyagents-graph"),
     Entry("drangue", "benchmarks.contenders.drangue:Drangue", "drangue"),
-    Entry(
-        "langchain",
-        "benchmarks.contenders.langchain:LangChain",
-        "langchain",
-        # Off by default, but a developer's shell may have switched the LangSmith upload on.
-        {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"},
-    ),
+    Entry("langchain", "benchmarks.contenders.langchain:LangChain", "langchain", NO_UPLOAD),
     Entry("openai-agents", "benchmarks.contenders.openai_agents:OpenAIAgents", "openai-agents"),
     Entry("pydantic-ai", "benchmarks.contenders.pydantic_ai:PydanticAI", "pydantic-ai-slim"),
+    Entry("langgraph", "benchmarks.contenders.langgraph:LangGraph", "langgraph", NO_UPLOAD),
+    Entry("pydantic-graph", "benchmarks.contenders.pydantic_graph:PydanticGraph", "pydantic-graph"),
 )
+
+GRAPHS = (FLOOR, OURS, "langgraph", "pydantic-graph")
+"""Who runs state graphs."""
+AGENTS = tuple(each.name for each in ENTRIES if each.name not in GRAPHS[2:])
+"""Who runs agents."""
 
 
 def entry(name: str) -> Entry:

@@ -1,11 +1,20 @@
-"""The floor: what an agent loop costs written by hand on bare asyncio, with nothing around it."""
+"""The floor: an agent loop or a graph written by hand on bare asyncio, with nothing around it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import process_time
 from typing import Any
 
-from benchmarks.workload import TASK, Contender, Gate, TurnClock, Workload, answer_leaf
+from benchmarks.workload import (
+    TASK,
+    Contender,
+    Gate,
+    GraphContender,
+    StepTimes,
+    TurnClock,
+    Workload,
+    answer_leaf,
+)
 
 Message = dict[str, Any]
 Call = tuple[str, str]
@@ -65,8 +74,21 @@ def looping(n: int, watch: Callable[[], None] | None = None) -> Tool:
     return agent(model, {"echo": echo})
 
 
-class Floor(Contender, TurnClock):
-    """An async function as model, a while loop, direct calls, `asyncio.gather` for siblings."""
+async def count_one(n: int) -> int:
+    return n + 1
+
+
+async def yield_and_count(n: int) -> int:
+    await asyncio.sleep(0)
+    return n + 1
+
+
+class Floor(Contender, TurnClock, GraphContender):
+    """An async function as model, a while loop, direct calls, `asyncio.gather` for siblings.
+
+    Each step of a graph is one task of asyncio, which anything that may be cancelled or timed by
+    itself needs.
+    """
 
     def chain(self, levels: int, gate: Gate | None = None) -> Workload:
         root = leaf(gate)
@@ -82,10 +104,51 @@ class Floor(Contender, TurnClock):
         root = delegator(leaf(gate), n)
         return lambda: root(TASK)
 
-    def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
+    def model_call_times(self, n: int) -> StepTimes:
         async def run() -> list[float]:
             times: list[float] = []
             await looping(n, lambda: times.append(process_time()))(TASK)
+            return times
+
+        return run
+
+    def loop(self, n: int) -> Workload:
+        async def run() -> str:
+            reached = 0
+            while reached < n:
+                reached = await asyncio.create_task(count_one(reached))
+            return str(reached)
+
+        return run
+
+    def line(self, n: int) -> Workload:
+        nodes = [count_one] * n
+
+        async def run() -> str:
+            reached = 0
+            for node in nodes:
+                reached = await asyncio.create_task(node(reached))
+            return str(reached)
+
+        return run
+
+    def spread(self, n: int) -> Workload:
+        async def run() -> str:
+            items = await asyncio.gather(*(yield_and_count(i) for i in range(n)))
+            return f"{len(items)} {items[-1]}"
+
+        return run
+
+    def growing(self, n: int) -> StepTimes:
+        async def grow(items: list[int], times: list[float]) -> None:
+            times.append(process_time())
+            items.append(len(times))
+
+        async def run() -> list[float]:
+            items: list[int] = []
+            times: list[float] = []
+            while len(items) < n:
+                await asyncio.create_task(grow(items, times))
             return times
 
         return run

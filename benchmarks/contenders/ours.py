@@ -1,11 +1,29 @@
 """tinyagents, with everything its defaults switch on: events, limits, validation, lineage."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from time import process_time
+from typing import Annotated, Any
 
-from benchmarks.workload import TASK, Contender, Gate, TurnClock, Workload, answer_leaf
+from pydantic import BaseModel
+
+from benchmarks.workload import (
+    LEAF,
+    TASK,
+    Builder,
+    Contender,
+    Gate,
+    GraphContender,
+    Pausing,
+    StepTimes,
+    TurnClock,
+    Workload,
+    answer_leaf,
+)
 from tinyagents import Agent, RunLimits, ToolCall, tool
+from tinyagents.graph import END, START, Append, Ask, Graph, Send, StateGraph
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
 
@@ -63,8 +81,58 @@ def workload(agent: Agent) -> Workload:
     return run
 
 
-class TinyAgents(Contender, TurnClock):
-    """`Agent.run` as the README shows it."""
+class Count(BaseModel):
+    n: int = 0
+
+
+class Items(BaseModel):
+    items: Annotated[list[int], Append()] = []
+    said: str = ""
+
+
+async def count_one(state: Count) -> dict[str, int]:
+    return {"n": state.n + 1}
+
+
+async def work(i: int) -> dict[str, list[int]]:
+    await asyncio.sleep(0)
+    return {"items": [i + 1]}
+
+
+async def gather(state: Items) -> dict[str, str]:
+    return {"said": f"{len(state.items)} {state.items[-1]}"}
+
+
+async def ask(_: Items) -> Ask:
+    return Ask("Well?", output="said")
+
+
+def line(n: int) -> Graph[Count]:
+    graph = StateGraph(Count)
+    names = [f"node-{i}" for i in range(n)]
+    for name in names:
+        graph.add_node(name, count_one)
+    return graph.add_sequence(START, *names, END).compile()
+
+
+def circling(state: type[Any], node: Any, n: int, is_done: Callable[[Any], bool]) -> Graph[Any]:
+    def route(state: Any) -> str:
+        return "done" if is_done(state) else "again"
+
+    graph = StateGraph(state).add_node("node", node).add_edge(START, "node")
+    graph.add_conditional_edges("node", route, {"again": "node", "done": END})
+    return graph.compile(max_steps=n)
+
+
+def counted(graph: Graph[Count]) -> Workload:
+    async def run() -> str:
+        return str((await graph.run()).output.n)
+
+    return run
+
+
+class TinyAgents(Contender, TurnClock, GraphContender, Builder, Pausing):
+    """`Agent.run` and `Graph.run` as the README shows them."""
 
     def chain(self, levels: int, gate: Gate | None = None) -> Workload:
         root = leaf(gate)
@@ -80,11 +148,67 @@ class TinyAgents(Contender, TurnClock):
         # Otherwise 64 of a turn's calls run at once.
         return workload(boss.with_(limits=WIDE, max_concurrency=n) if gate else boss)
 
-    def model_call_times(self, n: int) -> Callable[[], Awaitable[list[float]]]:
+    def model_call_times(self, n: int) -> StepTimes:
         async def run() -> list[float]:
             times: list[float] = []
             agent = looping(n, lambda: times.append(process_time()))
             await agent.with_(limits=WIDE).run(TASK)
             return times
+
+        return run
+
+    def loop(self, n: int) -> Workload:
+        return counted(circling(Count, count_one, n, lambda state: bool(state.n >= n)))
+
+    def line(self, n: int) -> Workload:
+        return counted(line(n))
+
+    def spread(self, n: int) -> Workload:
+        def fan(_: Items) -> list[Send]:
+            return [Send("work", i) for i in range(n)]
+
+        graph = StateGraph(Items).add_node("work", work).add_node("gather", gather)
+        graph.add_conditional_edges(START, fan, ["work"])
+        graph.add_edge(["work"], "gather").add_edge("gather", END)
+        # Otherwise 64 of a step's tasks run at once.
+        compiled = graph.compile(max_concurrency=n)
+
+        async def run() -> str:
+            return (await compiled.run()).output.said
+
+        return run
+
+    def growing(self, n: int) -> StepTimes:
+        times: list[float] = []
+
+        async def grow(_: Items) -> dict[str, int]:
+            times.append(process_time())
+            return {"items": len(times)}
+
+        graph = circling(Items, grow, n, lambda _: len(times) >= n)
+
+        async def run() -> list[float]:
+            times.clear()
+            await graph.run()
+            return list(times)
+
+        return run
+
+    def build(self, n: int) -> Workload:
+        async def run() -> str:
+            return str(len(line(n).declared.nodes))
+
+        return run
+
+    def pausing(self) -> Callable[[], Awaitable[Workload]]:
+        graph = StateGraph(Items).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+        compiled = graph.compile()
+
+        async def go_on(run_id: str) -> str:
+            result = await compiled.resume(run_id, {"root/ask[0]/ask": LEAF})
+            return result.output.said
+
+        async def run() -> Workload:
+            return partial(go_on, (await compiled.run()).run_id)
 
         return run

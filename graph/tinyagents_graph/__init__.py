@@ -10,6 +10,7 @@ The arrows between its modules point one way:
 
 from __future__ import annotations
 
+from tinyagents_graph.acks import Ack
 from tinyagents_graph.commands import (
     Cancel,
     Inject,
@@ -39,7 +40,7 @@ from tinyagents_graph.redact import mask
 from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.snapshot import TreeSnapshot
-from tinyagents_graph.steering import Ack, SteerPolicy
+from tinyagents_graph.steering import SteerPolicy
 from tinyagents_graph.stream import EventStream
 from tinyagents_graph.usage import Usage
 

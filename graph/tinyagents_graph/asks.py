@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.loops import Bell
 
 __all__ = ["AskStatus", "PendingAsk"]
@@ -48,7 +49,14 @@ class PendingAsk:
 
         Returns:
             False if it had been answered before, or had expired; then nothing has changed.
+
+        Raises:
+            ConfigError: `value` or `by` is no text.
         """
+        given: dict[str, Any] = {"value": value, "by": by}
+        for name, text in given.items():
+            if not isinstance(text, str):
+                raise ConfigError(f"answer({name}={text!r}) to {self.id}: give a text")
         return self.settle("answered", reply=value, by=by)
 
     def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
@@ -14,7 +14,7 @@ from tinyagents_graph.frozen import frozen
 
 __all__ = [
     "COMMAND_KINDS", "Cancel", "CommandKind", "Inject", "Pause", "Redirect", "Resume",
-    "SetMetadata", "SteerCommand",
+    "SetMetadata", "SteerCommand", "batch_of",
 ]  # fmt: skip
 
 CommandKind: TypeAlias = Literal["pause", "resume", "cancel", "inject", "redirect", "set_metadata"]
@@ -39,13 +39,31 @@ class SteerCommand:
     is_immediate: ClassVar[bool] = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The command as plain JSON data, `{"command": kind, …}`."""
+        """The command as plain JSON data, `{"command": kind, …}`.
+
+        Raises:
+            ConfigError: It holds something that JSON has no form for.
+        """
         given = {field.name: getattr(self, field.name) for field in fields(cast("Any", self))}
-        return {"command": self.kind, **to_jsonable_python(given, bytes_mode="base64")}
+        try:
+            return {"command": self.kind, **to_jsonable_python(given, bytes_mode="base64")}
+        except ValueError as error:  # pydantic's own error is one
+            raise self._no_json(error) from error
 
     def to_json(self) -> str:
-        """The command as one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        """The command as one line of JSON.
+
+        Raises:
+            ConfigError: It holds something that JSON has no form for.
+        """
+        plain = self.to_dict()
+        try:
+            return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        except ValueError as error:
+            raise self._no_json(error) from error
+
+    def _no_json(self, error: ValueError) -> ConfigError:
+        return ConfigError(f"{type(self).__name__}(…) must be JSON data, for the events: {error}")
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> SteerCommand:
@@ -54,6 +72,8 @@ class SteerCommand:
         Raises:
             ConfigError: It is none; the message says what is wrong.
         """
+        if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"from_dict({data!r}): give a mapping such as {{'command': 'pause'}}")
         kind = data.get("command")
         made = _BY_KIND.get(str(kind))
         if made is None:
@@ -73,7 +93,7 @@ class SteerCommand:
         """
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ConfigError(f"this is no command, but {text!r}: {error}") from error
         if not isinstance(data, dict):
             raise ConfigError(f"this is no command, but {text!r}")
@@ -88,11 +108,17 @@ class Pause(SteerCommand):
 
     Attributes:
         reason: Why, for the events. Of several pauses the first one's is kept.
+
+    Raises:
+        ConfigError: `reason` is no text.
     """
 
     kind: ClassVar[CommandKind] = "pause"
     is_immediate: ClassVar[bool] = True
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        _require_text("Pause", "reason", self.reason)
 
 
 @frozen
@@ -109,11 +135,17 @@ class Cancel(SteerCommand):
 
     Attributes:
         reason: Why, for the events and the error.
+
+    Raises:
+        ConfigError: `reason` is no text.
     """
 
     kind: ClassVar[CommandKind] = "cancel"
     is_immediate: ClassVar[bool] = True
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        _require_text("Cancel", "reason", self.reason)
 
 
 @frozen
@@ -150,8 +182,7 @@ class Redirect(SteerCommand):
 
     def __post_init__(self) -> None:
         _require_words("Redirect", "instruction", self.instruction)
-        if not isinstance(self.instruction, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"Redirect(instruction={self.instruction!r}): give a text")
+        _require_text("Redirect", "instruction", self.instruction)
 
 
 @frozen
@@ -176,6 +207,31 @@ class SetMetadata(SteerCommand):
 _BY_KIND: Mapping[str, type[SteerCommand]] = {
     each.kind: each for each in (Pause, Resume, Cancel, Inject, Redirect, SetMetadata)
 }
+
+
+def batch_of(commands: SteerCommand | Sequence[SteerCommand]) -> tuple[SteerCommand, ...]:
+    """What is sent together.
+
+    Args:
+        commands: A command, or a list of them.
+
+    Raises:
+        ConfigError: It is something else, empty, or holds what events have no form for.
+    """
+    given: Any = commands
+    batch: tuple[Any, ...] = (given,)
+    if not isinstance(given, SteerCommand):
+        batch = tuple(cast("Sequence[Any]", given)) if isinstance(given, (list, tuple)) else ()
+    if not batch or not all(isinstance(each, SteerCommand) for each in batch):
+        raise ConfigError(f"steer({given!r}): give a command such as Redirect('…'), or a list")
+    for command in batch:
+        command.to_json()
+    return batch
+
+
+def _require_text(command: str, name: str, given: object) -> None:
+    if not isinstance(given, str):
+        raise ConfigError(f"{command}({name}={given!r}): give a text")
 
 
 def _require_words(command: str, name: str, given: object) -> None:

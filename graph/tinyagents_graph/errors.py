@@ -36,6 +36,14 @@ class TinyAgentsError(Exception):
 
     result: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied by what it says and knows: what its `__init__` takes are the facts, by name.
+        return _made_again, (type(self), self.args), vars(self)
+
+
+def _made_again(kind: type[TinyAgentsError], args: tuple[Any, ...]) -> TinyAgentsError:
+    return kind.__new__(kind, *args)
+
 
 class Signal(BaseException):
     """Control flow that must reach the loop unharmed.

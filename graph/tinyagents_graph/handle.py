@@ -79,10 +79,12 @@ class Handle(LiveRun, Generic[ResultT]):
     async def __aenter__(self) -> Self:
         if self._opened is not None:
             raise ConfigError("a handle is for one run: call stream(…) again for another")
-        # Opened here and not before: a run that is opened counts, and has to be closed.
+        # Opened here and not before: a run that is opened counts, and has to be closed. Enrolled
+        # here and not in its own task: it can be steered and found from the first line on.
         work = self._begin()
-        events = work.run.tree.sink.stream(under=work.run.run_id, replay=False, **self._options)
         host_of(work.run.tree)
+        work.run.enrol()
+        events = work.run.tree.sink.stream(under=work.run.run_id, replay=False, **self._options)
         self._opened = work, events
         await self._group.__aenter__()
         self._group.start_soon(self._go)
@@ -95,27 +97,21 @@ class Handle(LiveRun, Generic[ResultT]):
         traceback: TracebackType | None,
     ) -> None:
         if not self._done.is_set():
-            # Before its first step there is nothing to close; after it the run closes in order.
             self._work.run.cancel("abandoned: its stream was left before it ended")
         await self._stream.aclose()
-        await self._group.__aexit__(None, None, None)
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            if not self._done.is_set():  # its task was cancelled before the first step
+                self._work.run.withdraw()
+                self._error = RunCancelled(self._work.run.path, "interrupted from outside")
+                self._done.set()
         untold = exc is None and not self._told and not isinstance(self._error, RunCancelled)
         if untold and self._error is not None:
             raise self._error
 
     def __aiter__(self) -> EventStream:
         return self._stream.__aiter__()
-
-    def cancel(self, reason: str = "cancelled by the host") -> bool:
-        """Cancel the run and its descendants.
-
-        Args:
-            reason: Why, for the events and the error.
-
-        Returns:
-            False if it had ended or was cancelled before.
-        """
-        return not self._done.is_set() and self._run.cancel(reason)
 
     async def result(self) -> ResultT:
         """Wait for the end of the run.

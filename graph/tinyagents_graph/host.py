@@ -21,14 +21,18 @@ class Host:
 
     Attributes:
         asks: The open questions, by id.
-        ended: The runs that have ended, by path, each with its result or its error.
+        begun: The runs that took their place in the tree since somebody watches it, by path and in
+            that order; ended ones too.
+        ended: The runs that have ended, by path, each with its result or its error. They are kept
+            as long as the tree is, so what holds a transcript does not belong here.
         bell: Rings when a run has ended.
     """
 
-    __slots__ = ("asks", "bell", "ended")
+    __slots__ = ("asks", "begun", "bell", "ended")
 
     def __init__(self) -> None:
         self.asks: dict[str, PendingAsk] = {}
+        self.begun: dict[str, Run] = {}
         self.ended: dict[str, tuple[Run, Any]] = {}
         self.bell = Bell()
 

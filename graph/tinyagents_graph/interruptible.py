@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import anyio.lowlevel
 
 from tinyagents_graph.clock import Clock
+from tinyagents_graph.controls import Controls
 from tinyagents_graph.errors import BudgetExceeded, LimitExceeded, RunCancelled
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.pausing import lock
 from tinyagents_graph.place import Place, RunTree
-from tinyagents_graph.steering import Controls
-from tinyagents_graph.tasks import CancelScope
+from tinyagents_graph.tasks import CancelScope, Job, spawn
 
 if TYPE_CHECKING:  # for its name only: it is the one that is interrupted
     from tinyagents_graph.run import Run
 
-__all__ = ["Interruptible", "RunStatus"]
+__all__ = [
+    "BEGUN", "CLOSED", "CLOSING", "ENROLLED", "MADE", "WITHDRAWN", "Interruptible", "RunStatus",
+]  # fmt: skip
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
 """How a run stands, or how it ended."""
+
+MADE, ENROLLED, WITHDRAWN, BEGUN, CLOSING, CLOSED = range(6)
+"""The stages of a run. From `BEGUN` on its start is published; at `CLOSED` its end is, or is about
+to be. `WITHDRAWN` is the end of one that never began."""
 
 
 class Interruptible(Place):
@@ -36,8 +43,8 @@ class Interruptible(Place):
     """
 
     __slots__ = (
-        "_controls", "_reason", "_scope", "_timed_out", "clock", "limits", "origin", "parent",
-        "status", "tree",
+        "_controls", "_reason", "_scope", "_stage", "_timed_out", "clock", "limits", "origin",
+        "parent", "status", "tree",
     )  # fmt: skip
 
     origin: Origin
@@ -49,6 +56,7 @@ class Interruptible(Place):
     _controls: Controls | None
     _reason: str
     _scope: CancelScope
+    _stage: int
     _timed_out: bool
 
     def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
@@ -59,6 +67,21 @@ class Interruptible(Place):
         """Publish that a limit was reached, and raise it."""
         self.tell_limit(error)
         raise error
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first event is out."""
+        return self._stage >= BEGUN
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes commands: until it knows how it ends."""
+        return self._stage in (MADE, ENROLLED, BEGUN)
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether its last event is out, or about to be: nothing may come after it."""
+        return self._stage in (WITHDRAWN, CLOSED)
 
     # --- being stopped ----------
 
@@ -106,14 +129,18 @@ class Interruptible(Place):
             or (clock is not None and clock.run_out is not None)
         )
 
-    async def checkpoint(self) -> None:
+    async def checkpoint(self, *, parks: bool = True) -> None:
         """A safe place to stop: where cancellation, time, pauses and back-pressure take hold.
+
+        Args:
+            parks: Whether a pause may hold it up here. It must not in the middle of what others
+                keep open for it, such as a reply that streams.
 
         Raises:
             RunCancelled: The run was cancelled from within its own task.
             LimitExceeded: Its time is up.
         """
-        controls = self._controls
+        controls = self._controls if parks else None
         while True:
             await self._stop_if_it_must()
             if controls is None or not controls.pauses:
@@ -130,14 +157,40 @@ class Interruptible(Place):
             await anyio.lowlevel.checkpoint()  # where it arrives, unless it has far to go
             raise RunCancelled(self.path, self._reason_from_above())
 
+    def may_end(self) -> bool:
+        """Whether nothing stands against its end; if so, no command reaches it from here on.
+
+        Else it has to go through `checkpoint` and ask again: whoever was told that the run is
+        cancelled, or paused, must not find it completed.
+        """
+        if not self.needs_attention:
+            self._stage = CLOSING
+            if not self.tree.is_stirred:
+                return True
+        with lock:
+            is_free = not (self._is_held_up or self.is_cancelled or self.tree.sink.is_congested)
+            self._stage = CLOSING if is_free else BEGUN
+        return is_free
+
+    @property
+    def _is_held_up(self) -> bool:
+        is_paused = self._controls is not None and bool(self._controls.pauses)
+        return is_paused or (self.clock is not None and self.clock.run_out is not None)
+
     # --- what only few runs have ----------
 
     @property
     def controls(self) -> Controls:
         """What only steered runs have, and parents of background jobs."""
         if self._controls is None:
-            self._controls = Controls()
+            self._make_controls()
+        assert self._controls is not None
         return self._controls
+
+    def _make_controls(self) -> None:
+        with lock:  # of two threads that make them at once, one would lose what it puts there
+            if self._controls is None:
+                self._controls = Controls()
 
     @property
     def is_steered(self) -> bool:
@@ -153,6 +206,30 @@ class Interruptible(Place):
                 return metadata
             run = run.parent
         return {}
+
+    def spawn(self, job: Job, after: Callable[[], None]) -> None:
+        """Run a job in the background; the run does not end before it.
+
+        Args:
+            job: What to run. It keeps its own outcome.
+            after: Called once the job is over; also if the event loop closes before its first step.
+                It has to call `end_job`.
+        """
+        self.controls.n_jobs += 1
+        spawn(job, after, self.path)
+
+    def end_job(self) -> None:
+        """A job that was spawned is over."""
+        self.controls.n_jobs -= 1
+        self.controls.bell.ring()
+
+    def exit(self, signal: BaseException) -> None:
+        """A job asks the program to exit: the run passes that on, in its own task.
+
+        Rejected: raising it in the job's task, which trio takes for a defect of its own.
+        """
+        self.controls.exit = signal
+        self.cancel(f"interrupted by {type(signal).__name__}")
 
     def start_clock(self) -> None:
         """Its own clock, if it has one, goes on."""
@@ -175,8 +252,10 @@ class Interruptible(Place):
         if not self._reason:
             self._timed_out = True
 
-    def _interruption(self) -> LimitExceeded | RunCancelled:
+    def _interruption(self) -> BaseException:
         """Why this run's own scope was cancelled, published if it is a limit."""
+        if self._controls is not None and self._controls.exit is not None:
+            return self._controls.exit
         if not self._timed_out:
             return RunCancelled(self.path, self._reason)
         clock = self.clock and (self.clock.run_out or self.clock)

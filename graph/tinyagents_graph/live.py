@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.commands import Cancel, SteerCommand
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.host import Host, host_of
 from tinyagents_graph.log import EventView
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.snapshot import TreeSnapshot, take_snapshot
-from tinyagents_graph.steering import Ack, steer
+from tinyagents_graph.steering import steer
 from tinyagents_graph.usage import Usage
 
 __all__ = ["LiveRun", "send"]
@@ -92,18 +94,19 @@ class LiveRun:
     @property
     def children(self) -> list[LiveRun]:
         """The runs it delegated to, in the order they began; ended ones too."""
-        ended = [run for run, _ in self._host.ended.values() if run.parent is self._run]
-        alive = list(self._run.children.values())
-        begun = {run.path: run for run in (*ended, *alive)}
-        return [LiveRun(run) for run in begun.values()]
+        begun = list(self._host.begun.values())
+        return [LiveRun(run) for run in begun if run.parent is self._run]
 
     def find(self, address: str) -> LiveRun | None:
-        """The run with this path or id, at or below this one; `None` if there is none."""
-        tree = self._run.tree
-        run = tree.find(address)
-        if run is None:
-            known = self._host.ended.values()
-            run = next((each for each, _ in known if address in (each.path, each.run_id)), None)
+        """The run with this path or id, at or below this one; `None` if there is none.
+
+        Raises:
+            ConfigError: `address` is no text.
+        """
+        given: Any = address
+        if not isinstance(given, str):
+            raise ConfigError(f"find({address!r}): give the path or id of a run")
+        run = self._host.begun.get(self._run.tree.path_of(address))
         if run is None or not is_at_or_below(run.path, self.path):
             return None
         return LiveRun(run)
@@ -144,20 +147,20 @@ class LiveRun:
             date; `await ack.wait()` for its final status.
 
         Raises:
-            ConfigError: It is no command, or nothing a model can read.
+            ConfigError: It is no command, or nothing a model can read; or `to` or `by` is no text.
         """
         return send(self._run, command, to, by)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
-        """Cancel the run and its descendants.
+        """Cancel the run and its descendants: `steer(Cancel(reason))`, without waiting.
 
         Args:
             reason: Why, for the events and the error.
 
         Returns:
-            False if it had ended or was cancelled before.
+            False if it had ended or was cancelled before, or may not be cancelled from here.
         """
-        return self._run.cancel(reason)
+        return send(self._run, Cancel(reason), None, None).accepted
 
     def pending(self) -> list[PendingAsk]:
         """The open questions of the run and its descendants to the human."""
@@ -195,9 +198,9 @@ def send(
         by: What the human is called in the events.
 
     Raises:
-        ConfigError: These are no commands, or nothing a model can read.
+        ConfigError: These are no commands, or nothing a model can read; or `to` or `by` is no text.
     """
     place = current_place.get()
     sender = place.run if place is not None and place.run.tree is run.tree else None
-    name = sender.path if sender is not None else by or "human"
+    name = sender.path if sender is not None else "human" if by is None else by
     return steer(run.tree, commands, run.path if to is None else to, sender=sender, by=name)

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.sink import EventSink
 
 if TYPE_CHECKING:  # for its name only: a place belongs to a run, and a run is a place
@@ -46,9 +47,20 @@ class RunTree:
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""
-        if address.startswith(self.root_run_id):
-            address = f"root{address[len(self.root_run_id) :]}"
-        return self.live.get(address)
+        return self.live.get(self.path_of(address))
+
+    def path_of(self, address: str) -> str:
+        """The path that a path or run id of this tree stands for."""
+        root_id = self.root_run_id
+        return f"root{address[len(root_id) :]}" if is_at_or_below(address, root_id) else address
+
+    def has_known(self, address: str) -> bool:
+        """Whether a run with this path or id has begun, as far as anybody remembers."""
+        path = self.path_of(address)
+        if self.host is not None and "root" in self.host.begun:
+            return path in self.host.begun
+        events = self.sink.events_under(self.root_run_id)
+        return any(event.kind == "run.started" and event.path == path for event in events)
 
     def next_steer_id(self) -> str:
         """Name of the next command to a run of this tree."""

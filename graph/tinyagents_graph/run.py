@@ -7,7 +7,7 @@ only narrow it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -22,14 +22,21 @@ from tinyagents_graph.errors import (
     describe,
 )
 from tinyagents_graph.events import EventKind, Origin
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.interruptible import (
+    BEGUN,
+    CLOSED,
+    CLOSING,
+    ENROLLED,
+    MADE,
+    WITHDRAWN,
+    RunStatus,
+)
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
-from tinyagents_graph.pausing import begin_paused, unrest
 from tinyagents_graph.place import RunTree, cycle_of
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.spending import NO_CHILDREN, NOTHING, Spending
-from tinyagents_graph.steering import Controls, SteerPolicy, expire_all
-from tinyagents_graph.tasks import Job, scope_type, spawn
+from tinyagents_graph.steering import SteerPolicy, begin_steering, end_steering
+from tinyagents_graph.tasks import scope_type
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
@@ -41,7 +48,6 @@ __all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "RunStatus", "descri
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)
 _ANYBODY = SteerPolicy()
-_MADE, _ENROLLED, _BEGUN, _CLOSING = range(4)
 _ENDINGS: Mapping[str, EventKind] = {
     "failed": "run.failed",
     "cancelled": "run.cancelled",
@@ -75,7 +81,7 @@ class Run(Spending):
     """
 
     __slots__ = (
-        "_outcome", "_stage", "about", "allow_cycles", "deltas", "depth", "deps", "max_depth",
+        "_outcome", "about", "allow_cycles", "deltas", "depth", "deps", "max_depth",
         "max_output_tokens", "name", "policy", "run_id", "step", "stopped_by", "task", "work",
     )  # fmt: skip
 
@@ -111,8 +117,8 @@ class Run(Spending):
         self.clock: Clock | None = None
         self.work: Any = None
         self.step = ""
-        self._controls: Controls | None = None
-        self._stage = _MADE
+        self._controls = None
+        self._stage = MADE
         self.has_accounts = False
         self._spent = NOTHING
         self._final: Usage | None = None
@@ -163,7 +169,7 @@ class Run(Spending):
             RunCancelled: Its parent has ended.
             RunConflict: A root of this id is under way.
         """
-        if self._stage != _MADE:
+        if self._stage != MADE:
             return
         parent, tree = self.parent, self.tree
         if parent is None:
@@ -171,14 +177,16 @@ class Run(Spending):
             if tree.is_named:
                 tree.sink.claim(self.run_id)
         else:
-            if parent._stage == _CLOSING:
+            if parent._stage >= CLOSING:
                 raise RunCancelled(self.path, f"{parent.path} has ended")
             self._keep_to_limits(parent)
             if parent.children is NO_CHILDREN:
                 parent.children = {}
             cast("dict[str, Run]", parent.children)[self.path] = self  # read-only for others
         tree.live[self.path] = self
-        self._stage = _ENROLLED
+        if tree.host is not None:
+            tree.host.begun[self.path] = self
+        self._stage = ENROLLED
 
     def _keep_to_limits(self, parent: Run) -> None:
         if self.depth > self.max_depth:
@@ -222,9 +230,9 @@ class Run(Spending):
             if self.has_accounts:
                 held = {account.name: account.limit for account in self.accounts.of(self.path)}
                 self.emit("budget.reserved", {"limits": held})
-            self._stage = _BEGUN
+            self._stage = BEGUN
             if tree.is_stirred:
-                begin_paused(self)
+                begin_steering(self)
         except BaseException as error:  # a listener's exit or signal: what has started must end
             await self.__aexit__(type(error), error, None)
             raise
@@ -238,7 +246,7 @@ class Run(Spending):
     ) -> bool:
         if self.has_ended:  # closed with its parent, see `abandon`
             return False
-        self._stage = _CLOSING
+        self._stage = CLOSING
         error = self._leave(exc)
         has_jobs = self._controls is not None and self._controls.n_jobs
         if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
@@ -292,7 +300,7 @@ class Run(Spending):
                     await controls.bell.wait_until(lambda: not (self.children or controls.n_jobs))
                 except anyio.get_cancelled_exc_class() as error:
                     interruption = error
-        return interruption
+        return controls.exit or interruption
 
     def abandon(self, reason: str) -> None:
         """Close it if it hangs in a generator of this very task, which can never end it now."""
@@ -301,9 +309,9 @@ class Run(Spending):
             self._close("cancelled", {"reason": reason})
 
     def _close(self, status: RunStatus, data: Mapping[str, Any]) -> None:
-        if self._controls is not None:
-            unrest(self, is_ending=True)
-            expire_all(self, f"{self.path} has ended ({status})")
+        self._stage = CLOSED
+        if self._controls is not None or self.tree.is_stirred:
+            end_steering(self, f"{self.path} has ended ({status})")
         if status == "paused":
             self.stop_clock()
         self.status = status
@@ -326,6 +334,8 @@ class Run(Spending):
         parent = self.parent
         self.work = None  # which has this run: nobody should have to collect the circle
         del self.tree.live[self.path]
+        if self.tree.host is not None:
+            self.tree.host.bell.ring()
         if parent is None:
             if self.tree.is_named:
                 self.tree.sink.release(self.run_id)
@@ -344,7 +354,7 @@ class Run(Spending):
         if self.accounts.runs is not None:
             self.accounts.runs.give_back(1)  # it is counted again when it is enrolled
         self._count_anew()
-        self._stage, self.status = _MADE, "running"
+        self._stage, self.status = MADE, "running"
         self._scope = scope_type()()
         self._reason, self._timed_out = "", False
 
@@ -355,9 +365,12 @@ class Run(Spending):
                 account.give_back(1)
         if self.has_accounts:
             self.accounts.close(self.path)
-        self._stage, self.status = _CLOSING, "cancelled"
-        if self._controls is not None:
-            expire_all(self, f"{self.path} never began")
+        self._stage = WITHDRAWN
+        if self.tree.is_stirred:
+            end_steering(self, f"{self.path} never began")
+        self.status = "cancelled"
+        if self.tree.host is not None:
+            del self.tree.host.begun[self.path]
         self._leave_tree(NOTHING)
 
     # --- what goes on inside ----------
@@ -366,30 +379,9 @@ class Run(Spending):
         """Say what `run.completed` will tell, if nothing goes wrong until the run closes."""
         self._outcome = outcome
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether its first event is out."""
-        return self._stage >= _BEGUN
-
     def is_at_or_above(self, other: Run) -> bool:
         """Whether it is `other`, or one of its ancestors."""
         run: Run | None = other
         while run is not None and run is not self:
             run = run.parent
         return run is not None
-
-    def spawn(self, job: Job, after: Callable[[], None]) -> None:
-        """Run a job in the background; the run does not end before it.
-
-        Args:
-            job: What to run. It keeps its own outcome.
-            after: Called once the job is over; also if the event loop closes before its first step.
-                It has to call `end_job`.
-        """
-        self.controls.n_jobs += 1
-        spawn(job, after, self.path)
-
-    def end_job(self) -> None:
-        """A job that was spawned is over."""
-        self.controls.n_jobs -= 1
-        self.controls.bell.ring()

@@ -10,7 +10,8 @@ import logging
 import threading
 from asyncio import CancelledError
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from math import inf
 from time import perf_counter, time
@@ -29,6 +30,7 @@ Redactor: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _logger = logging.getLogger("tinyagents.sink")
 _SLOW_S = 0.1
 _NOBODY: frozenset[int] = frozenset()
+_NO_THREADS: frozenset[int] = frozenset()
 _NO_RUNS: frozenset[str] = frozenset()
 # One for all sinks: it is held for less than a microsecond, and one for each would be memory in
 # every run. Reentrant, for the garbage collector may close an abandoned run, which emits, anywhere.
@@ -56,7 +58,7 @@ class EventSink:
 
     __slots__ = (
         "__weakref__", "_claimed", "_delivering", "_listeners", "_log", "_readers", "_redact",
-        "_seqs", "_slow", "_told",
+        "_seqs", "_slow", "_told", "_unheard",
     )  # fmt: skip
 
     def __init__(self, *, history: int | None = None, redact: Redactor | None = None) -> None:
@@ -70,6 +72,7 @@ class EventSink:
         self._delivering = False
         self._claimed: frozenset[str] = _NO_RUNS
         self._slow = _NOBODY
+        self._unheard = _NO_THREADS
         self._readers: Readers | None = None  # until there is one: most sinks have none
 
     @property
@@ -111,6 +114,26 @@ class EventSink:
         if self._log.history is not None:
             self._trim()
         return event
+
+    @contextmanager
+    def unheard(self) -> Generator[None]:
+        """What this thread emits meanwhile takes its place, and is heard when this is over.
+
+        For whoever emits under a lock: a listener may wait for what waits for that lock.
+        """
+        me = threading.get_ident()
+        if me in self._unheard:
+            yield
+            return
+        with _lock:
+            self._unheard |= {me}
+        try:
+            yield
+        finally:
+            with _lock:
+                self._unheard -= {me}
+            if self._listeners:
+                self._deliver()
 
     def claim(self, root_run_id: str) -> None:
         """A root with an id that somebody chose begins.
@@ -241,6 +264,8 @@ class EventSink:
         other between taking a number and telling of it. The outer loop looks once more after
         giving up the turn, for an event appended in between.
         """
+        if threading.get_ident() in self._unheard:
+            return
         while True:
             with _lock:
                 if self._delivering or self._told == self._log.end:

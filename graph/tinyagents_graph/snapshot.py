@@ -10,9 +10,8 @@ from tinyagents_graph.frozen import frozen
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
-    import networkx as nx
-
     from tinyagents_graph.interruptible import RunStatus
+    from tinyagents_graph.networks import TreeNetwork
     from tinyagents_graph.place import RunTree
 
 __all__ = ["TreeSnapshot", "take_snapshot"]
@@ -63,29 +62,28 @@ class TreeSnapshot:
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain JSON data, children nested."""
         return {
-            **self._facts(),
+            **self.facts(),
             "run_id": self.run_id,
             "children": [child.to_dict() for child in self.children],
         }
 
-    def to_networkx(self) -> nx.DiGraph[str]:
+    def to_networkx(self) -> TreeNetwork:
         """The tree as a directed graph: nodes are paths, edges lead from a run to its children."""
-        import networkx as nx
+        from tinyagents_graph.networks import tree_network
 
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        for run in self:
-            graph.add_node(run.path, **run._facts())
-            graph.add_edges_from((run.path, child.path) for child in run.children)
-        return graph
+        return tree_network(self)
 
     def __str__(self) -> str:
-        own = self.path.count("/")
-        return "\n".join(
-            f"{'  ' * (run.path.count('/') - own)}{run.path.rpartition('/')[2]} {run.status}"
-            for run in self
-        )
+        return "\n".join(self._lines(self.path.rpartition("/")[2], ""))
 
-    def _facts(self) -> dict[str, Any]:
+    def _lines(self, name: str, indent: str) -> Iterator[str]:
+        yield f"{indent}{name} {self.status}"
+        for child in self.children:
+            below = child.path.removeprefix(f"{self.path}/")  # with the call that it was made in
+            yield from child._lines(below, f"{indent}  ")
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the run itself, as plain JSON data."""
         return {
             "path": self.path,
             "name": self.name,

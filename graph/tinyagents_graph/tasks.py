@@ -62,7 +62,10 @@ class CancelScope(Protocol):
         ...
 
     def cancel_at(self, seconds: float, then: Callable[[], None]) -> None:
-        """After `seconds` call `then`, which may cancel; replaces what was set before."""
+        """After `seconds` call `then`, which may cancel; replaces what was set before.
+
+        Nothing is set outside of the scope.
+        """
         ...
 
 
@@ -130,7 +133,7 @@ class AsyncioScope:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if seconds != inf:
+        if seconds != inf and self._task is not None:  # a left scope would keep its timer for good
             self._timer = asyncio.get_running_loop().call_later(max(seconds, 0), then)
 
     def _deliver(self) -> None:

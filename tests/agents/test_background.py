@@ -155,6 +155,13 @@ async def test_at_end_is_one_of_two() -> None:
         SubAgentTool(Agent("test", name="w"), background=True, at_end=cast("Any", "stay"))
 
 
+async def test_background_is_a_bool() -> None:
+    with pytest.raises(ConfigError, match="SubAgentTool.background='no'.: give True or False"):
+        SubAgentTool(Agent("test", name="w"), background=cast("Any", "no"))
+    with pytest.raises(ConfigError, match="Agent.background='no'.: give True or False"):
+        Agent("test", background=cast("Any", "no"))
+
+
 @pytest.mark.parametrize(
     ("script", "options", "said"),
     [
@@ -396,7 +403,8 @@ async def test_a_parent_in_the_foreground_reads_the_question_of_a_background_chi
     result = await Agent(boss, subagents=[asker("c done")], background=True).run("go")
     check_tree(result.events)
     assert heard(result.messages)[0] == (
-        "root/c[0] asks: which colour?\nIt waits; answer with answer_child, path 'root/c[0]'."
+        "root/c[0] asks: which colour?\n"
+        "It waits; answer with answer_child, path 'root/c[0]/ask_parent[0]/ask[0]'."
     )
     tools = [each.text for each in result.messages if each.role == "tool"]
     assert tools[2] == "root/c[0] goes on"

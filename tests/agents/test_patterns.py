@@ -94,7 +94,7 @@ async def test_a_judge_picks_one_of_several(kind: str) -> None:
     async def later(results: Any) -> int:
         return len(results) - 1
 
-    judge_model = ScriptedModel(["I would take answer 2."])
+    judge_model = ScriptedModel(["The second is shorter.\n**Best:** 2"])
 
     def second(results: Any) -> int:
         return 1
@@ -123,8 +123,51 @@ async def test_a_single_answer_needs_no_judge_and_a_wrong_pick_is_no_answer() ->
     assert (await best_of(says("only"), "x", n=1, judge=nobody)).output == "only"
     with pytest.raises(NoAnswer, match="the judge picked 7, and there are 2 answers"):
         await best_of(says("a", "b"), "x", n=2, judge=lambda results: 7)
+    with pytest.raises(NoAnswer, match="the judge picked True"):
+        await best_of(says("a", "b"), "x", n=2, judge=lambda results: True)
     with pytest.raises(NoAnswer, match="no attempt completed"):
         await best_of(says(ModelError("broke")), "x", n=1, judge=nobody)
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        ("2", 1), ("Answer 2.", 1), (" 3.\n", 2), ("Best: 2", 1), ("best: answer 3.", 2),
+        ("I rate A 3.\n\nBest: 2", 1),
+        ("**Best**: 1", 0),
+    ],
+)  # fmt: skip
+async def test_a_judge_that_is_an_agent_names_its_choice_at_the_end(said: str, chosen: int) -> None:
+    judge = Agent(ScriptedModel([said]), name="judge")
+    result = await best_of(says("a", "b", "c"), "x", n=3, judge=judge, max_concurrency=1)
+    assert result.output == "abc"[chosen]
+
+
+async def test_a_judge_may_answer_with_a_number() -> None:
+    judge = Agent(ScriptedModel([call("final_answer", value=2)]), name="judge", output_type=int)
+    result = await best_of(says("a", "b", "c"), "x", n=3, judge=judge, max_concurrency=1)
+    assert result.output == "b"
+
+
+@pytest.mark.parametrize("vague", ["I rate A 3 and B 5 out of 10", "Best: 4", "²", "Best: none"])
+async def test_a_judge_that_names_nobody_is_asked_once_more(vague: str) -> None:
+    model = ScriptedModel([vague, "Best: 2"])
+    judge = Agent(model, name="judge")
+    sink = EventSink()
+    agent = says("a", "b", "c")
+    result = await best_of(agent, "x", n=3, judge=judge, max_concurrency=1, sink=sink)
+    assert (result.output, result.tree_usage.requests) == ("b", 5)
+    assert (
+        model.requests[1]
+        .messages[0]
+        .text.endswith(f"You replied before:\n{vague}\n\nThat has no such line.")
+    )
+    check_tree(sink.events)
+    stubborn = Agent(ScriptedModel([vague] * 2), name="judge")
+    with pytest.raises(NoAnswer, match="which has no line 'Best: <1 to 3>' at its end") as caught:
+        await best_of(agent, "x", n=3, judge=stubborn)
+    assert vague in str(caught.value)
+    assert len(caught.value.results) == 3
 
 
 async def test_a_late_answer_is_hedged() -> None:
@@ -193,6 +236,25 @@ async def test_limits_and_cancellation_hold_for_all_together() -> None:
         (lambda: quorum([stuck()], "x", agree=2), "agree=2"),
         (lambda: best_of(stuck(), "x", n=0, judge=lambda r: 0), "n=0"),
         (lambda: hedge([stuck()], "x", after_s=-1), "after_s=-1"),
+        (lambda: hedge([stuck()], "x", after_s=cast("Any", "1")), "after_s='1'"),
+        (lambda: hedge([], "x", after_s=1), "give a list of at least one agent"),
+        (lambda: hedge(stuck(), "x", after_s=1, times=0), "times=0.: give a whole number"),
+        (lambda: hedge(stuck(), "x", after_s=1, good=cast("Any", "yes")), "good='yes'"),
+        (lambda: race(cast("Any", "ab"), "x"), "give a list of at least one agent"),
+        (lambda: race(cast("Any", None), "x"), "give a list of at least one agent"),
+        (lambda: race([stuck(), cast("Any", "b")], "x"), "race.agents=….: 'b' is no agent"),
+        (lambda: race([cast("Any", Agent)], "x"), "Agent'> is no agent"),
+        (lambda: race([stuck()], "x", good=cast("Any", True)), "good=True.: give a function"),
+        (lambda: race([stuck()], "x", limits=cast("Any", 3)), "limits=3: give RunLimits"),
+        (lambda: quorum([], "x", agree=1), "give a list of at least one agent"),
+        (lambda: quorum([stuck()], "x", agree=cast("Any", "1")), "agree='1'"),
+        (lambda: quorum([stuck()], "x", agree=True), "agree=True"),
+        (lambda: quorum([stuck()], "x", agree=1, same=cast("Any", "eq")), "same='eq'"),
+        (lambda: best_of(cast("Any", "a"), "x", judge=lambda r: 0), "agent='a'.: give an agent"),
+        (lambda: best_of(stuck(), "x", n=cast("Any", 1.5), judge=lambda r: 0), "n=1.5"),
+        (lambda: best_of(stuck(), "x", n=cast("Any", None), judge=lambda r: 0), "n=None"),
+        (lambda: best_of(stuck(), "x", judge=cast("Any", None)), "judge=None.: give an agent"),
+        (lambda: best_of(stuck(), "x", judge=cast("Any", Agent)), "judge=<class"),
     ],
 )
 async def test_wrong_arguments_are_named(start: Any, why: str) -> None:

@@ -484,6 +484,33 @@ async def test_a_session_of_another_version_agent_or_shape_is_refused() -> None:
     broken = json.dumps({**json.loads(text), "transcript": [{"role": "nobody"}]})
     with pytest.raises(ConfigError, match="no saved session"):
         SubAgentSession.load(broken, writer())
+    assert SubAgentSession.load(text, writer(), session_id="other").session_id == "other"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"schema": 0}, "schema: "), ({"schema": True}, "schema: "), ({"schema": 0.5}, "schema: "),
+        ({"turns": "x"}, "turns: "), ({"turns": -1}, "turns: "), ({"sent": None}, "sent: "),
+        ({"session_id": None}, "session_id: "), ({"session_id": 5}, "session_id: "),
+        ({"session_id": "a/b"}, "session_id='a/b'"), ({"agent": 1}, "agent: "),
+        ({"transcript": None}, "transcript: "), ({"transcript": ["x"]}, "transcript.0: "),
+    ],
+)  # fmt: skip
+async def test_a_saved_session_that_was_changed_is_refused_by_name(
+    wrong: dict[str, Any], named: str
+) -> None:
+    session = SubAgentSession(writer("one"))
+    await session.send("one")
+    text = json.dumps({**json.loads(session.save()), **wrong})
+    with pytest.raises(ConfigError, match=named):
+        SubAgentSession.load(text, writer())
+
+
+@pytest.mark.parametrize("given", [None, 5, ["x"]])
+def test_what_is_no_text_is_no_saved_session(given: Any) -> None:
+    with pytest.raises(ConfigError, match="this is no saved session, but"):
+        SubAgentSession.load(given, writer())
 
 
 async def test_a_fork_begins_with_what_was_said_and_then_goes_its_own_way() -> None:
@@ -550,6 +577,31 @@ async def test_a_compaction_that_fails_changes_nothing() -> None:
     assert session.transcript == before
     session.compact = None
     assert (await session.send("two")).output == "two"
+
+
+@pytest.mark.parametrize("made", ["text", None, [1], [UserMessage("fine"), "text"]])
+async def test_a_compaction_that_makes_no_messages_changes_nothing(made: Any) -> None:
+    session = SubAgentSession(writer("one", "two"), compact=lambda _: made)
+    await session.send("one")
+    before = session.transcript
+    with pytest.raises(ConfigError, match="compact returned .*: return a list of messages"):
+        await session.send("two")
+    assert session.transcript == before
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"compact": "short"}, "compact='short'"), ({"session_id": "a/b"}, "session_id='a/b'")],
+)
+def test_a_session_checks_its_arguments(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        SubAgentSession(writer(), **options)
+
+
+@pytest.mark.parametrize("command", [[], "stop", None, ["stop"]])
+async def test_an_idle_session_takes_only_commands(command: Any) -> None:
+    with pytest.raises(ConfigError, match="give a command such as Redirect"):
+        await SubAgentSession(writer()).steer(command)
 
 
 # --- in a tree ----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The commands as values: their JSON, and what is none."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,32 @@ def test_those_that_need_no_safe_point_say_so() -> None:
 def test_what_is_no_command_is_refused_by_name(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         SteerCommand.from_json(text)
+
+
+@pytest.mark.parametrize("wrong", [[], None, 5, "pause"])
+def test_what_is_no_mapping_is_no_command(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="from_dict.*give a mapping such as"):
+        SteerCommand.from_dict(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 5])
+def test_what_is_no_text_holds_no_command(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="this is no command, but"):
+        SteerCommand.from_json(wrong)
+
+
+@pytest.mark.parametrize("kind", [Pause, Cancel])
+def test_a_reason_is_a_text(kind: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"{kind.__name__}\(reason=5\): give a text"):
+        kind(5)
+    with pytest.raises(ConfigError, match="give a text"):
+        SteerCommand.from_dict({"command": kind.kind, "reason": [1]})
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), {1: {object()}}])
+def test_what_json_has_no_form_for_has_none(value: Any) -> None:
+    with pytest.raises(ConfigError, match="must be JSON data"):
+        SetMetadata({"a": value}).to_json()
 
 
 def test_an_empty_message_is_refused() -> None:

@@ -1,6 +1,7 @@
-"""The command line: `tinyagents run FILE.py:NAME "TASK"` and `tinyagents chat FILE.py:NAME`.
+"""The command line: `tinyagents run FILE.py:NAME "TASK"`, `tinyagents chat`, `tinyagents graph`.
 
-The arrows between its modules: commands -> run, chat -> outcome, interrupts; commands -> target.
+The arrows between its modules: commands -> run, chat -> outcome, interrupts; commands -> target,
+graph.
 """
 
 from __future__ import annotations

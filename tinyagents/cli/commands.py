@@ -13,9 +13,11 @@ import click
 
 from tinyagents import Agent, ConfigError
 from tinyagents.cli.exits import ExitCode
+from tinyagents.cli.graph import FORMATS, Format, show
 from tinyagents.cli.run import Show
-from tinyagents.cli.target import load_agent
+from tinyagents.cli.target import load_agent, load_graph
 from tinyagents.models.resolve import resolve, strings_mean
+from tinyagents_graph.errors import GraphError
 
 __all__ = ["invoke"]
 
@@ -50,6 +52,10 @@ def invoke(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         click.echo(f"Error: {error}", err=True)
         return ExitCode.USAGE
+    except GraphError as error:
+        for finding in error.findings:
+            click.echo(f"Error: {finding}", err=True)
+        return ExitCode.USAGE
     except click.Abort:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -77,7 +83,7 @@ def _target(command: _F) -> _F:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tinyagents-graph", message="tinyagents %(version)s")
 def _cli() -> None:
-    """Run the agents of a Python file, and watch them work."""
+    """Run the agents of a Python file, watch them work, and draw its graphs."""
 
 
 @_cli.command("run", epilog=_EXIT_CODES)
@@ -123,6 +129,30 @@ def _chat(target: str, model: str | None, auto: bool) -> int:
     from tinyagents.cli.helm import can_steer
 
     return chat(_agent(target, model), _folder(target), steered=can_steer(auto=auto))
+
+
+@_cli.command("graph")
+@click.argument("target", metavar="FILE.py:NAME")
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    help="By default what the ending of the -o FILE says, and mermaid without one.",
+)
+@click.option(
+    "-o",
+    "to",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it to a file.",
+)
+def _graph(target: str, format: Format | None, to: Path | None) -> int:
+    """Print or draw a graph.
+
+    FILE.py:NAME is a Python file and the variable in it that holds the StateGraph, compiled or not;
+    NAME may be left out where the file has one graph only. What is wrong with the graph is printed
+    line by line.
+    """
+    return show(load_graph(target), format, to)
 
 
 def _agent(target: str, model: str | None) -> Agent[Any, Any]:

@@ -1,4 +1,4 @@
-"""From `FILE.py:NAME` to the agent it names; whatever is wrong with it is said in one paragraph."""
+"""From `FILE.py:NAME` to what it names; whatever is wrong with it is said in one paragraph."""
 
 from __future__ import annotations
 
@@ -10,11 +10,26 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import TracebackException
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 from tinyagents import Agent, ConfigError
+from tinyagents_graph.errors import GraphError
+from tinyagents_graph.stategraph import Graph, StateGraph
 
-__all__ = ["load_agent", "shortened"]
+__all__ = ["load_agent", "load_graph", "shortened"]
+
+
+class _Kind(NamedTuple):
+    """What is looked for in a file."""
+
+    name: str
+    title: str
+    types: tuple[type, ...]
+    example: str
+
+
+_AGENT = _Kind("agent", "an Agent", (Agent,), "boss = Agent(...)")
+_GRAPH = _Kind("graph", "a StateGraph", (StateGraph, Graph), "flow = StateGraph(...)")
 
 
 def load_agent(target: str) -> Agent[Any, Any]:
@@ -31,19 +46,24 @@ def load_agent(target: str) -> Agent[Any, Any]:
         ConfigError: There is no such file or agent, or importing the file failed; the message says
             what there is instead.
     """
-    path, name = _split(target)
-    module = _imported(path)
-    agents = _agents_in(module)
-    if not name:
-        return _only_one(path, agents)
-    if name in agents:
-        return agents[name]
-    if hasattr(module, name):
-        kind = type(getattr(module, name)).__name__
-        raise ConfigError(f"{path}:{name} is not an Agent but a {kind}. {_listed(path, agents)}")
-    near = get_close_matches(name, agents, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{path} has no {name!r}.{hint} {_listed(path, agents)}")
+    found: Agent[Any, Any] = _load(target, _AGENT)
+    return found
+
+
+def load_graph(target: str) -> Graph[Any]:
+    """The graph that a target such as `flow.py:report` names, compiled if it is not yet.
+
+    Args:
+        target: A Python file, and after a colon the name of a variable in it. The name may be left
+            out where the file has one graph only.
+
+    Raises:
+        ConfigError: There is no such file or graph, or importing the file failed; the message says
+            what there is instead.
+        GraphError: The graph is declared in a way that cannot work.
+    """
+    found: StateGraph[Any] | Graph[Any] = _load(target, _GRAPH)
+    return found.compile() if isinstance(found, StateGraph) else found
 
 
 def shortened(error: BaseException, folder: Path) -> str:
@@ -55,14 +75,34 @@ def shortened(error: BaseException, folder: Path) -> str:
     return "".join(told.format()).strip()
 
 
-def _split(target: str) -> tuple[Path, str]:
+def _load(target: str, kind: _Kind) -> Any:
+    path, name = _split(target, kind)
+    module = _imported(path)
+    there: dict[str, Any] = vars(module)
+    known = {each: value for each, value in there.items() if isinstance(value, kind.types)}
+    if not name:
+        return _only_one(path, known, kind)
+    if name in known:
+        return known[name]
+    if hasattr(module, name):
+        other = type(getattr(module, name)).__name__
+        raise ConfigError(
+            f"{path}:{name} is not {kind.title} but a {other}. {_listed(path, known, kind)}"
+        )
+    near = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"{path} has no {name!r}.{hint} {_listed(path, known, kind)}")
+
+
+def _split(target: str, kind: _Kind) -> tuple[Path, str]:
     # From the right, because a path may have a colon of its own: `C:\agents.py`.
     before, colon, after = target.rpartition(":")
     has_name = bool(colon) and not after.endswith(".py")
     path, name = Path(before if has_name else target), after if has_name else ""
     if path.suffix != ".py":
         raise ConfigError(
-            f"{target!r} names no Python file: write FILE.py:NAME, as in agents.py:boss"
+            f"{target!r} names no Python file: write FILE.py:NAME, as in {kind.name}s.py:"
+            f"{kind.example.partition(' ')[0]}"
         )
     if not path.is_file():
         raise ConfigError(f"There is no file {path}.{_near(path)}")
@@ -100,6 +140,8 @@ def _imported(path: Path) -> ModuleType:
         ) from error
     except ConfigError as error:
         raise ConfigError(f"{path}{_line_in(file, error)}: {error}") from error
+    except GraphError:
+        raise  # its findings have their lines
     except Exception as error:
         raise ConfigError(
             f"{path} could not be imported:\n\n{shortened(error, file.parent)}"
@@ -113,31 +155,22 @@ def _line_in(file: Path, error: BaseException) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def _agents_in(module: ModuleType) -> Mapping[str, Agent[Any, Any]]:
-    things: dict[str, Any] = vars(module)
-    return {
-        name: cast("Agent[Any, Any]", value)
-        for name, value in things.items()
-        if isinstance(value, Agent)
-    }
-
-
-def _only_one(path: Path, agents: Mapping[str, Agent[Any, Any]]) -> Agent[Any, Any]:
-    if len({id(agent) for agent in agents.values()}) == 1:
-        return next(iter(agents.values()))
-    if not agents:
-        raise ConfigError(_listed(path, agents))
+def _only_one(path: Path, known: Mapping[str, Any], kind: _Kind) -> Any:
+    if len({id(each) for each in known.values()}) == 1:
+        return next(iter(known.values()))
+    if not known:
+        raise ConfigError(_listed(path, known, kind))
     raise ConfigError(
-        f"{path} has {len(agents)} agents, say which one: {path}:{next(iter(agents))}. "
-        f"{_listed(path, agents)}"
+        f"{path} has {len(known)} {kind.name}s, say which one: {path}:{next(iter(known))}. "
+        f"{_listed(path, known, kind)}"
     )
 
 
-def _listed(path: Path, agents: Mapping[str, Agent[Any, Any]]) -> str:
-    if not agents:
-        return f"{path} has no agent: assign one to a variable, as in boss = Agent(...)."
-    known = [
-        name if agent.name == name else f"{name} (called {agent.name!r})"
-        for name, agent in agents.items()
+def _listed(path: Path, known: Mapping[str, Any], kind: _Kind) -> str:
+    if not known:
+        return f"{path} has no {kind.name}: assign one to a variable, as in {kind.example}."
+    names = [
+        name if each.name == name else f"{name} (called {each.name!r})"
+        for name, each in known.items()
     ]
-    return f"Agents in it: {', '.join(known)}."
+    return f"{kind.name.capitalize()}s in it: {', '.join(names)}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from inspect import currentframe
 from pathlib import Path
 from typing import Any, Generic, cast
 
@@ -118,7 +118,7 @@ class StateGraph(Generic[StateT]):
         site = _site()
         if not isinstance(name, str):
             name, body = getattr(name, "__name__", ""), name
-        _checked("add_node", name)
+        name = _checked("add_node", name)
         if name in self._nodes:
             raise ConfigError(
                 f"{site}: add_node({name!r}): there is such a node already, "
@@ -224,6 +224,20 @@ class StateGraph(Generic[StateT]):
         """The nodes that were added, by name."""
         return dict(self._nodes)
 
+    def declare(self, *, mode: Mode = "superstep", on_limit: str | None = None) -> Declared:
+        """What was declared so far, as data; unchecked."""
+        return Declared(
+            self.name,
+            self.state,
+            dict(self._nodes),
+            tuple(self._edges),
+            tuple(self._joins),
+            tuple(self._routes),
+            on_limit,
+            mode,
+            self.description,
+        )
+
     def compile(
         self,
         *,
@@ -252,24 +266,12 @@ class StateGraph(Generic[StateT]):
         Raises:
             GraphError: Something is wrong; it has all findings, each with a source line.
         """
-        declared = Declared(
-            self.name,
-            self.state,
-            dict(self._nodes),
-            tuple(self._edges),
-            tuple(self._joins),
-            tuple(self._routes),
-            on_limit,
-            mode,
-            self.description,
-        )
         return Graph(
-            declared,
+            self.declare(mode=mode, on_limit=on_limit),
             fail=fail,
             max_concurrency=max_concurrency,
             max_steps=max_steps,
             ignore=frozenset(ignore),
-            site=_site(),
         )
 
 
@@ -315,7 +317,9 @@ def _keys(argument: str, given: Any) -> frozenset[str] | None:
 
 def _site() -> Site:
     """The line of the user's code that called into this module."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+    frame = currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
+    if frame is None:  # an interpreter that has no frames to look at
+        return ""
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -9,13 +9,15 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from tinyagents_graph.errors import ConfigError, Parked, RunConflict
+from tinyagents_graph.errors import ConfigError, GraphError, Parked, RunConflict
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec, Site
-from tinyagents_graph.stategraph.findings import Finding, did_you_mean
+from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec
+from tinyagents_graph.stategraph.drawn import Drawn
+from tinyagents_graph.stategraph.findings import did_you_mean
+from tinyagents_graph.stategraph.inference import completed
 from tinyagents_graph.stategraph.nesting import run_below
 from tinyagents_graph.stategraph.prepared import prepare
 from tinyagents_graph.stategraph.result import GraphResult
@@ -32,7 +34,7 @@ __all__ = ["Graph"]
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
-class Graph(Generic[StateT]):
+class Graph(Drawn, Generic[StateT]):
     """A workflow that runs; made by `StateGraph.compile`.
 
     It never changes, and may be run many times at once. A run is a run like any other: it has
@@ -46,6 +48,7 @@ class Graph(Generic[StateT]):
     """
 
     node_kind = "graph"
+    declared: Declared
 
     def __init__(
         self,
@@ -55,7 +58,6 @@ class Graph(Generic[StateT]):
         max_concurrency: int = 64,
         max_steps: int | None = None,
         ignore: frozenset[str] = frozenset(),
-        site: Site = "",
     ) -> None:
         if fail not in ("drain", "cancel", "collect"):
             raise ConfigError(f"compile(fail={fail!r}): give 'drain', 'cancel' or 'collect'")
@@ -64,10 +66,15 @@ class Graph(Generic[StateT]):
         for name, number in (("max_concurrency", max_concurrency), ("max_steps", max_steps)):
             if number is not None and number < 1:
                 raise ConfigError(f"compile({name}={number}): give at least 1")
-        self.declared = declared
+        from tinyagents_graph.stategraph.checks import find  # which loads networkx
+
+        found = [each for each in find(declared) if each.code not in ignore]
+        if any(each.severity == "error" for each in found):
+            raise GraphError(declared.name, found)
+        declared = self.declared = completed(declared)
         self.name = declared.name
         self.description = declared.description
-        self.findings: tuple[Finding, ...] = ()
+        self.findings = tuple(found)
         self._graph = prepare(
             declared, fail=fail, max_concurrency=max_concurrency, max_steps=max_steps
         )
@@ -112,8 +119,15 @@ class Graph(Generic[StateT]):
             ExceptionGroup: Several nodes failed. On all of these, and on what a single node raised,
                 `error.result` has what there was until then.
         """
-        place = place_for(sink, run_id)
-        work = self._open(input, place, deps, sink, run_id, limits, max_steps)
+        work = self.open(
+            input,
+            place=place_for(sink, run_id),
+            deps=deps,
+            sink=sink,
+            run_id=run_id,
+            limits=limits,
+            max_steps=max_steps,
+        )
         return await self._drive(work)
 
     def run_sync(
@@ -152,8 +166,17 @@ class Graph(Generic[StateT]):
         """
 
         def begin() -> GraphRun:
-            place = place_for(sink, run_id)
-            return self._open(input, place, deps, sink, run_id, limits, max_steps, is_watched=True)
+            return self.open(
+                input,
+                place=place_for(sink, run_id),
+                deps=deps,
+                sink=sink,
+                run_id=run_id,
+                limits=limits,
+                max_steps=max_steps,
+                deltas=True,
+                is_watched=True,
+            )
 
         return GraphHandle(begin, self._drive, policy=policy, buffer=buffer)
 
@@ -202,34 +225,72 @@ class Graph(Generic[StateT]):
         self._parked.pop(run_id, None)
         return result
 
-    def _open(
+    # --- for those who delegate to it ----------
+
+    @property
+    def input_type(self) -> type[BaseModel]:
+        """What a parent's model fills in: the state."""
+        return self.declared.state
+
+    def open(
         self,
-        input: Any,
-        place: Place | None,
+        task: Any,
+        *,
+        place: Place | None = None,
+        path: str | None = None,
         deps: Any = None,
+        history: Any = (),
         sink: EventSink | None = None,
         run_id: str | None = None,
         limits: RunLimits | None = None,
+        deltas: bool = False,
+        allow_cycles: bool = False,
         max_steps: int | None = None,
-        path: str | None = None,
         is_watched: bool = False,
     ) -> GraphRun:
-        values = self._graph.schema.begin({} if input is None else input)
+        """Prepare a run without starting it; what all ways of running share.
+
+        Args:
+            task: The state to begin with: a dict, an instance of the state's model, or its JSON.
+            place: Where in a tree it hangs; `None` makes a root.
+            path: Its address there; the next one of its name if not given.
+            deps: What nodes get as `ctx.deps`; the parent's if `None`.
+            history: Nothing; a graph remembers in its state.
+            sink: Where a root's events go.
+            run_id: A root's id.
+            limits: Limits of the run.
+            deltas: Whether its models stream.
+            allow_cycles: Nothing; what nodes do is declared.
+            max_steps: Supersteps it may take.
+            is_watched: Whether the state after each update is kept, until it is looked at.
+
+        Raises:
+            GraphError: The task is no such state.
+        """
+        values = self._graph.schema.begin({} if task is None else task)
         about = {"graph": self.name}
         if place is None:
-            limits = (limits or RunLimits()).filled(ROOT_LIMITS)
             run = Run(
-                self.name, limits=limits, run_id=run_id, sink=sink, deltas=is_watched,
-                about=about, deps=deps,
-            )  # fmt: skip
+                self.name,
+                limits=(limits or RunLimits()).filled(ROOT_LIMITS),
+                run_id=run_id,
+                sink=sink,
+                deltas=deltas,
+                about=about,
+                deps=deps,
+            )
         else:
-            limits = (limits or RunLimits()).filled(CHILD_LIMITS)
-            path = path or place.next_path(self.name)
             run = Run(
-                self.name, parent=place.run, path=path, limits=limits, deltas=is_watched,
-                about=about, deps=deps,
-            )  # fmt: skip
+                self.name,
+                parent=place.run,
+                path=path or place.next_path(self.name),
+                limits=(limits or RunLimits()).filled(CHILD_LIMITS),
+                deltas=deltas,
+                about=about,
+                deps=deps,
+            )
         work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=place is None)
+        work.driver = execute_graph
         if is_watched:
             work.watch()
         return work
@@ -245,7 +306,7 @@ def _asks_of(work: GraphRun) -> list[NodeAsk]:
 
 
 def _answer(work: GraphRun, answers: Mapping[str, Any], by: str) -> None:
-    known = {ask.id: ask for ask in _asks_of(work)}
+    known = work.settled | {ask.id: ask for ask in _asks_of(work)}
     checked: dict[str, Any] = {}
     for ask_id, value in answers.items():
         ask = known.get(ask_id)

@@ -40,7 +40,10 @@ is refused, the node fails, or the graph has taken too many steps."""
 
 @frozen
 class NodeSpec:
-    """A node as it was added; the arguments of `StateGraph.add_node`."""
+    """A node as it was added: the arguments of `StateGraph.add_node`.
+
+    `asks` are the nodes that get an answer which the body asks for, as far as its text shows.
+    """
 
     name: str
     body: Any
@@ -61,6 +64,7 @@ class NodeSpec:
     approve: Any = None
     rejected: str | None = None
     on_error: str | None = None
+    asks: tuple[str, ...] = ()
 
 
 @frozen
@@ -152,7 +156,9 @@ class Declared:
             ]
         for node in self.nodes.values():
             found += [Arrow(node.name, to, "goto", "", None, node.site) for to in node.goto or ()]
-            for to, kind in ((node.rejected, "rejected"), (node.on_error, "error")):
-                if to is not None:
-                    found.append(Arrow(node.name, to, kind, "", None, node.site))  # type: ignore[arg-type]
+            found += [Arrow(node.name, to, "ask", "", None, node.site) for to in node.asks]
+            if node.rejected is not None:
+                found.append(Arrow(node.name, node.rejected, "rejected", "", None, node.site))
+            if node.on_error is not None:
+                found.append(Arrow(node.name, node.on_error, "error", "", None, node.site))
         return tuple(found)

@@ -284,7 +284,7 @@ async def drive_eagerly(work: GraphRun) -> None:
         ready = [task for task in work.unfinished if not task.is_waiting]
         if ready:
             await flow.run(ready)
-        else:
+        elif work.unfinished or work.awaited:  # the last answer may have led nowhere
             await wait_for_answers(work)
     work.put(flow.so_far())
     work.step += 1

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["Finding", "Severity", "did_you_mean"]
+__all__ = ["Finding", "Severity", "did_you_mean", "nearest"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -41,5 +41,11 @@ class Finding:
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """The nearest of the known names, as the end of a sentence; empty if none is near."""
+    near = nearest(name, known)
+    return "" if near is None else f" (did you mean {near!r}?)"
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The nearest of the known names, if one is near."""
     near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return near[0] if near else None

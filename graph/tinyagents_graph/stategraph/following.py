@@ -107,14 +107,16 @@ class Ahead:
         Raises:
             ExceptionGroup: Too few tasks behind a join have succeeded.
         """
-        if not any(each.has_begun for each in self._work.joins):
+        joins = [each for each in self._work.joins if each.has_begun]
+        if not joins:
             return
         pending = {*live, *(task.node.name for task in self.tasks), *self._work.asked_nodes()}
-        due = [each for each in self._work.joins if each.is_due(pending)]
-        # One that waits for what is reached waits as well for what another one is about to start.
-        later = [each for each in due if _waits_for(each, due)]
-        for state in [each for each in due if each not in later] or due[:1]:
-            self._fire(state, pending)
+        while due := [each for each in joins if each.is_due(pending)]:
+            # One that waits for what another one is about to start looks again after it.
+            ready = [each for each in due if not _waits_for(each, due)] or due[:1]
+            for state in ready:
+                self._fire(state, pending)
+                pending.add(state.meeting.target)
 
     def _fire(self, state: JoinState, pending: Collection[str]) -> None:
         meeting = state.meeting
@@ -146,8 +148,9 @@ class Ahead:
     ) -> None:
         view = self._work.view if self._view is None else self._view
         try:
-            made = route.route(view)
-            chosen = await made if isawaitable(made) else made
+            chosen = route.route(view)
+            if not isinstance(chosen, (str, Send)) and isawaitable(chosen):
+                chosen = await chosen
         except Exception as error:
             error.add_note(f"in the router of {name!r} ({route.site})")
             raise
@@ -208,19 +211,21 @@ class Ahead:
 
 def _waits_for(state: JoinState, due: list[JoinState]) -> bool:
     targets = {each.meeting.target for each in due if each is not state}
-    is_patient = state.meeting.spec.wait_for == "reached"
-    return is_patient and not state.meeting.upstream.isdisjoint(targets)
+    meeting = state.meeting
+    is_patient = meeting.spec.wait_for == "reached"
+    return not targets.isdisjoint(meeting.upstream if is_patient else meeting.spec.sources)
 
 
 def _too_few(work: GraphRun, state: JoinState) -> Exception:
     spec = state.meeting.spec
     message = (
-        f"graph {work.graph.name!r}: the join on {', '.join(spec.sources)} ({state.meeting.site}) "
-        f"needs min_ok={spec.min_ok}, and {state.n_ok} succeeded"
+        f"the join on {', '.join(spec.sources)} needs min_ok={spec.min_ok}, and {state.n_ok} "
+        "succeeded"
     )
     errors = [each.error for each in state.failures if isinstance(each.error, Exception)]
     if errors:
-        return ExceptionGroup(message, errors)
+        where = f"graph {work.graph.name!r}: {state.meeting.site}: "
+        return ExceptionGroup(where + message, errors)
     hint = "fewer tasks were started than that; lower min_ok, or check what was sent"
     finding = Finding("TOO_FEW", message, hint, state.meeting.site, spec.sources)
     return GraphError(work.graph.name, [finding])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -18,7 +19,16 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-__all__ = ["FrozenDict", "FrozenList", "FrozenSet", "freeze", "is_loose", "joined", "thaw"]
+__all__ = [
+    "FrozenDict",
+    "FrozenList",
+    "FrozenSet",
+    "freeze",
+    "is_loose",
+    "joined",
+    "merged",
+    "thaw",
+]
 
 _ATOMS: frozenset[type] = frozenset((
     str, int, float, bool, bytes, complex, type(None), Decimal, UUID, range, type, frozenset,
@@ -43,49 +53,54 @@ class FrozenList(list[Any]):
 
     __slots__ = ("is_loose",)
     is_loose: bool
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return list, (list(self),)
 
-    def __deepcopy__(self, memo: Any) -> list[Any]:
-        return thaw(self)
+    def __deepcopy__(self, memo: Any) -> Any:
+        return [deepcopy(each, memo) for each in self]
 
 
 class FrozenDict(dict[Any, Any]):
-    """A dict that cannot be changed."""
+    """A dict that cannot be changed.
 
-    __slots__ = ()
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    Attributes:
+        is_loose: As that of a list.
+    """
+
+    __slots__ = ("is_loose",)
+    is_loose: bool
+    clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return dict, (dict(self),)
 
-    def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
-        return thaw(self)
+    def __deepcopy__(self, memo: Any) -> Any:
+        return {key: deepcopy(each, memo) for key, each in self.items()}
 
 
 class FrozenSet(set[Any]):
     """A set that cannot be changed."""
 
     __slots__ = ()
-    add = clear = discard = pop = remove = update = _refuse  # type: ignore[assignment]
-    difference_update = intersection_update = symmetric_difference_update = _refuse  # type: ignore[assignment]
-    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse  # type: ignore[assignment,misc]
+    add = clear = discard = pop = remove = update = _refuse
+    difference_update = intersection_update = symmetric_difference_update = _refuse
+    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return set, (set(self),)
 
-    def __deepcopy__(self, memo: Any) -> set[Any]:
+    def __deepcopy__(self, memo: Any) -> Any:
         return thaw(self)
 
 
 def freeze(value: Any) -> Any:
     """The same value, with its lists, dicts and sets frozen."""
-    kind = type(value)
-    if kind in _ATOMS or kind in _FREEZERS and kind in (FrozenList, FrozenDict, FrozenSet):
+    kind: Any = type(value)
+    if kind in _ATOMS:
         return value
     how = _FREEZERS.get(kind)
     return value if how is None else how(value)
@@ -94,7 +109,7 @@ def freeze(value: Any) -> Any:
 _FREEZERS: Mapping[type, Callable[[Any], Any]] = {
     list: lambda value: _frozen_list(value),
     tuple: lambda value: tuple([freeze(each) for each in value]),
-    dict: lambda value: FrozenDict({key: freeze(each) for key, each in value.items()}),
+    dict: lambda value: _frozen_dict(value),
     set: FrozenSet,
     FrozenList: lambda value: value,
     FrozenDict: lambda value: value,
@@ -104,14 +119,27 @@ _FREEZERS: Mapping[type, Callable[[Any], Any]] = {
 
 def _frozen_list(value: list[Any]) -> FrozenList:
     made = FrozenList([freeze(each) for each in value])
-    made.is_loose = any([is_loose(each) for each in made])
+    made.is_loose = any(map(is_loose, made))
+    return made
+
+
+def _frozen_dict(value: dict[Any, Any]) -> FrozenDict:
+    made = FrozenDict({key: freeze(each) for key, each in value.items()})
+    made.is_loose = any(map(is_loose, made.values()))
     return made
 
 
 def joined(first: FrozenList, second: FrozenList) -> FrozenList:
     """Both, one after the other; without a look at every item, as a list grows step by step."""
-    made = FrozenList(first)
-    list.extend(made, second)
+    made = FrozenList((*first, *second))
+    made.is_loose = first.is_loose or second.is_loose
+    return made
+
+
+def merged(first: FrozenDict, second: FrozenDict) -> FrozenDict:
+    """The entries of both, the second's where both have one; again without a look at each."""
+    made = FrozenDict(first)
+    dict.update(made, second)
     made.is_loose = first.is_loose or second.is_loose
     return made
 
@@ -131,15 +159,13 @@ def thaw(value: Any) -> Any:
 
 def is_loose(value: Any) -> bool:
     """Whether a frozen value holds objects that a node could still change: it is given copies."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _ATOMS or kind is FrozenSet or isinstance(value, (Enum, PurePath)):
         return False
-    if kind is FrozenList:
-        return cast("FrozenList", value).is_loose
+    if kind is FrozenList or kind is FrozenDict:
+        return cast("FrozenList | FrozenDict", value).is_loose
     if kind is tuple:
-        return any(is_loose(each) for each in value)
-    if kind is FrozenDict:
-        return any(is_loose(each) for each in value.values())
+        return any(map(is_loose, value))
     if isinstance(value, BaseModel):
         is_frozen = value.model_config.get("frozen", False)
         return not is_frozen or any(is_loose(each) for _, each in value)

@@ -99,7 +99,7 @@ class Node:
         self.may_go = None if spec.goto is None else frozenset((*spec.goto, END))
         self._nodes = nodes
         self._schema = schema
-        self._input = spec.input
+        self._input: Callable[[Any], Any] | None = spec.input
         self._output = _output_of(spec, schema)
         self._adapter: TypeAdapter[Any] | None = None
         if spec.kind == "function":
@@ -110,7 +110,7 @@ class Node:
         else:
             self._body = partial(_run_delegate, spec)
             if self._input is None:
-                self._input = lambda state: state.model_dump_json()
+                self._input = _as_json
 
     def _adapter_for(self, takes: Any) -> TypeAdapter[Any] | None:
         kind = self.spec.input_type or takes
@@ -242,10 +242,15 @@ class _Wrote:
         self.writes = writes
 
 
+def _as_json(state: BaseModel) -> str:
+    return state.model_dump_json()
+
+
 def _is_sends(returned: Any) -> bool:
-    return isinstance(returned, (list, tuple)) and bool(returned) and all(
-        isinstance(each, Send) for each in cast("list[Any]", returned)
-    )  # fmt: skip
+    if not isinstance(returned, (list, tuple)):
+        return False
+    items = cast("list[Any]", returned)
+    return bool(items) and all(isinstance(each, Send) for each in items)
 
 
 def _output_of(spec: NodeSpec, schema: StateSchema) -> Callable[[Any], Any] | None:
@@ -271,20 +276,22 @@ def _fields_of(returned: Any) -> Any:
 def _function(spec: NodeSpec) -> tuple[Body, Any]:
     """The body that a function is, and the type of what it takes."""
     function = spec.body
-    called = function if not isinstance(function, type) else function.__init__
     try:
         parameters = list(signature(function).parameters.values())
     except (TypeError, ValueError):  # a builtin that does not tell
         parameters = [Parameter("state", Parameter.POSITIONAL_ONLY)]
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     taken = [each for each in parameters if each.kind in kinds]
-    spread = any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
-    n = 2 if spread else min(len(taken), 2)
     try:
-        hints = get_type_hints(called)
+        hints = get_type_hints(function)
     except Exception:  # a hint that names what is imported for type checkers only
         hints = {}
     takes = hints.get(taken[0].name) if taken else None
+    n = min(len(taken), 2)
+    if n == 2 and not _is_context(taken[1], hints):
+        n = 1
+    if any(each.kind is Parameter.VAR_POSITIONAL for each in parameters):
+        n = 2
     is_async = iscoroutinefunction(function) or iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004  # an object whose `__call__` is async
     )
@@ -300,6 +307,12 @@ def _function(spec: NodeSpec) -> tuple[Body, Any]:
         return await returned if isawaitable(returned) else returned
 
     return in_a_thread, takes
+
+
+def _is_context(parameter: Parameter, hints: Mapping[str, Any]) -> bool:
+    """Whether a second parameter is for the context: `def f(state, n=3)` has one that is not."""
+    is_named = parameter.name == "ctx" or hints.get(parameter.name) is NodeContext
+    return is_named or parameter.default is Parameter.empty
 
 
 async def _run_delegate(spec: NodeSpec, ctx: NodeContext, given: Any) -> Any:

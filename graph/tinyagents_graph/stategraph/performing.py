@@ -7,6 +7,7 @@ perform ── gate ── tries ── once ── body
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -36,10 +37,10 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         BaseException: It was cancelled. Failures are outcomes.
     """
     node, run = task.node, work.run
-    about = {"node": node.name, "path": task.path}
     if not task.is_open:
         task.is_open = True
-        run.emit("node.started", {**about, "step": task.step, "after": task.after})
+        about = {"node": node.name, "path": task.path, "step": task.step, "after": task.after}
+        run.emit("node.started", about)
     try:
         if node.spec.approve is not None and not await _is_let_in(work, task):
             return
@@ -53,18 +54,16 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         if _is_parked(error):
             return
         error.add_note(f"in node {node.name!r} ({task.path}), added in {node.site}")
-        run.emit("node.failed", {**about, "step": task.step, "error": describe(error)})
-        task.is_open = False
+        _tell_failure(work, task, describe(error))
         outcome = Outcome()
         outcome.error = error
         task.outcome = outcome
         return
     except BaseException as error:
-        if isinstance(error, BaseExceptionGroup) and _is_parked(error):
+        if _is_parked(error):
             return
         why = {"type": "cancelled", "message": f"interrupted by {type(error).__name__}"}
-        run.emit("node.failed", {**about, "step": task.step, "error": why})
-        task.is_open = False
+        _tell_failure(work, task, why)
         raise
     task.outcome = outcome
     _tell_end(work, task, outcome)
@@ -82,6 +81,12 @@ def _tell_end(work: GraphRun, task: Task, outcome: Outcome) -> None:
     task.is_open = False
     if outcome.ask is not None:
         work.run.emit("ask.raised", outcome.ask.facts)
+
+
+def _tell_failure(work: GraphRun, task: Task, error: Mapping[str, Any]) -> None:
+    about = {"node": task.node.name, "path": task.path, "step": task.step, "error": error}
+    work.run.emit("node.failed", about)
+    task.is_open = False
 
 
 def _is_parked(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.stategraph.declared import Arrow, Declared, FailPolicy, Mode
+from tinyagents_graph.stategraph.declared import Arrow, Declared, FailPolicy, Mode, RouteSpec
 from tinyagents_graph.stategraph.joins import Meeting
 from tinyagents_graph.stategraph.nodes import Node, Nodes, Ways
 from tinyagents_graph.stategraph.routing import START
@@ -86,7 +86,7 @@ def _ways(declared: Declared) -> dict[str, Ways]:
     for number, (join, _, _) in enumerate(declared.joins):
         for source in join.sources:
             joins[source].append(number)
-    routes = defaultdict(list)
+    routes: defaultdict[str, list[RouteSpec]] = defaultdict(list)
     for route in declared.routes:
         routes[route.source].append(route)
     return {

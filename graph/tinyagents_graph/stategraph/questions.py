@@ -24,6 +24,7 @@ def tell_answers(work: GraphRun) -> None:
         if ask.is_told or ask.status == "open":
             continue
         ask.is_told = True
+        work.settled[ask.id] = ask
         if ask.status == "answered":
             reply = to_jsonable_python(ask.reply, fallback=repr, inf_nan_mode="null")
             facts = {"ask_id": ask.id, "answer": reply, "by": ask.by}

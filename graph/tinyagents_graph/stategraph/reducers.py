@@ -6,12 +6,12 @@ order of the tasks that wrote, whatever order these finished in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.stategraph.freezing import FrozenList, joined
+from tinyagents_graph.stategraph.freezing import FrozenDict, FrozenList, joined, merged
 
 __all__ = ["Add", "Append", "Last", "Merge", "Reduce", "Reducer"]
 
@@ -88,7 +88,9 @@ class Merge(Reducer):
         """The union; for an entry that both have, the operand's."""
         if value is None:
             return operand
-        return {**value, **operand} if isinstance(operand, Mapping) else value | operand
+        if type(value) is FrozenDict and type(operand) is FrozenDict:
+            return merged(value, operand)
+        return value | operand
 
 
 @frozen

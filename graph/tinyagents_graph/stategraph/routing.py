@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Final, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -12,10 +12,10 @@ from tinyagents_graph.frozen import frozen
 
 __all__ = ["END", "START", "Ask", "Command", "Failure", "Goto", "Join", "Send", "WaitFor", "join"]
 
-START = "__start__"
+START: Final = "__start__"
 """Where a graph begins: the source of its first edges."""
 
-END = "__end__"
+END: Final = "__end__"
 """Where a branch of a graph ends: the target of its last edges."""
 
 WaitFor: TypeAlias = Literal["all", "any", "reached"] | int

@@ -41,8 +41,7 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     try:
         async with run:
             await _drive(work)
-            if run.needs_attention:
-                # Who was told that the run is cancelled must not find it completed.
+            while not run.may_end():
                 await run.checkpoint()
             run.complete({"output": work.graph.schema.plain(work.values)})
     except Parked:

@@ -128,7 +128,9 @@ class StateSchema:
         try:
             if isinstance(given, BaseModel) and not isinstance(given, self.model):
                 given = given.model_dump()
-            model = self.model.model_validate(given)
+            is_json = isinstance(given, (str, bytes))
+            check = self.model.model_validate_json if is_json else self.model.model_validate
+            model = check(given)
         except ValidationError as error:
             facts = {"message": f"the input is no {self.model.__name__}: {explain(error)}"}
             unknown = "give a dict with the keys " + ", ".join(sorted(self.keys))
@@ -166,17 +168,10 @@ class StateSchema:
         Raises:
             GraphError: A key does not exist, or a value does not fit.
         """
-        if isinstance(update, self.model):
-            update = {name: getattr(update, name) for name in update.model_fields_set}
-        if not isinstance(update, Mapping):
-            raise self.error(
-                "INVALID_UPDATE",
-                f"node {node!r} returned {_shown(update)}, which is no update",
-                "return a dict of what changes, {'key': value}; or a Command, an Ask or None",
-                node,
-            )
-        given = cast("Mapping[str, Any]", update)
-        self._known(given, f"node {node!r}", node)
+        # Most are dicts, which the model and an abstract class take their time to tell.
+        given = cast("Write", update) if type(update) is dict else self._mapping(update, node)
+        if not given.keys() <= self.keys:
+            self._known(given, f"node {node!r}", node)
         write: dict[str, Any] = {}
         for name, value in given.items():
             try:
@@ -247,6 +242,18 @@ class StateSchema:
         """An error about this state."""
         return GraphError(self.graph, [Finding(code, message, hint, nodes=nodes)])
 
+    def _mapping(self, update: Any, node: str) -> Mapping[str, Any]:
+        if isinstance(update, self.model):
+            return {name: getattr(update, name) for name in update.model_fields_set}
+        if isinstance(update, Mapping):
+            return cast("Mapping[str, Any]", update)
+        raise self.error(
+            "INVALID_UPDATE",
+            f"node {node!r} returned {_shown(update)}, which is no update",
+            "return a dict of what changes, {'key': value}; or a Command, an Ask or None",
+            node,
+        )
+
     def _known(self, given: Mapping[str, Any], who: str, *nodes: str) -> None:
         for name in given:
             if name not in self._keys:
@@ -272,7 +279,7 @@ def explain(error: ValidationError) -> str:
 
 
 def _adapter(annotation: Any, metadata: Sequence[Any] = ()) -> TypeAdapter[Any]:
-    whole: Any = Annotated[(annotation, *metadata)] if metadata else annotation  # type: ignore[misc]
+    whole: Any = Annotated[(annotation, *metadata)] if metadata else annotation
     return TypeAdapter(whole)
 
 

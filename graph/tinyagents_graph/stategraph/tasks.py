@@ -211,7 +211,7 @@ class Task:
     @property
     def is_waiting(self) -> bool:
         """Whether it waits for answers without which it need not be performed again."""
-        if self.outcome is not None:
+        if self.outcome is not None or self.memo is None:
             return False
         if any(ask.status == "open" for ask in self.asks):
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
@@ -31,6 +31,7 @@ class GraphRun:
         is_over_limit: Whether they are used up, and `on_limit` runs.
         joins: What its joins have seen.
         awaited: Questions that finished tasks put to the human, each with its task.
+        settled: Questions that need no answer any more, by id; who answers twice learns of it.
         failures: What failed and was handed on.
         can_park: Whether the run ends for now when it has to wait for the human.
         written: What its tasks wrote, in order, for a graph that hands it to the one above.
@@ -38,13 +39,18 @@ class GraphRun:
             else `None`.
         flow: How far it is in eager mode.
         is_going: Whether somebody drives it now.
+        driver: What runs it to its result.
         why_ended: Why it is not to go on, if the run above ended while it was parked.
     """
 
+    # What a parent asks of any child at work; a graph has said nothing, and tells by its events.
+    messages = ()
+    progress = ""
+
     __slots__ = (
-        "_loose", "_view", "awaited", "can_park", "failures", "flow", "graph", "is_going",
-        "is_in_step", "is_over_limit", "joins", "max_steps", "run", "snapshots", "step", "tasks", "values",
-        "why_ended", "written",
+        "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "is_going",
+        "is_in_step", "is_over_limit", "joins", "max_steps", "run", "settled", "snapshots", "step",
+        "tasks", "values", "why_ended", "written",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +74,7 @@ class GraphRun:
         self.is_over_limit = False
         self.joins = [JoinState(each) for each in graph.meetings]
         self.awaited: list[tuple[NodeAsk, Task]] = []
+        self.settled: dict[str, NodeAsk] = {}
         self.failures: list[Failure] = []
         self.can_park = can_park
         self.written: list[Write] | None = [] if is_below else None
@@ -75,7 +82,18 @@ class GraphRun:
         self.flow: Any = None
         self.is_going = False
         self.why_ended = ""
+        self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
+
+    def execute(self) -> Awaitable[Any]:
+        """Run it to its result."""
+        assert self.driver is not None
+        return self.driver(self)
+
+    @property
+    def turns(self) -> int:
+        """Supersteps so far."""
+        return self.step
 
     # --- the state ----------
 
