@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 
 from tinyagents_graph.stategraph.routing import Failure, Join
 
@@ -19,18 +20,37 @@ class Meeting:
         site: The line that added it.
         upstream: Nodes from which one can still come to one of its sources, and the sources
             themselves, without passing the join's target.
+        onward: Where each node of the graph leads.
     """
 
-    __slots__ = ("number", "site", "spec", "target", "upstream")
+    __slots__ = ("number", "onward", "site", "spec", "target", "upstream")
 
     def __init__(
-        self, number: int, spec: Join, target: str, site: str, upstream: frozenset[str]
+        self,
+        number: int,
+        spec: Join,
+        target: str,
+        site: str,
+        upstream: frozenset[str],
+        onward: Mapping[str, Sequence[str]],
     ) -> None:
         self.number = number
         self.spec = spec
         self.target = target
         self.site = site
         self.upstream = upstream
+        self.onward = onward
+
+    def late(self, pending: Collection[str]) -> frozenset[str]:
+        """Those of `upstream` that one still comes to from pending nodes, these included."""
+        found = set(self.upstream.intersection(pending))
+        rest = deque(found)
+        while rest:
+            for name in self.onward.get(rest.popleft(), ()):
+                if name in self.upstream and name != self.target and name not in found:
+                    found.add(name)
+                    rest.append(name)
+        return frozenset(found)
 
 
 class JoinState:
@@ -42,11 +62,11 @@ class JoinState:
         failures: What failed on the way, where failures are collected.
     """
 
-    __slots__ = ("_arrived", "_has_fired", "_n_ok", "after", "failures", "meeting")
+    __slots__ = ("_arrived", "_late", "_n_ok", "after", "failures", "meeting")
 
     def __init__(self, meeting: Meeting) -> None:
         self.meeting = meeting
-        self._has_fired = False
+        self._late: frozenset[str] = frozenset()
         self._clear()
 
     def _clear(self) -> None:
@@ -57,13 +77,13 @@ class JoinState:
 
     @property
     def has_begun(self) -> bool:
-        """Whether something arrived in this round."""
-        return self._has_fired or bool(self._arrived)
+        """Whether something arrived, or is late from the round before."""
+        return bool(self._arrived or self._late)
 
     @property
     def is_waiting(self) -> bool:
         """Whether something arrived and nothing came of it yet."""
-        return bool(self._arrived) and not self._has_fired
+        return bool(self._arrived)
 
     @property
     def missing(self) -> list[str]:
@@ -90,6 +110,8 @@ class JoinState:
             failure: Why it failed, if it did.
             is_task: Whether that is a task of the source; else nobody was sent there.
         """
+        if source in self._late:
+            return  # it was not waited for
         self._arrived.add(source)
         if path is not None:
             self.after.append(path)
@@ -106,8 +128,9 @@ class JoinState:
         Args:
             pending: Nodes that have tasks which are not finished.
         """
-        self._maybe_reset(pending)
-        if not self._arrived or self._has_fired:
+        if self._late.isdisjoint(pending):
+            self._late = frozenset()
+        if not self._arrived:
             return False
         sources, wait_for = self.meeting.spec.sources, self.meeting.spec.wait_for
         there = [each for each in sources if each in self._arrived and each not in pending]
@@ -128,12 +151,6 @@ class JoinState:
         """
         after, failures = self.after, tuple(self.failures)
         self._clear()
-        # Who comes later than it was waited for belongs to the same round, if anybody still does.
-        is_patient = self.meeting.spec.wait_for in ("all", "reached")
-        self._has_fired = not is_patient and not self.meeting.upstream.isdisjoint(pending)
+        if self.meeting.spec.wait_for not in ("all", "reached"):
+            self._late = self.meeting.late(pending)
         return after, failures
-
-    def _maybe_reset(self, pending: Collection[str]) -> None:
-        if self._has_fired and self.meeting.upstream.isdisjoint(pending):
-            self._has_fired = False
-            self._clear()

@@ -58,9 +58,12 @@ def prepare(
     for name, node in nodes.items():
         node.ways = ways.get(name) or Ways()
     arrows = declared.arrows
+    onward: defaultdict[str, list[str]] = defaultdict(list)
+    for arrow in arrows:
+        onward[arrow.source].append(arrow.target)
     meetings = tuple(
         [
-            Meeting(number, join, target, site, _upstream(arrows, join.sources, target))
+            Meeting(number, join, target, site, _upstream(arrows, join.sources, target), onward)
             for number, (join, target, site) in enumerate(declared.joins)
         ]
     )
