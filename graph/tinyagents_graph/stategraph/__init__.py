@@ -2,7 +2,7 @@
 
 builder ── compiled ── running ── engine, eager ── following ── work ── tasks, state, joins
    │           └─ nesting ── running                  └─ performing ── nodes
-   └─ declared ── routing, reducers, caching          └─ questions, finishing
+   └─ declared ── routing, reducers, caching          └─ questions, finishing, breaking
 """
 
 from __future__ import annotations

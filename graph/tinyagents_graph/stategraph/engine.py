@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from tinyagents_graph.errors import GraphError, Parked
+from tinyagents_graph.errors import describe
 from tinyagents_graph.stategraph.finishing import (
     end_of,
     entries_of,
@@ -47,7 +47,7 @@ async def drive_supersteps(work: GraphRun) -> None:
             await _begin_step(work)
         await _perform_all(work)
         if work.unfinished:
-            await _wait_in_step(work)
+            await wait_for_answers(work)
         else:
             await _end_step(work)
     end_of(work)
@@ -68,28 +68,13 @@ async def _begin_step(work: GraphRun) -> None:
 async def _perform_all(work: GraphRun) -> None:
     """Perform what is not done. A single task needs no task of the event loop."""
     rest = [task for task in work.unfinished if not task.is_waiting]
-    try:
-        if len(rest) == 1:
-            await perform(work, rest[0])
-        elif rest:
-            jobs = [partial(_perform_one, work, task) for task in rest]
-            await gather(jobs, work.graph.max_concurrency, work.run.path)
-    except BaseException:
-        _keep(work)
-        raise
+    if len(rest) == 1:
+        await perform(work, rest[0])
+    elif rest:
+        jobs = [partial(_perform_one, work, task) for task in rest]
+        await gather(jobs, work.graph.max_concurrency, work.run.path)
     if work.graph.fail == "cancel" and (errors := failures_of(work, work.tasks)):
-        _keep(work)
         raise together(work, errors)
-
-
-async def _wait_in_step(work: GraphRun) -> None:
-    try:
-        await wait_for_answers(work)
-    except Parked:
-        raise
-    except BaseException:
-        _keep(work)
-        raise
 
 
 async def _perform_one(work: GraphRun, task: Task) -> None:
@@ -98,28 +83,25 @@ async def _perform_one(work: GraphRun, task: Task) -> None:
         raise errors[0]
 
 
-def _keep(work: GraphRun) -> None:
-    """The step ends in the middle; what its tasks wrote until then is kept in the result."""
-    done = [task for task in work.tasks if task.outcome is not None]
-    try:
-        work.put(work.graph.schema.fold(work.values, entries_of(done)))
-    except GraphError:  # a conflict besides; why the step ends is told already
-        return
-
-
 async def _end_step(work: GraphRun) -> None:
     """What the tasks wrote becomes the state, in their order, and what follows them is next."""
-    tasks = work.tasks
-    _fold(work, tasks)
-    if errors := failures_of(work, tasks):
-        raise together(work, errors)
-    ahead = Ahead(work)
-    if not work.is_over_limit:
-        for task in tasks:
-            await ahead.beyond(task)
-        ahead.meet(())
+    tasks, run = work.tasks, work.run
+    try:
+        _fold(work, tasks)
+        if errors := failures_of(work, tasks):
+            raise together(work, errors)
+        ahead = Ahead(work)
+        if not work.is_over_limit:
+            for task in tasks:
+                await ahead.beyond(task)
+            ahead.meet(())
+    except BaseException as error:
+        work.is_in_step = False
+        data = {"step": work.step, "status": "failed", "error": describe(error)}
+        run.emit("graph.step.completed", data)
+        raise
     work.is_in_step = False
-    work.run.emit("graph.step.completed", {"step": work.step})
+    run.emit("graph.step.completed", {"step": work.step})
     work.step += 1
     work.tasks = ahead.tasks
     for task in ahead.tasks:

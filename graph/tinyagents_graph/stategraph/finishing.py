@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinyagents_graph.errors import GraphError, LimitExceeded, RunCancelled, describe
+from tinyagents_graph.errors import GraphError, LimitExceeded, RunCancelled
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.questions import tell_answers
 from tinyagents_graph.stategraph.state import Entry
@@ -16,7 +16,6 @@ __all__ = [
     "entries_of",
     "entries_of_answer",
     "failures_of",
-    "give_up",
     "pop_answered",
     "together",
 ]
@@ -78,23 +77,6 @@ def together(work: GraphRun, errors: list[BaseException]) -> BaseException:
         return errors[0]
     message = f"{len(errors)} tasks of graph {work.graph.name!r} failed"
     return BaseExceptionGroup(message, errors)
-
-
-def give_up(work: GraphRun, error: BaseException) -> None:
-    """The run ends before its time, and what still waits for an answer ends with it."""
-    why = {"type": "cancelled", "message": f"interrupted by {type(error).__name__}"}
-    for task in work.tasks:
-        if task.is_open:
-            task.is_open = False
-            about = {"node": task.node.name, "path": task.path, "step": task.step}
-            work.run.emit("node.failed", {**about, "error": why})
-    for ask in work.asks:
-        ask.settle("expired", reason=f"{work.run.path} has ended")
-    tell_answers(work)
-    if work.is_in_step:
-        work.is_in_step = False
-        data = {"step": work.step, "status": "failed", "error": describe(error)}
-        work.run.emit("graph.step.completed", data)
 
 
 def end_of(work: GraphRun) -> None:

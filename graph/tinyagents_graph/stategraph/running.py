@@ -8,9 +8,9 @@ from typing import Any
 from tinyagents_graph.delegation import tell_end, tell_start
 from tinyagents_graph.errors import Parked, RunCancelled
 from tinyagents_graph.place import current_place
+from tinyagents_graph.stategraph.breaking import break_off
 from tinyagents_graph.stategraph.eager import drive_eagerly
 from tinyagents_graph.stategraph.engine import drive_supersteps
-from tinyagents_graph.stategraph.finishing import give_up
 from tinyagents_graph.stategraph.result import GraphResult, GraphStatus
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -68,18 +68,26 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
 
 async def _drive(work: GraphRun) -> None:
     try:
-        if work.why_ended:
-            raise RunCancelled(work.run.path, work.why_ended)
         await (drive_eagerly if work.graph.mode == "eager" else drive_supersteps)(work)
     except Parked:
         raise
     except BaseException as error:
-        give_up(work, error)
-        for child in work.parked:  # opened once more, to be closed in order
-            child.why_ended = f"{work.run.path} has ended"
-            with suppress(RunCancelled):
-                await execute_graph(child, is_again=True)
+        await _end_parked(work)
+        break_off(work, error)
         raise
+
+
+async def _end_parked(work: GraphRun) -> None:
+    """The graphs that are parked in its nodes are opened once more, to be cancelled."""
+    for child in work.parked:
+        run, error = child.run, RunCancelled(child.run.path, f"{work.run.path} has ended")
+        run.reopen()
+        with suppress(RunCancelled):
+            async with run:
+                await _end_parked(child)
+                break_off(child, error)
+                raise error
+        tell_end(run, work.run.origin, error)
 
 
 def paused(work: GraphRun) -> GraphResult[Any]:

@@ -40,7 +40,6 @@ class GraphRun:
         flow: How far it is in eager mode.
         is_going: Whether somebody drives it now.
         driver: What runs it to its result.
-        why_ended: Why it is not to go on, if the run above ended while it was parked.
     """
 
     # What a parent asks of any child at work; a graph has said nothing, and tells by its events.
@@ -50,7 +49,7 @@ class GraphRun:
     __slots__ = (
         "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "is_going",
         "is_in_step", "is_over_limit", "joins", "max_steps", "run", "settled", "snapshots", "step",
-        "tasks", "values", "why_ended", "written",
+        "tasks", "values", "written",
     )  # fmt: skip
 
     def __init__(
@@ -81,7 +80,6 @@ class GraphRun:
         self.snapshots: deque[Values] | None = None
         self.flow: Any = None
         self.is_going = False
-        self.why_ended = ""
         self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
 
