@@ -71,11 +71,6 @@ async def test_who_comes_later_than_he_was_waited_for_starts_nothing(wait_for: W
     assert result.output.visits == ["a", "b", "late", "c", "d"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="while an arm of the last round is still on its way, the next round comes to nodes from "
-    "which one can reach the join, and is taken for a part of the last",
-)
 async def test_an_arm_that_goes_elsewhere_does_not_keep_a_join_from_its_next_round() -> None:
     async def b(_: State) -> Command[Any]:
         return Command(update={"visits": "b"}, goto=END)

@@ -78,11 +78,6 @@ async def test_too_few_is_told_once() -> None:
     assert str(caught.value).count("graph 'graph'") == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ConfigError,
-    reason="a question whose answer has led on is forgotten, so the same answer is no longer known",
-)
 async def test_the_same_answer_again_changes_nothing_once_the_run_has_gone_on() -> None:
     g = StateGraph(State)
     g.add_node(ask_text)

@@ -8,7 +8,7 @@ beyond ── goto, also ── to          a node's name makes one task a step,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from inspect import isawaitable
 from typing import Any
 
@@ -115,17 +115,17 @@ class Ahead:
         while due := [each for each in joins if each.is_due(pending)]:
             # One that waits for what another one is about to start looks again after it.
             for state in [each for each in due if not _waits_for(each, due)] or due[:1]:
-                self._fire(state)
+                self._fire(state, pending)
                 pending.add(state.meeting.target)
         for state in joins:
             state.settle(pending)
         work.met = {each.meeting.number for each in joins if each.is_open}
 
-    def _fire(self, state: JoinState) -> None:
+    def _fire(self, state: JoinState, pending: Collection[str]) -> None:
         meeting = state.meeting
         if state.has_too_few:
             raise _too_few(self._work, state)
-        after, failures = state.fire()
+        after, failures = state.fire(pending)
         if meeting.target == END:
             return
         self.to(meeting.target, None)

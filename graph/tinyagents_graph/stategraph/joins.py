@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 
 from tinyagents_graph.stategraph.routing import Failure, Join
 
@@ -19,18 +20,37 @@ class Meeting:
         site: The line that added it.
         upstream: Nodes from which one can still come to one of its sources, and the sources
             themselves, without passing the join's target; empty for a join on all.
+        onward: Where each node of the graph leads.
     """
 
-    __slots__ = ("number", "site", "spec", "target", "upstream")
+    __slots__ = ("number", "onward", "site", "spec", "target", "upstream")
 
     def __init__(
-        self, number: int, spec: Join, target: str, site: str, upstream: frozenset[str]
+        self,
+        number: int,
+        spec: Join,
+        target: str,
+        site: str,
+        upstream: frozenset[str],
+        onward: Mapping[str, Sequence[str]],
     ) -> None:
         self.number = number
         self.spec = spec
         self.target = target
         self.site = site
         self.upstream = upstream
+        self.onward = onward
+
+    def late(self, pending: Collection[str]) -> frozenset[str]:
+        """Those of `upstream` that one still comes to from pending nodes, these included."""
+        found = set(self.upstream.intersection(pending))
+        rest = deque(found)
+        while rest:
+            for name in self.onward.get(rest.popleft(), ()):
+                if name in self.upstream and name != self.target and name not in found:
+                    found.add(name)
+                    rest.append(name)
+        return frozenset(found)
 
 
 class JoinState:
@@ -42,11 +62,11 @@ class JoinState:
         failures: What failed on the way, where failures are collected.
     """
 
-    __slots__ = ("_arrived", "_has_fired", "_n_ok", "after", "failures", "meeting")
+    __slots__ = ("_arrived", "_late", "_n_ok", "after", "failures", "meeting")
 
     def __init__(self, meeting: Meeting) -> None:
         self.meeting = meeting
-        self._has_fired = False
+        self._late: frozenset[str] = frozenset()
         self._clear()
 
     def _clear(self) -> None:
@@ -58,12 +78,12 @@ class JoinState:
     @property
     def is_open(self) -> bool:
         """Whether something arrived, or somebody who comes too late may still do."""
-        return bool(self._arrived) or self._has_fired
+        return bool(self._arrived or self._late)
 
     @property
     def is_waiting(self) -> bool:
         """Whether something arrived and nothing came of it yet."""
-        return bool(self._arrived) and not self._has_fired
+        return bool(self._arrived)
 
     @property
     def missing(self) -> list[str]:
@@ -90,6 +110,8 @@ class JoinState:
             failure: Why it failed, if it did.
             is_task: Whether that is a task of the source; else nobody was sent there.
         """
+        if source in self._late:
+            return  # it was not waited for
         self._arrived.add(source)
         if path is not None:
             self.after.append(path)
@@ -106,7 +128,7 @@ class JoinState:
         Args:
             pending: Nodes that have tasks which are not finished.
         """
-        if not self._arrived or self._has_fired:
+        if not self._arrived:
             return False
         sources, wait_for = self.meeting.spec.sources, self.meeting.spec.wait_for
         there = [each for each in sources if each in self._arrived and each not in pending]
@@ -116,7 +138,7 @@ class JoinState:
             return self.meeting.upstream.isdisjoint(pending)
         return len(there) >= (1 if wait_for == "any" else wait_for)
 
-    def fire(self) -> tuple[list[str], tuple[Failure, ...]]:
+    def fire(self, pending: Collection[str]) -> tuple[list[str], tuple[Failure, ...]]:
         """Its target runs; what arrived is handed over.
 
         Returns:
@@ -124,16 +146,15 @@ class JoinState:
         """
         after, failures = self.after, tuple(self.failures)
         self._clear()
-        # Who comes later than it was waited for belongs to the same round.
-        self._has_fired = self.meeting.spec.wait_for not in ("all", "reached")
+        if self.meeting.spec.wait_for not in ("all", "reached"):
+            self._late = self.meeting.late(pending)
         return after, failures
 
     def settle(self, pending: Collection[str]) -> None:
-        """Begin the next round, once nobody who belongs to the last one is still to come.
+        """Forget those who are late, once none of them is still to come.
 
         To be called after each step, and not only when somebody arrives: he may be the first one
         of the next round, who would be taken for a late one of the last.
         """
-        if self._has_fired and self.meeting.upstream.isdisjoint(pending):
-            self._has_fired = False
-            self._clear()
+        if self._late.isdisjoint(pending):
+            self._late = frozenset()

@@ -58,11 +58,13 @@ def prepare(
     for name, node in nodes.items():
         node.ways = ways.get(name) or Ways()
     into: defaultdict[str, list[str]] = defaultdict(list)
+    onward: defaultdict[str, list[str]] = defaultdict(list)
     for arrow in declared.arrows:
         into[arrow.target].append(arrow.source)
+        onward[arrow.source].append(arrow.target)
     meetings = tuple(
         [
-            Meeting(number, join, target, site, _upstream(into, join, target))
+            Meeting(number, join, target, site, _upstream(into, join, target), onward)
             for number, (join, target, site) in enumerate(declared.joins)
         ]
     )
