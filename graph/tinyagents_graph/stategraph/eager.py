@@ -124,7 +124,8 @@ class Flow:
     async def _pump(self, queue: deque[Task]) -> None:
         send, receive = anyio.create_memory_object_stream[Task](inf)
         limit, n_running = self.work.graph.max_concurrency, 0
-        async with anyio.create_task_group() as group, send, receive:
+        # The streams outlast the tasks: one that is cancelled may still come to its end.
+        async with send, receive, anyio.create_task_group() as group:
             while (queue and not self._errors) or n_running:
                 while queue and not self._errors and n_running < limit:
                     group.start_soon(self._perform, queue.popleft(), send)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
+import anyio
 import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
@@ -188,3 +189,14 @@ async def test_a_listener_that_ends_the_program_leaves_a_whole_tree(mode: str, k
 async def test_two_plain_writers_do_not_hide_why_their_step_was_broken_off(mode: str) -> None:
     graph = side_by_side(quick, quick_too, fails, mode=mode, fail="cancel")
     assert isinstance(await failed(graph, EventSink()), OSError)
+
+
+async def test_an_eager_task_may_come_to_its_end_although_a_sibling_failed() -> None:
+    async def stubborn(state: State) -> Any:
+        with anyio.CancelScope(shield=True):
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+        return {"x": "done"}
+
+    error = await failed(side_by_side(stubborn, fails, mode="eager", fail="cancel"), EventSink())
+    assert isinstance(error, OSError)
