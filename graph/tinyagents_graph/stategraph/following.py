@@ -17,7 +17,7 @@ from tinyagents_graph.stategraph.declared import RouteSpec
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.joins import JoinState
 from tinyagents_graph.stategraph.nodes import Ways
-from tinyagents_graph.stategraph.routing import END, START, Failure, Send, targets_of
+from tinyagents_graph.stategraph.routing import END, START, Failure, Nothing, Send, targets_of
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -53,7 +53,8 @@ class Ahead:
         assert outcome is not None
         failure = None
         if outcome.error is not None:
-            failure = Failure(node.name, task.path, outcome.error, task.payload)
+            sent = None if task.payload is Nothing else task.payload
+            failure = Failure(node.name, task.path, outcome.error, sent)
             self._work.failures.append(failure)
             if node.spec.on_error is not None:
                 self.to(node.spec.on_error, task, failure)
