@@ -146,13 +146,13 @@ async def test_a_failure_leaves_a_whole_tree_and_what_was_done_before(
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, max_concurrency=width, fail=fail)
     result: Any = None
+    leaves: list[BaseException] = []
     try:
         result = await graph.run(sink=sink)
     except (Broken, ExceptionGroup) as error:
-        assert all(isinstance(each, Broken) for each in leaves_in(error))
-        result = getattr(error, "result", None)
-        assert result.status == "failed"
-    assert (result.status == "failed") == bool(leaves_of(block, "fails"))
+        leaves, result = leaves_in(error), getattr(error, "result", None)
+    assert all(isinstance(each, Broken) for each in leaves)
+    assert (result.status == "failed") == bool(leaves) == bool(leaves_of(block, "fails"))
     rest = expected_log(block)
     for each in result.output.log:
         rest.remove(each)
