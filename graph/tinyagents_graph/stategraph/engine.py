@@ -121,11 +121,13 @@ def _fold(work: GraphRun, tasks: Sequence[Task]) -> None:
 async def _take_answers(work: GraphRun) -> None:
     """Those questions that were answered lead on."""
     answered = pop_answered(work)
+    if not answered:
+        return
     entries = [entry for ask, task in answered for entry in entries_of_answer(work, ask, task)]
     if entries:
         work.put(work.graph.schema.fold(work.values, entries))
         work.tell_update({key for _, _, write in entries for key in write})
-    ahead = Ahead(work)
+    ahead = Ahead(work, tasks=work.tasks)
     for ask, task in answered:
         await ahead.answer(task, ask.then, ask.reply)
     ahead.meet(())

@@ -27,17 +27,22 @@ __all__ = ["Ahead"]
 class Ahead:
     """The tasks that come next, as they are found.
 
+    Args:
+        work: The graph's run.
+        view: The state that routers see, if it is not the graph's own.
+        tasks: What comes next anyway.
+
     Attributes:
         tasks: What was found, in the order it is to be applied.
     """
 
     __slots__ = ("_plain", "_view", "_work", "tasks")
 
-    def __init__(self, work: GraphRun, view: Any = None) -> None:
+    def __init__(self, work: GraphRun, view: Any = None, tasks: Iterable[Task] = ()) -> None:
         self._work = work
         self._view = view
-        self._plain: dict[str, Task] = {}
-        self.tasks: list[Task] = []
+        self.tasks: list[Task] = list(tasks)
+        self._plain = {each.node.name: each for each in self.tasks if each.payload is Nothing}
 
     async def begin(self) -> None:
         """Follow `START`."""
