@@ -1,6 +1,7 @@
 """Random graphs of blocks come to the same eagerly and in steps, whatever comes between."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -104,7 +105,7 @@ async def answered(
     MODES,
 )
 async def test_answers_in_any_order_come_to_what_they_come_to_if_known_before(
-    block: Block, delays: list[int], choices: list[int], mode: str
+    block: Block, delays: list[int], choices: list[int], mode: Any
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     seen: list[str] = []
@@ -121,7 +122,7 @@ async def test_answers_in_any_order_come_to_what_they_come_to_if_known_before(
 @quick
 @given(BLOCKS("tells", "fails"), DELAYS, MODES, WIDTHS)
 async def test_collected_failures_leave_the_rest_as_it_is(
-    block: Block, delays: list[int], mode: str, width: int
+    block: Block, delays: list[int], mode: Any, width: int
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, max_concurrency=width, fail="collect")
@@ -133,15 +134,14 @@ async def test_collected_failures_leave_the_rest_as_it_is(
 
 
 def leaves_in(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in leaves_in(each)]
-    return [error]
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return [leaf for each in inner for leaf in leaves_in(each)] or [error]
 
 
 @quick
 @given(BLOCKS("tells", "fails"), DELAYS, MODES, WIDTHS, st.sampled_from(["drain", "cancel"]))
 async def test_a_failure_leaves_a_whole_tree_and_what_was_done_before(
-    block: Block, delays: list[int], mode: str, width: int, fail: str
+    block: Block, delays: list[int], mode: Any, width: int, fail: Any
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, max_concurrency=width, fail=fail)
@@ -169,7 +169,7 @@ async def test_a_failure_leaves_a_whole_tree_and_what_was_done_before(
     st.integers(0, 5),
 )
 async def test_a_cancelled_run_leaves_a_whole_tree_and_no_task(
-    block: Block, delays: list[int], mode: str, fail: str, at: int, whom: int
+    block: Block, delays: list[int], mode: Any, fail: Any, at: int, whom: int
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, fail=fail)

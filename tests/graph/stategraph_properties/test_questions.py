@@ -22,9 +22,13 @@ def writing(name: str) -> Callable[[Log], Any]:
     return lambda state: {"log": name}
 
 
+def leaving(question: str) -> Callable[[Log], Any]:
+    return lambda state: Ask(question, output="log")
+
+
 def beside(*names: str) -> StateGraph[Log]:
     """A node that leaves a question, beside a row of others."""
-    graph = StateGraph(Log).add_node("asks", lambda state: Ask("Well?", output="log"))
+    graph = StateGraph(Log).add_node("asks", leaving("Well?"))
     for name in names:
         graph.add_node(name, writing(name))
     return graph.add_edge(START, "asks").add_sequence(START, *names)
@@ -55,7 +59,7 @@ async def test_a_join_waits_for_the_answer(mode: Any, wait_for: Any) -> None:
 
 
 async def test_an_answer_meets_what_comes_next_anyway() -> None:
-    graph = beside("a", "b", "c").add_node("d", lambda state: Ask("Now?", output="log"))
+    graph = beside("a", "b", "c").add_node("d", leaving("Now?"))
     graph.add_edge(START, "d").add_edge("asks", "b")
     compiled = graph.compile()
     result = await compiled.run()
