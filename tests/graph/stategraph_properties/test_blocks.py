@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.graph.emitting import numbers, quick
@@ -16,7 +16,10 @@ from tests.graph.stategraph_properties.blocks import (
     BLOCKS,
     Block,
     Broken,
+    Fork,
+    Leaf,
     Notes,
+    Sub,
     answer_to,
     expected_log,
     expected_saw,
@@ -69,6 +72,7 @@ async def test_eager_and_step_by_step_come_to_the_same(
 
 @quick
 @given(BLOCKS("tells"), DELAYS, DELAYS)
+@example(Sub(Fork((Leaf(), Leaf()))), [], [0, 1])  # a graph in it handed back who came first
 async def test_an_eager_graph_does_not_depend_on_how_long_its_nodes_take(
     block: Block, some: list[int], others: list[int]
 ) -> None:
