@@ -33,6 +33,7 @@ async def drive_supersteps(work: GraphRun) -> None:
     if not work.step and not work.is_in_step and not work.awaited:
         ahead = Ahead(work)
         await ahead.begin()
+        ahead.meet(())
         work.tasks = ahead.tasks
     while True:
         if not work.is_in_step:

@@ -29,7 +29,7 @@ from tests.graph.stategraph_properties.blocks import (
 from tests.graph.stategraph_properties.built import Delays
 from tinyagents.graph import Graph, GraphResult
 from tinyagents.testing import check_tree
-from tinyagents_graph import Event, EventSink, RunCancelled
+from tinyagents_graph import ConfigError, Event, EventSink, RunCancelled
 
 pytestmark = pytest.mark.anyio
 
@@ -191,3 +191,29 @@ async def test_a_cancelled_run_leaves_a_whole_tree_and_no_task(
             await run.result()
     check_whole(sink, n_before)
     await anyio.lowlevel.checkpoint()
+
+
+@quick
+@given(BLOCKS("tells", "asks", "leaves"), DELAYS, MODES, st.integers(0, 40))
+async def test_a_resumed_run_that_is_cancelled_from_outside_is_whole_and_gone(
+    block: Block, delays: list[int], mode: Any, after: int
+) -> None:
+    sink, n_before = EventSink(), n_tasks()
+    graph = graph_of(block, Delays(delays), mode=mode)
+    result = await graph.run(sink=sink)
+    at = len(sink.events) + after
+    with anyio.CancelScope() as scope:
+
+        def strike(event: Event) -> None:
+            if event.seq == at:
+                scope.cancel()
+
+        sink.subscribe(strike)
+        while result.status == "paused":
+            answers = {ask.id: answer_to(ask.question) for ask in result.pending}
+            result = await graph.resume(result.run_id, answers)
+    check_whole(sink, n_before)
+    kinds = [event.kind for event in sink.events]
+    if kinds[-1] == "run.cancelled":
+        with pytest.raises(ConfigError, match="no such run"):
+            await graph.resume(result.run_id)
