@@ -124,7 +124,8 @@ class Flow:
     async def _pump(self, queue: deque[Task]) -> None:
         send, receive = anyio.create_memory_object_stream[Task](inf)
         limit, n_running = self.work.graph.max_concurrency, 0
-        async with anyio.create_task_group() as group, send, receive:
+        # The streams outlast the tasks: one that is cancelled may still come to its end.
+        async with send, receive, anyio.create_task_group() as group:
             while (queue and not self._errors) or n_running:
                 while queue and not self._errors and n_running < limit:
                     group.start_soon(self._perform, queue.popleft(), send)
@@ -164,7 +165,6 @@ class Flow:
         past = self._after(task.past, (task.step, task.line), entries)
         self._behind[task.path] = past._replace(step=task.step, line=task.line)
         self._end(task)
-        work.note(task.outcome)
         self._tell(entries, past)
         if work.is_over_limit or self._errors:
             return ()
@@ -259,9 +259,18 @@ class Flow:
             each.is_waiting for each in self.work.joins
         ):
             self.work.put(past.values)
-            self.records, self._behind = {}, {}
+            self.note()
+            self._behind = {}
             task.past = Past(past.values, {})
             task.line = ()
+
+    def note(self) -> None:
+        """Keep what was written, for the graph above: in this order, whoever finished first."""
+        written = self.work.written
+        if written is not None:
+            for order in sorted(self.records):
+                written += [write for _, _, write in self.records[order].entries]
+        self.records = {}
 
     def so_far(self) -> Values:
         """The state that all have written together.
@@ -288,5 +297,5 @@ async def drive_eagerly(work: GraphRun) -> None:
             await wait_for_answers(work)
     work.put(flow.so_far())
     work.step += 1
-    flow.records = {}
+    flow.note()
     end_of(work)

@@ -128,6 +128,8 @@ async def _take_answers(work: GraphRun) -> None:
     if entries:
         work.put(work.graph.schema.fold(work.values, entries))
         work.tell_update({key for _, _, write in entries for key in write})
+        if work.written is not None:
+            work.written += [write for _, _, write in entries]
     ahead = Ahead(work, tasks=work.tasks)
     for ask, task in answered:
         await ahead.answer(task, ask.then, ask.reply)

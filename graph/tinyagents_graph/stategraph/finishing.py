@@ -48,8 +48,6 @@ def entries_of_answer(work: GraphRun, ask: NodeAsk, task: Task) -> list[Entry]:
     if ask.output is None:
         return []
     write = work.graph.schema.check({ask.output: ask.reply}, task.node.name)
-    if work.written is not None:
-        work.written.append(write)
     return [(ask.id, task.node.name, write)]
 
 

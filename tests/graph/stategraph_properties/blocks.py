@@ -35,15 +35,17 @@ class Broken(Exception):
     """What a node raises that fails."""
 
 
+def _counted(value: dict[str, int], more: dict[str, int]) -> dict[str, int]:
+    return dict(Counter(value) + Counter(more))
+
+
 class Notes(BaseModel):
     """What nodes write down: that they were there, and how many they saw before them."""
 
     log: Annotated[list[str], Append()] = []
     saw: Annotated[list[str], Append()] = []
     total: Annotated[int, Add()] = 0
-    visits: Annotated[
-        dict[str, int], Reduce(lambda value, more: dict(Counter(value) + Counter(more)))
-    ] = {}
+    visits: Annotated[dict[str, int], Reduce(_counted)] = {}
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ def graph_of(block: Block, delays: Delays, prefix: str = "", **options: Any) -> 
     layout = _Layout(StateGraph(Notes), delays, options, prefix)
     first, _ = layout.lay(Row((Leaf(), block)))
     layout.graph.add_edge(START, first)
-    return layout.graph.compile(**{"max_steps": 500, **options})
+    options.setdefault("max_steps", 500)
+    return layout.graph.compile(**options)
 
 
 # --- what it comes to ----------

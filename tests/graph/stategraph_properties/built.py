@@ -17,7 +17,7 @@ from tests.graph.stategraph_properties.plans import (
     act,
     targets_of,
 )
-from tinyagents.graph import START, Command, Graph, Send, StateGraph, join
+from tinyagents.graph import START, Command, Graph, GraphError, Send, StateGraph, join
 from tinyagents_graph import Event
 
 __all__ = ["Delays", "built", "codes_of", "visits_of"]
@@ -54,7 +54,8 @@ def built(plan: GraphPlan, delays: Delays | None = None, **options: Any) -> Grap
         graph.add_edge(START, name)
     for each in plan.joins:
         graph.add_edge(join(*each.sources, wait_for=each.wait_for), each.target)
-    return graph.compile(**{"max_steps": MAX_STEPS, **options})
+    options.setdefault("max_steps", MAX_STEPS)
+    return graph.compile(**options)
 
 
 def _body(node: NodePlan, delays: Delays, inner: set[str]) -> Callable[[Any], Awaitable[Any]]:
@@ -98,8 +99,9 @@ def codes_of(error: BaseException | None) -> list[str]:
     """What went wrong, in codes."""
     if error is None:
         return []
-    if isinstance(error, BaseExceptionGroup):
-        return [code for each in error.exceptions for code in codes_of(each)]
-    if hasattr(error, "findings"):
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    if inner:
+        return [code for each in inner for code in codes_of(each)]
+    if isinstance(error, GraphError):
         return [each.code for each in error.findings]
     return [getattr(error, "limit", type(error).__name__)]

@@ -111,7 +111,9 @@ class _Model:
         return ended
 
     def step(self, tasks: list[_Task]) -> None:
-        writes, gone, wrong = [], [], list[str]()
+        writes: list[list[dict[str, Any]]] = []
+        gone: list[tuple[Any, Any]] = []
+        wrong: list[str] = []
         for task in tasks:
             node = self.nodes[task.node]
             if node.inner is not None:
@@ -122,10 +124,9 @@ class _Model:
                 writes.append([] if inner.wrong else inner.writes)
                 gone.append((None, None))
             else:
-                given = self.state if task.given is None else task.given
-                update, where = act(node, given)
+                update, where = act(node, self.state if task.given is None else task.given)
                 writes.append([update])
-                gone.append(where)
+                gone.append((where[0], where[1]))
         if sum(any("alone" in each for each in of_one) for of_one in writes) > 1:
             self.ended.wrong = ["CONCURRENT_WRITES"]
             return
@@ -160,8 +161,8 @@ class _Model:
             return
         round_ = max(self.state.visits.get(node.name, 0) - 1, 0)
         chosen = node.route[round_] if round_ < len(node.route) else None
-        for target in chosen or ():
-            self.to(target, path)
+        for each in chosen or ():
+            self.to(each, path)
         if chosen == ():
             self.pass_over(targets_of(node.route), path, passed)
 

@@ -96,7 +96,7 @@ class GraphPlan:
     starts: tuple[str, ...]
 
 
-def act(node: NodePlan, given: Any) -> tuple[dict[str, Any], Script]:
+def act(node: NodePlan, given: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:
     """What a node does with what it was given: an update, and where it goes: goto, also."""
     if isinstance(given, int):
         round_, told = given, f"{node.name}({given})"

@@ -1,13 +1,14 @@
 """Random graphs of blocks come to the same eagerly and in steps, whatever comes between."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.graph.emitting import numbers, quick
@@ -15,7 +16,10 @@ from tests.graph.stategraph_properties.blocks import (
     BLOCKS,
     Block,
     Broken,
+    Fork,
+    Leaf,
     Notes,
+    Sub,
     answer_to,
     expected_log,
     expected_saw,
@@ -25,7 +29,7 @@ from tests.graph.stategraph_properties.blocks import (
 from tests.graph.stategraph_properties.built import Delays
 from tinyagents.graph import Graph, GraphResult
 from tinyagents.testing import check_tree
-from tinyagents_graph import Event, EventSink, RunCancelled
+from tinyagents_graph import ConfigError, Event, EventSink, RunCancelled
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +72,7 @@ async def test_eager_and_step_by_step_come_to_the_same(
 
 @quick
 @given(BLOCKS("tells"), DELAYS, DELAYS)
+@example(Sub(Fork((Leaf(), Leaf()))), [], [0, 1])  # a graph in it handed back who came first
 async def test_an_eager_graph_does_not_depend_on_how_long_its_nodes_take(
     block: Block, some: list[int], others: list[int]
 ) -> None:
@@ -104,7 +109,7 @@ async def answered(
     MODES,
 )
 async def test_answers_in_any_order_come_to_what_they_come_to_if_known_before(
-    block: Block, delays: list[int], choices: list[int], mode: str
+    block: Block, delays: list[int], choices: list[int], mode: Any
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     seen: list[str] = []
@@ -121,7 +126,7 @@ async def test_answers_in_any_order_come_to_what_they_come_to_if_known_before(
 @quick
 @given(BLOCKS("tells", "fails"), DELAYS, MODES, WIDTHS)
 async def test_collected_failures_leave_the_rest_as_it_is(
-    block: Block, delays: list[int], mode: str, width: int
+    block: Block, delays: list[int], mode: Any, width: int
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, max_concurrency=width, fail="collect")
@@ -133,26 +138,25 @@ async def test_collected_failures_leave_the_rest_as_it_is(
 
 
 def leaves_in(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in leaves_in(each)]
-    return [error]
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return [leaf for each in inner for leaf in leaves_in(each)] or [error]
 
 
 @quick
 @given(BLOCKS("tells", "fails"), DELAYS, MODES, WIDTHS, st.sampled_from(["drain", "cancel"]))
 async def test_a_failure_leaves_a_whole_tree_and_what_was_done_before(
-    block: Block, delays: list[int], mode: str, width: int, fail: str
+    block: Block, delays: list[int], mode: Any, width: int, fail: Any
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, max_concurrency=width, fail=fail)
     result: Any = None
+    leaves: list[BaseException] = []
     try:
         result = await graph.run(sink=sink)
     except (Broken, ExceptionGroup) as error:
-        assert all(isinstance(each, Broken) for each in leaves_in(error))
-        result = getattr(error, "result", None)
-        assert result.status == "failed"
-    assert (result.status == "failed") == bool(leaves_of(block, "fails"))
+        leaves, result = leaves_in(error), getattr(error, "result", None)
+    assert all(isinstance(each, Broken) for each in leaves)
+    assert (result.status == "failed") == bool(leaves) == bool(leaves_of(block, "fails"))
     rest = expected_log(block)
     for each in result.output.log:
         rest.remove(each)
@@ -169,7 +173,7 @@ async def test_a_failure_leaves_a_whole_tree_and_what_was_done_before(
     st.integers(0, 5),
 )
 async def test_a_cancelled_run_leaves_a_whole_tree_and_no_task(
-    block: Block, delays: list[int], mode: str, fail: str, at: int, whom: int
+    block: Block, delays: list[int], mode: Any, fail: Any, at: int, whom: int
 ) -> None:
     sink, n_before = EventSink(), n_tasks()
     graph = graph_of(block, Delays(delays), mode=mode, fail=fail)
@@ -187,3 +191,29 @@ async def test_a_cancelled_run_leaves_a_whole_tree_and_no_task(
             await run.result()
     check_whole(sink, n_before)
     await anyio.lowlevel.checkpoint()
+
+
+@quick
+@given(BLOCKS("tells", "asks", "leaves"), DELAYS, MODES, st.integers(0, 40))
+async def test_a_resumed_run_that_is_cancelled_from_outside_is_whole_and_gone(
+    block: Block, delays: list[int], mode: Any, after: int
+) -> None:
+    sink, n_before = EventSink(), n_tasks()
+    graph = graph_of(block, Delays(delays), mode=mode)
+    result = await graph.run(sink=sink)
+    at = len(sink.events) + after
+    with anyio.CancelScope() as scope:
+
+        def strike(event: Event) -> None:
+            if event.seq == at:
+                scope.cancel()
+
+        sink.subscribe(strike)
+        while result.status == "paused":
+            answers = {ask.id: answer_to(ask.question) for ask in result.pending}
+            result = await graph.resume(result.run_id, answers)
+    check_whole(sink, n_before)
+    kinds = [event.kind for event in sink.events]
+    if kinds[-1] == "run.cancelled":
+        with pytest.raises(ConfigError, match="no such run"):
+            await graph.resume(result.run_id)

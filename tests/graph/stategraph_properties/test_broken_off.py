@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
+import anyio
 import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
@@ -64,7 +65,7 @@ async def answered(graph: Graph[State], **options: Any) -> None:
         result = await graph.resume(result.run_id, {result.pending[0].id: "this"})
 
 
-async def failed(graph: Graph[State], sink: EventSink, **options: Any) -> BaseException:
+async def failed(graph: Graph[State], sink: EventSink, **options: Any) -> Any:
     """What ended the run, whose questions get the answer "this" as long as it asks."""
     with pytest.raises(Exception) as raised:  # noqa: PT011
         await answered(graph, sink=sink, **options)
@@ -75,7 +76,7 @@ async def failed(graph: Graph[State], sink: EventSink, **options: Any) -> BaseEx
 
 
 @MODES
-async def test_an_answer_that_leads_nowhere_ends_the_run(mode: str) -> None:
+async def test_an_answer_that_leads_nowhere_ends_the_run(mode: Any) -> None:
     graph = side_by_side(leaves_a_question, mode=mode)
     result = await graph.run()
     assert [ask.question for ask in result.pending] == ["What?"]
@@ -86,7 +87,7 @@ async def test_an_answer_that_leads_nowhere_ends_the_run(mode: str) -> None:
 
 @MODES
 async def test_an_answer_is_followed_after_a_sibling_failed_where_failures_are_collected(
-    mode: str,
+    mode: Any,
 ) -> None:
     graph = side_by_side(leaves_a_question, fails, mode=mode, fail="collect")
     result = await graph.run()
@@ -99,7 +100,7 @@ async def test_an_answer_is_followed_after_a_sibling_failed_where_failures_are_c
 @MODES
 @POLICIES
 async def test_the_question_of_a_finished_node_expires_when_the_run_fails(
-    mode: str, fail: str
+    mode: Any, fail: Any
 ) -> None:
     sink = EventSink()
     error = await failed(side_by_side(leaves_a_question, fails, mode=mode, fail=fail), sink)
@@ -112,12 +113,12 @@ async def test_the_question_of_a_finished_node_expires_when_the_run_fails(
 @MODES
 @POLICIES
 async def test_a_node_that_waits_for_an_answer_ends_when_a_sibling_fails(
-    mode: str, fail: str
+    mode: Any, fail: Any
 ) -> None:
     graph = side_by_side(asks, fails, leaves_a_question, mode=mode, fail=fail)
     error = await failed(graph, EventSink())
-    assert isinstance(error, OSError)
     assert error.result.status == "failed"
+    assert isinstance(error, OSError)
 
 
 def nested(**options: Any) -> Graph[State]:
@@ -130,13 +131,13 @@ def nested(**options: Any) -> Graph[State]:
 @MODES
 @POLICIES
 async def test_a_graph_that_is_parked_in_a_node_ends_when_a_sibling_fails(
-    mode: str, fail: str
+    mode: Any, fail: Any
 ) -> None:
     assert isinstance(await failed(nested(mode=mode, fail=fail), EventSink()), OSError)
 
 
 @MODES
-async def test_a_question_that_nobody_can_answer_ends_its_step(mode: str) -> None:
+async def test_a_question_that_nobody_can_answer_ends_its_step(mode: Any) -> None:
     graph = side_by_side(asks, mode=mode)
 
     async def by_hand(state: State) -> None:
@@ -148,7 +149,7 @@ async def test_a_question_that_nobody_can_answer_ends_its_step(mode: str) -> Non
 
 
 @MODES
-async def test_a_run_that_is_cancelled_while_it_waits_in_place_ends_its_step(mode: str) -> None:
+async def test_a_run_that_is_cancelled_while_it_waits_in_place_ends_its_step(mode: Any) -> None:
     graph = side_by_side(asks, mode=mode)
 
     async def by_hand(state: State) -> None:
@@ -171,7 +172,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_in_place_ends_its_step(mod
     ["run.started", "graph.step.started", "node.started", "node.completed", "state.updated",
      "graph.step.completed", "ask.raised", "run.paused"],
 )  # fmt: skip
-async def test_a_listener_that_ends_the_program_leaves_a_whole_tree(mode: str, kind: str) -> None:
+async def test_a_listener_that_ends_the_program_leaves_a_whole_tree(mode: Any, kind: str) -> None:
     sink = EventSink()
 
     def listen(event: Event) -> None:
@@ -185,6 +186,17 @@ async def test_a_listener_that_ends_the_program_leaves_a_whole_tree(mode: str, k
 
 
 @MODES
-async def test_two_plain_writers_do_not_hide_why_their_step_was_broken_off(mode: str) -> None:
+async def test_two_plain_writers_do_not_hide_why_their_step_was_broken_off(mode: Any) -> None:
     graph = side_by_side(quick, quick_too, fails, mode=mode, fail="cancel")
     assert isinstance(await failed(graph, EventSink()), OSError)
+
+
+async def test_an_eager_task_may_come_to_its_end_although_a_sibling_failed() -> None:
+    async def stubborn(state: State) -> Any:
+        with anyio.CancelScope(shield=True):
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+        return {"x": "done"}
+
+    error = await failed(side_by_side(stubborn, fails, mode="eager", fail="cancel"), EventSink())
+    assert isinstance(error, OSError)
