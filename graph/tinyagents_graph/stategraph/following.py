@@ -119,7 +119,7 @@ class Ahead:
                 pending.add(state.meeting.target)
         for state in joins:
             state.settle(pending)
-        work.met = {each.meeting.number for each in joins if each.is_open}
+        work.met = frozenset([each.meeting.number for each in joins if each.is_open])
 
     def _fire(self, state: JoinState, pending: Collection[str]) -> None:
         meeting = state.meeting
@@ -142,7 +142,7 @@ class Ahead:
         for number in ways.joins:
             path = None if task is None else task.path
             is_task = task is not None and task.node.name == name
-            self._work.met.add(number)
+            self._work.met |= {number}
             self._work.joins[number].arrive(name, path, failure, is_task)
         for route in ways.routes:
             await self._choose(route, name, task, passed)

@@ -16,6 +16,8 @@ from tinyagents_graph.stategraph.tasks import NodeAsk, Outcome, Task
 
 __all__ = ["GraphRun"]
 
+_NO_JOINS: frozenset[int] = frozenset()  # one for all runs that have none
+
 
 class GraphRun:
     """The working state of one run of a graph; the functions of the engine act on it.
@@ -74,7 +76,7 @@ class GraphRun:
         self.max_steps = graph.max_steps if max_steps is None else max_steps
         self.is_over_limit = False
         self.joins = [JoinState(each) for each in graph.meetings]
-        self.met: set[int] = set()
+        self.met = _NO_JOINS
         self.awaited: list[tuple[NodeAsk, Task]] = []
         self.settled: dict[str, NodeAsk] = {}
         self.failures: list[Failure] = []
