@@ -221,14 +221,13 @@ async def test_a_run_is_steered_from_the_first_line_on(run_id: str | None) -> No
 
 async def test_a_run_that_is_cancelled_before_its_first_step_still_begins() -> None:
     async with Agent(ScriptedModel(["never"])).stream("go") as run:
-        assert run.cancel("never mind")
+        assert (await run.steer(Cancel("never mind"))).status == "applied"
         assert not run.cancel()
         with pytest.raises(RunCancelled, match="never mind"):
             await run.result()
     check_tree(run.events)
     assert kinds(run.events, "run", "steer") == [
-        "run.started", "steer.received", "steer.applied", "steer.received", "steer.expired",
-        "run.cancelled",
+        "run.started", "steer.received", "steer.applied", "run.cancelled",
     ]  # fmt: skip
 
 
@@ -421,7 +420,6 @@ async def test_a_sibling_may_not_cancel_through_a_handle_either() -> None:
     async with Agent(ScriptedModel(script), subagents=[killer, victim]).stream("go") as run:
         result = await finish(run)
     assert (answers, result.output) == ([False, False], "end")
-    assert kinds(result.events, "steer", path="root/b[0]") == ["steer.received", "steer.denied"]
 
 
 async def test_the_host_may_not_cancel_what_its_policy_keeps_from_it() -> None:
