@@ -32,9 +32,9 @@ from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent
 from tinyagents.tools import as_task, cut
 from tinyagents_graph.acks import Ack
-from tinyagents_graph.commands import Cancel, SteerCommand
+from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.live import send
+from tinyagents_graph.live import call_off, send
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import undelivered
@@ -181,11 +181,9 @@ class SubAgentSession(Generic[OutputT]):
         """Cancel the turn that is under way.
 
         Returns:
-            False if there is none, or it may not be cancelled from here; see `LiveRun.cancel`.
+            False if there is none, or its policy refuses it from here; see `LiveRun.cancel`.
         """
-        if self._live is None:
-            return False
-        return send(self._live.run, Cancel(reason), None, None).accepted
+        return self._live is not None and call_off(self._live.run, reason)
 
     def reset(self) -> None:
         """Forget everything that was said.

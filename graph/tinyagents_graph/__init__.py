@@ -2,9 +2,10 @@
 
 The arrows between its modules point one way:
 
-    run -> interruptible -> steering -> commands
+    run -> interruptible -> controls -> acks -> pausing, commands
+    run -> steering -> controls
            interruptible -> place -> sink -> stream -> log -> events -> errors
-           interruptible -> clock; clock, steering, stream -> loops
+           interruptible -> clock; clock, acks, stream -> loops
     run -> limits, usage -> frozen
 """
 

@@ -129,10 +129,12 @@ class Ack:
         self._teller = None
 
     def _tell(self, kind: EventKind, data: Mapping[str, Any]) -> None:
-        if self._teller is None:
+        teller = self._teller
+        if teller is None:
             return
         told = {"steer_id": self.id, "to": self.path, "by": self.by, **data}
-        if self._teller.has_begun:
-            self._teller.emit(kind, told)
-        else:  # the first event of a run is its start
-            self._teller.controls.early.append((kind, told))
+        # The first event of a run is its start; and it may begin between two of these.
+        if teller.has_begun and not (teller.is_steered and teller.controls.early):
+            teller.emit(kind, told)
+        else:
+            teller.controls.early.append((kind, told))

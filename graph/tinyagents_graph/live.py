@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.commands import Cancel, SteerCommand
+from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.host import Host, host_of
@@ -15,10 +15,10 @@ from tinyagents_graph.log import EventView
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.snapshot import TreeSnapshot, take_snapshot
-from tinyagents_graph.steering import steer
+from tinyagents_graph.steering import cancel, steer
 from tinyagents_graph.usage import Usage
 
-__all__ = ["LiveRun", "send"]
+__all__ = ["LiveRun", "call_off", "send"]
 
 
 class LiveRun:
@@ -152,15 +152,20 @@ class LiveRun:
         return send(self._run, command, to, by)
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
-        """Cancel the run and its descendants: `steer(Cancel(reason))`, without waiting.
+        """Cancel the run and its descendants, if `steer(Cancel(reason))` would.
+
+        It tells less: a flag in place of an acknowledgement, and no events but those of the end.
 
         Args:
             reason: Why, for the events and the error.
 
         Returns:
-            False if it had ended or was cancelled before, or may not be cancelled from here.
+            False if it had ended or was cancelled before, or its policy refuses it from here.
+
+        Raises:
+            ConfigError: `reason` is no text.
         """
-        return send(self._run, Cancel(reason), None, None).accepted
+        return call_off(self._run, reason)
 
     def pending(self) -> list[PendingAsk]:
         """The open questions of the run and its descendants to the human."""
@@ -200,7 +205,16 @@ def send(
     Raises:
         ConfigError: These are no commands, or nothing a model can read; or `to` or `by` is no text.
     """
-    place = current_place.get()
-    sender = place.run if place is not None and place.run.tree is run.tree else None
+    sender = _sender_to(run)
     name = sender.path if sender is not None else "human" if by is None else by
     return steer(run.tree, commands, run.path if to is None else to, sender=sender, by=name)
+
+
+def call_off(run: Run, reason: str) -> bool:
+    """Cancel `run` from where this is called, if its policy allows that; see `LiveRun.cancel`."""
+    return cancel(run, reason, sender=_sender_to(run))
+
+
+def _sender_to(run: Run) -> Run | None:
+    place = current_place.get()
+    return place.run if place is not None and place.run.tree is run.tree else None

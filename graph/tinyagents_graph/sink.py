@@ -30,11 +30,13 @@ Redactor: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _logger = logging.getLogger("tinyagents.sink")
 _SLOW_S = 0.1
 _NOBODY: frozenset[int] = frozenset()
-_NO_THREADS: frozenset[int] = frozenset()
 _NO_RUNS: frozenset[str] = frozenset()
 # One for all sinks: it is held for less than a microsecond, and one for each would be memory in
 # every run. Reentrant, for the garbage collector may close an abandoned run, which emits, anywhere.
 _lock = threading.RLock()
+# The sinks whose listeners wait for a thread; see `EventSink.unheard`. Not in the sinks themselves,
+# for nearly all of them have none, and most runs have a sink.
+_unheard: dict[int, tuple[EventSink, ...]] = {}
 # What `Event(…)` does, without the Python function that a named tuple puts around it.
 _new_event: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
 
@@ -58,7 +60,7 @@ class EventSink:
 
     __slots__ = (
         "__weakref__", "_claimed", "_delivering", "_listeners", "_log", "_readers", "_redact",
-        "_seqs", "_slow", "_told", "_unheard",
+        "_seqs", "_slow", "_told",
     )  # fmt: skip
 
     def __init__(self, *, history: int | None = None, redact: Redactor | None = None) -> None:
@@ -72,7 +74,6 @@ class EventSink:
         self._delivering = False
         self._claimed: frozenset[str] = _NO_RUNS
         self._slow = _NOBODY
-        self._unheard = _NO_THREADS
         self._readers: Readers | None = None  # until there is one: most sinks have none
 
     @property
@@ -122,16 +123,18 @@ class EventSink:
         For whoever emits under a lock: a listener may wait for what waits for that lock.
         """
         me = threading.get_ident()
-        if me in self._unheard:
+        held = _unheard.get(me, ())
+        if self in held:
             yield
             return
-        with _lock:
-            self._unheard |= {me}
+        _unheard[me] = (*held, self)
         try:
             yield
         finally:
-            with _lock:
-                self._unheard -= {me}
+            if held:  # the garbage collector closed a run of this sink in the middle of another's
+                _unheard[me] = held
+            else:
+                del _unheard[me]
             if self._listeners:
                 self._deliver()
 
@@ -264,7 +267,7 @@ class EventSink:
         other between taking a number and telling of it. The outer loop looks once more after
         giving up the turn, for an event appended in between.
         """
-        if threading.get_ident() in self._unheard:
+        if self in _unheard.get(threading.get_ident(), ()):
             return
         while True:
             with _lock:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:  # for their names only: what is steered is above what steers 
     from tinyagents_graph.run import Run
 
 __all__ = [
-    "SteerPolicy", "begin_steering", "end_steering", "expire_all", "receive", "steer", "take",
-    "undelivered",
+    "SteerPolicy", "begin_steering", "cancel", "end_steering", "expire_all", "receive", "steer",
+    "take", "undelivered",
 ]  # fmt: skip
 
 _ALL: frozenset[str] = COMMAND_KINDS
@@ -118,6 +118,19 @@ def steer(
                 work.check(command)
         acks = [ack for run in found for ack in receive(run, batch, sender=sender, by=by)]
     return _joined(acks if found else _unreachable(tree, batch, to, by), to, by)
+
+
+def cancel(run: Run, reason: str, *, sender: Run | None) -> bool:
+    """Cancel a run, if its policy lets `sender` and its outcome is not settled.
+
+    Returns:
+        Whether it did, and the run had not been cancelled before.
+    """
+    command = Cancel(reason)
+    run.tree.is_stirred = True
+    with exclusive(run.tree):
+        is_free = run.is_open and not run.policy.refusal((command,), sender, run)
+        return is_free and run.cancel(command.reason)
 
 
 def undelivered(

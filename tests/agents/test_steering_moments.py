@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Callable
 from typing import Any, cast
 
 import anyio
@@ -222,14 +221,13 @@ async def test_a_run_is_steered_from_the_first_line_on(run_id: str | None) -> No
 
 async def test_a_run_that_is_cancelled_before_its_first_step_still_begins() -> None:
     async with Agent(ScriptedModel(["never"])).stream("go") as run:
-        assert run.cancel("never mind")
+        assert (await run.steer(Cancel("never mind"))).status == "applied"
         assert not run.cancel()
         with pytest.raises(RunCancelled, match="never mind"):
             await run.result()
     check_tree(run.events)
     assert kinds(run.events, "run", "steer") == [
-        "run.started", "steer.received", "steer.applied", "steer.received", "steer.expired",
-        "run.cancelled",
+        "run.started", "steer.received", "steer.applied", "run.cancelled",
     ]  # fmt: skip
 
 
@@ -281,9 +279,10 @@ async def test_a_command_to_a_run_that_is_ending_expires(is_foreign: bool, comma
 
 
 async def test_a_run_that_waits_for_its_children_to_end_takes_no_commands() -> None:
-    release, shielded = anyio.Event(), anyio.Event()
+    release, began, shielded = anyio.Event(), anyio.Event(), anyio.Event()
 
     async def hold_on(request: ModelRequest) -> str:
+        began.set()
         try:
             await anyio.sleep_forever()
         finally:
@@ -293,16 +292,22 @@ async def test_a_run_that_waits_for_its_children_to_end_takes_no_commands() -> N
         return "never"
 
     child = Agent(FunctionModel(hold_on), name="child")
-    script = [call("child", input="x")]
-    boss = Agent(ScriptedModel(script), tools=[SubAgentTool(child, background=True)])
+
+    async def delegate_and_fail(request: ModelRequest) -> Any:
+        if len(request.messages) == 1:
+            return call("child", input="x")
+        await began.wait()
+        raise ZeroDivisionError("the boss fails")
+
+    boss = Agent(FunctionModel(delegate_and_fail), tools=[SubAgentTool(child, background=True)])
     async with boss.stream("go") as run:
-        await shielded.wait()  # the script is at its end, so the boss has failed
+        await shielded.wait()
         for command in (Cancel("x"), Pause(), Redirect("x"), Resume()):
             ack = await run.steer(command)
             assert (ack.status, run.status) == ("expired", "running")
             assert ack.reason == "root is about to end: its outcome is settled"
         release.set()
-        with pytest.raises(Exception, match="script"):
+        with pytest.raises(Exception, match="the boss fails"):
             await run.result()
     check_tree(run.events)
     assert kinds(run.events, "run") == ["run.started", "run.failed"]
@@ -415,7 +420,6 @@ async def test_a_sibling_may_not_cancel_through_a_handle_either() -> None:
     async with Agent(ScriptedModel(script), subagents=[killer, victim]).stream("go") as run:
         result = await finish(run)
     assert (answers, result.output) == ([False, False], "end")
-    assert kinds(result.events, "steer", path="root/b[0]") == ["steer.received", "steer.denied"]
 
 
 async def test_the_host_may_not_cancel_what_its_policy_keeps_from_it() -> None:
@@ -455,24 +459,24 @@ async def test_an_idle_session_acknowledges_each_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("send", "why"),
+    ("command", "options", "why"),
     [
-        (lambda run: run.steer(Pause(), to=5), r"steer\(to=5\): give a path"),
-        (lambda run: run.steer(Pause(), to=run), r"steer\(to=<root running>\).*child\.path"),
-        (lambda run: run.steer(Pause(), by=5), r"steer\(by=5\): give a name"),
-        (lambda run: run.steer(SetMetadata({"a": object()})), r"SetMetadata.* must be JSON"),
-        (lambda run: run.steer(SetMetadata({"a": float("nan")})), r"SetMetadata.* must be JSON"),
-        (lambda run: run.steer([Redirect("x"), SetMetadata({"a": [set]})]), "must be JSON"),
+        (Pause(), {"to": 5}, r"steer\(to=5\): give a path"),
+        (Pause(), {"to": Pause}, r"steer\(to=<class.*child\.path"),
+        (Pause(), {"by": 5}, r"steer\(by=5\): give a name"),
+        (SetMetadata({"a": object()}), {}, r"SetMetadata.* must be JSON"),
+        (SetMetadata({"a": float("nan")}), {}, r"SetMetadata.* must be JSON"),
+        ([Redirect("x"), SetMetadata({"a": [set]})], {}, "must be JSON"),
     ],
 )
 async def test_what_cannot_be_sent_is_refused_before_anything_happens(
-    send: Callable[[Any], Any], why: str
+    command: Any, options: dict[str, Any], why: str
 ) -> None:
     held = Held("done")
     async with Agent(held.model).stream("go") as run:
         await held.asked()
         with pytest.raises(ConfigError, match=why):
-            await send(run)
+            await run.steer(command, **options)
         with pytest.raises(ConfigError, match=r"find\(5\): give the path"):
             run.find(cast("Any", 5))
         held.go_on()

@@ -7,6 +7,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from tests.graph.emitting import publish
 from tests.graph.runs import child, during, nothing
 from tinyagents.testing import check_tree
 from tinyagents_graph import (
@@ -65,8 +66,8 @@ async def test_who_has_ended_is_known_with_and_without_a_host() -> None:
             await during(child(root), nothing)
             late = by_human(root, Pause(), to="root/child[0]")
             wrong = by_human(root, Pause(), to="root/child[1]")
-        assert (late.status, late.reason) == ("expired", "root/child[0] has ended")
-        assert wrong.status == "denied"
+            assert (late.status, late.reason) == ("expired", "root/child[0] has ended")
+            assert wrong.status == "denied"
         over = by_human(root, Pause())
         assert (over.status, over.reason) == ("expired", "root has ended")
         check_tree(root.tree.sink.events)
@@ -121,10 +122,9 @@ async def test_a_snapshot_is_indented_by_depth() -> None:
     async with Run("r") as root:
         async with Run("deep", parent=root, path="root/a[0]/b[0]/deep[0]") as deep:
             await during(child(deep), nothing)
-        shown = str(LiveRun(root).tree())
-    assert shown.splitlines() == [
-        "root running", "  a[0]/b[0]/deep[0] completed", "    child[0] completed",
-    ]  # fmt: skip
+        assert str(LiveRun(root).tree()).splitlines() == [
+            "root running", "  a[0]/b[0]/deep[0] completed", "    child[0] completed",
+        ]  # fmt: skip
 
 
 async def test_whoever_waits_for_a_run_without_a_result_learns_that_it_ended() -> None:
@@ -271,6 +271,19 @@ def test_a_policy_is_made_of_kinds(wrong: Any) -> None:
 async def test_a_run_without_a_model_reads_nothing() -> None:
     async with Run("r") as run:
         ack = by_human(run, Inject("x"))
-    assert (ack.status, ack.reason) == (
-        "denied", "root is no agent's run: there is no model to read it",
-    )  # fmt: skip
+        assert ack.status == "denied"
+        assert ack.reason == "root is no agent's run: there is no model to read it"
+
+
+def test_what_a_thread_emits_unheard_is_heard_afterwards_in_each_sink() -> None:
+    heard: list[str] = []
+    one, two = EventSink(), EventSink()
+    one.subscribe(lambda event: heard.append(f"one {event.data['n']}"))
+    two.subscribe(lambda event: heard.append(f"two {event.data['n']}"))
+    with one.unheard():
+        publish(one)
+        with one.unheard(), two.unheard():
+            publish(two)
+            assert heard == []
+        assert heard == ["two 0"]
+    assert heard == ["two 0", "one 0"]
