@@ -168,7 +168,7 @@ class Run(Spending):
         parent, tree = self.parent, self.tree
         if parent is None:
             self._count()
-            if tree.is_named:
+            if tree.is_named and self._before is None:  # while it was parked, it kept its name
                 tree.sink.claim(self.run_id)
         else:
             if parent._stage == _CLOSING:
@@ -327,7 +327,7 @@ class Run(Spending):
         self.work = None  # which has this run: nobody should have to collect the circle
         del self.tree.live[self.path]
         if parent is None:
-            if self.tree.is_named:
+            if self.tree.is_named and self.status != "paused":
                 self.tree.sink.release(self.run_id)
             return
         before = parent._children_usage

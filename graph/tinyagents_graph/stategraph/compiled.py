@@ -217,6 +217,8 @@ class Graph(Generic[StateT]):
         values = self._graph.schema.begin({} if input is None else input)
         about = {"graph": self.name}
         if place is None:
+            if run_id in self._parked:
+                raise RunConflict(f"run {run_id!r}", "it is paused; resume it, or name another")
             limits = (limits or RunLimits()).filled(ROOT_LIMITS)
             run = Run(
                 self.name, limits=limits, run_id=run_id, sink=sink, deltas=is_watched,
