@@ -174,7 +174,7 @@ class Run(Spending):
         parent, tree = self.parent, self.tree
         if parent is None:
             self._count()
-            if tree.is_named:
+            if tree.is_named and self._before is None:  # while it was parked, it kept its name
                 tree.sink.claim(self.run_id)
         else:
             if parent._stage >= CLOSING:
@@ -337,7 +337,7 @@ class Run(Spending):
         if self.tree.host is not None:
             self.tree.host.bell.ring()
         if parent is None:
-            if self.tree.is_named:
+            if self.tree.is_named and self.status != "paused":
                 self.tree.sink.release(self.run_id)
             return
         before = parent._children_usage

@@ -270,6 +270,8 @@ class Graph(Drawn, Generic[StateT]):
         values = self._graph.schema.begin({} if task is None else task)
         about = {"graph": self.name}
         if place is None:
+            if run_id in self._parked:
+                raise RunConflict(f"run {run_id!r}", "it is paused; resume it, or name another")
             run = Run(
                 self.name,
                 limits=(limits or RunLimits()).filled(ROOT_LIMITS),

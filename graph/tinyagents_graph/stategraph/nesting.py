@@ -42,13 +42,13 @@ async def run_below(
     is_again = work is not None
     if work is None:
         work = _open(graph, ctx, given, spec, above)
+    else:
+        ctx.remember().child = None  # if it fails now, a further try begins anew
     try:
         result = await execute_graph(work, is_again=is_again)
     except Parked:
         ctx.remember().child = work
         raise
-    if is_again:
-        ctx.remember().child = None
     if result.status == "limited" and result.error is not None and work.graph.on_limit is None:
         raise result.error
     if spec.output is not None:

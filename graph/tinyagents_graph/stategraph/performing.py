@@ -16,6 +16,7 @@ import anyio
 from tinyagents_graph.errors import Parked, describe
 from tinyagents_graph.place import current_place
 from tinyagents_graph.stategraph.nodes import Node
+from tinyagents_graph.stategraph.questions import drop_questions
 from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext, Outcome, Task
 from tinyagents_graph.stategraph.work import GraphRun
@@ -54,6 +55,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         if _is_parked(error):
             return
         error.add_note(f"in node {node.name!r} ({task.path}), added in {node.site}")
+        drop_questions(work, task)
         _tell_failure(work, task, describe(error))
         outcome = Outcome()
         outcome.error = error

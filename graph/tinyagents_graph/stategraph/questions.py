@@ -12,10 +12,10 @@ from tinyagents_graph.host import Host
 from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.routing import Nothing
-from tinyagents_graph.stategraph.tasks import NodeAsk
+from tinyagents_graph.stategraph.tasks import NodeAsk, Task
 from tinyagents_graph.stategraph.work import GraphRun
 
-__all__ = ["tell_answers", "wait_for_answers"]
+__all__ = ["drop_questions", "tell_answers", "wait_for_answers"]
 
 
 def tell_answers(work: GraphRun) -> None:
@@ -31,6 +31,13 @@ def tell_answers(work: GraphRun) -> None:
             work.run.emit("ask.answered", {**facts, "reason": ask.reason} if ask.reason else facts)
         else:
             work.run.emit("ask.expired", {"ask_id": ask.id, "reason": ask.reason})
+
+
+def drop_questions(work: GraphRun, task: Task) -> None:
+    """A node has failed: what it still asks needs no answer any more."""
+    for ask in task.asks:
+        ask.settle("expired", reason=f"{task.path} has failed")
+    tell_answers(work)
 
 
 async def wait_for_answers(work: GraphRun) -> None:

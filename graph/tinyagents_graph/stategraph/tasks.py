@@ -157,6 +157,7 @@ class Task:
         step: In which superstep it runs.
         after: Addresses of the tasks that led to it.
         failures: Failures that were handed on to it.
+        counts: How many children of each name its body has started, however often it ran.
         memo: What its body has done once and for all, if anything.
         is_open: Whether its first event is out, and its last one is not.
         outcome: What came of it, once something did.
@@ -166,7 +167,8 @@ class Task:
     """
 
     __slots__ = (
-        "after", "failures", "is_open", "join", "line", "memo", "node", "outcome", "past", "path",
+        "after", "counts", "failures", "is_open", "join", "line", "memo", "node", "outcome", "past",
+        "path",
         "payload", "step",
     )  # fmt: skip
 
@@ -177,6 +179,7 @@ class Task:
         self.step = step
         self.after = after
         self.failures: tuple[Failure, ...] = ()
+        self.counts: dict[str, int] | None = None
         self.memo: Memo | None = None
         self.is_open = False
         self.outcome: Outcome | None = None
@@ -236,7 +239,7 @@ class NodeContext(Place):
     def __init__(self, run: Run, task: Task, graph: str, can_park: bool) -> None:
         self.run = run
         self.path = task.path
-        self._counts = None
+        self._counts = task.counts
         self._task = task
         self._graph = graph
         self.attempt = 0
@@ -276,6 +279,12 @@ class NodeContext(Place):
     def idempotency_key(self) -> str:
         """A name for this visit's effect on the outside, the same whenever its body runs."""
         return f"{self.run.run_id}{self.path[len(self.run.path) :]}"
+
+    def next_path(self, name: str) -> str:
+        """The path of the next thing called `name` here; a body that runs again counts on."""
+        path = super().next_path(name)
+        self._task.counts = self._counts
+        return path
 
     def emit(self, name: str, **data: Any) -> Event | None:
         """Publish an event of your own, of the kind `custom` with `name` in its data.
@@ -344,6 +353,8 @@ class NodeContext(Place):
         return cast("T", known.reply)
 
     def _reach(self, key: str) -> Memo:
+        if self._task.outcome is not None:
+            raise ConfigError(f"the node at {self.path} has ended: use the context of the one here")
         memo = self._task.remember()
         if key in memo.reached:
             raise self._mismatch(
@@ -378,9 +389,13 @@ class NodeContext(Place):
 
         Raises:
             GraphError: It took another way than when it asked.
+            Parked: It has swallowed that a question of it is open.
         """
-        if self._task.memo is not None:
-            self._check_replay(self._task.memo)
+        memo = self._task.memo
+        if memo is not None:
+            self._check_replay(memo)
+            if any(ask.status == "open" for ask in memo.asks.values()):
+                raise Parked
 
     def _mismatch(self, what: str, hint: str) -> GraphError:
         message = f"the body of node {self.node!r} {what}"
