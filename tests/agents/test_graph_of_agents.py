@@ -7,6 +7,7 @@ import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
+from tests.graph.unchecked import StateGraph
 from tinyagents import (
     Agent,
     BudgetExceeded,
@@ -27,7 +28,7 @@ from tinyagents import (
     Usage,
     tool,
 )
-from tinyagents.graph import START, Append, Graph, GraphResult, NodeContext, StateGraph
+from tinyagents.graph import START, Append, Graph, GraphResult, NodeContext
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree
 from tinyagents_graph import Event

@@ -16,7 +16,7 @@ StateT = TypeVar("StateT", bound=BaseModel)
 class StateGraph(stategraph.StateGraph[StateT]):
     """A state graph whose findings are left out, all of them."""
 
-    def compile(self, **options: Any) -> stategraph.Graph[StateT]:  # type: ignore[override]
+    def compile(self, **options: Any) -> stategraph.Graph[StateT]:
         declared = self.declare(
             mode=options.get("mode", "superstep"), on_limit=options.get("on_limit")
         )

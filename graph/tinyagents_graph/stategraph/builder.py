@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, cast
 
 from pydantic import BaseModel
-from typing_extensions import TypeVar
+from typing_extensions import Self, TypeVar
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.retry import Retry
@@ -80,7 +80,7 @@ class StateGraph(Generic[StateT]):
         rejected: str | None = None,
         on_error: str | None = None,
         description: str = "",
-    ) -> StateGraph[StateT]:
+    ) -> Self:
         """Add a node.
 
         Args:
@@ -147,7 +147,7 @@ class StateGraph(Generic[StateT]):
         )
         return self
 
-    def add_edge(self, start: str | Sequence[str] | Join, end: str) -> StateGraph[StateT]:
+    def add_edge(self, start: str | Sequence[str] | Join, end: str) -> Self:
         """Add an arrow that is always followed.
 
         Args:
@@ -164,7 +164,7 @@ class StateGraph(Generic[StateT]):
             self._joins.append((start if isinstance(start, Join) else join(*start), end, site))
         return self
 
-    def add_sequence(self, *nodes: str) -> StateGraph[StateT]:
+    def add_sequence(self, *nodes: str) -> Self:
         """Add an edge from each node to the next."""
         site = _site()
         pairs = zip(nodes, nodes[1:], strict=False)
@@ -178,7 +178,7 @@ class StateGraph(Generic[StateT]):
         targets: Mapping[Any, str] | Sequence[str] | None = None,
         *,
         default: str | None = None,
-    ) -> StateGraph[StateT]:
+    ) -> Self:
         """Add a router: a function of the state that says where to go.
 
         It is called with the state as it stands after the step, and returns one of the labels in

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tests.graph.stategraph_properties.built import Delays
+from tests.graph.unchecked import StateGraph
 from tinyagents.graph import (
     START,
     Add,
@@ -22,7 +23,6 @@ from tinyagents.graph import (
     NodeContext,
     Reduce,
     Send,
-    StateGraph,
 )
 
 __all__ = ["BLOCKS", "Block", "Broken", "Fan", "Fork", "Leaf", "Loop", "Notes", "Row", "Sub",

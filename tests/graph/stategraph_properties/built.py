@@ -17,7 +17,8 @@ from tests.graph.stategraph_properties.plans import (
     act,
     targets_of,
 )
-from tinyagents.graph import START, Command, Graph, GraphError, Send, StateGraph, join
+from tests.graph.unchecked import StateGraph
+from tinyagents.graph import START, Command, Graph, GraphError, Send, join
 from tinyagents_graph import Event
 
 __all__ = ["Delays", "built", "codes_of", "visits_of"]

@@ -7,6 +7,7 @@ import anyio
 import pytest
 from pydantic import BaseModel
 
+from tests.graph.unchecked import StateGraph
 from tinyagents import Agent
 from tinyagents.graph import (
     START,
@@ -16,7 +17,6 @@ from tinyagents.graph import (
     GraphResult,
     NodeContext,
     Retry,
-    StateGraph,
 )
 from tinyagents.testing import FunctionModel, check_tree
 from tinyagents_graph import ConfigError, EventSink, RunConflict

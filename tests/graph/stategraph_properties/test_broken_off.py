@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from tests.graph.emitting import numbers
-from tinyagents.graph import START, Append, Ask, Graph, GraphError, NodeContext, StateGraph
+from tests.graph.unchecked import StateGraph
+from tinyagents.graph import START, Append, Ask, Graph, GraphError, NodeContext
 from tinyagents.testing import check_tree
 from tinyagents_graph import Event, EventSink, RunCancelled
 

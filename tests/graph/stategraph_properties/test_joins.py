@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from tinyagents.graph import END, START, Append, StateGraph, join
+from tests.graph.unchecked import StateGraph
+from tinyagents.graph import END, START, Append, join
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from tinyagents.graph import START, Add, Append, Graph, GraphResult, Send, StateGraph
+from tests.graph.unchecked import StateGraph
+from tinyagents.graph import START, Add, Append, Graph, GraphResult, Send
 from tinyagents.testing import check_tree
 from tinyagents_graph import DepthExceeded, LimitExceeded, RunLimits
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from tinyagents.graph import START, Append, Ask, StateGraph, join
+from tests.graph.unchecked import StateGraph
+from tinyagents.graph import START, Append, Ask, join
 from tinyagents.testing import check_tree
 
 pytestmark = pytest.mark.anyio
