@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import currentframe
 from pathlib import Path
-from typing import Any, Generic, cast
+from typing import Any, Generic, Self, cast
 
 from pydantic import BaseModel
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.retry import Retry

@@ -99,7 +99,7 @@ class FrozenSet(set[Any]):
 
 def freeze(value: Any) -> Any:
     """The same value, with its lists, dicts and sets frozen."""
-    kind: Any = type(value)
+    kind = cast("Any", type(value))
     if kind in _ATOMS:
         return value
     how = _FREEZERS.get(kind)
@@ -138,8 +138,7 @@ def joined(first: FrozenList, second: FrozenList) -> FrozenList:
 
 def merged(first: FrozenDict, second: FrozenDict) -> FrozenDict:
     """The entries of both, the second's where both have one; again without a look at each."""
-    made = FrozenDict(first)
-    dict.update(made, second)
+    made = FrozenDict({**first, **second})
     made.is_loose = first.is_loose or second.is_loose
     return made
 
@@ -159,7 +158,7 @@ def thaw(value: Any) -> Any:
 
 def is_loose(value: Any) -> bool:
     """Whether a frozen value holds objects that a node could still change: it is given copies."""
-    kind: Any = type(value)
+    kind = cast("Any", type(value))
     if kind in _ATOMS or kind is FrozenSet or isinstance(value, (Enum, PurePath)):
         return False
     if kind is FrozenList or kind is FrozenDict:

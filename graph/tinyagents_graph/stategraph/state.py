@@ -128,9 +128,10 @@ class StateSchema:
         try:
             if isinstance(given, BaseModel) and not isinstance(given, self.model):
                 given = given.model_dump()
-            is_json = isinstance(given, (str, bytes))
-            check = self.model.model_validate_json if is_json else self.model.model_validate
-            model = check(given)
+            if isinstance(given, (str, bytes)):
+                model = self.model.model_validate_json(given)
+            else:
+                model = self.model.model_validate(given)
         except ValidationError as error:
             facts = {"message": f"the input is no {self.model.__name__}: {explain(error)}"}
             unknown = "give a dict with the keys " + ", ".join(sorted(self.keys))
