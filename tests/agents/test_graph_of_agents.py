@@ -1,77 +1,31 @@
 """Agents as nodes of graphs: one tree, one budget, one helm."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import anyio
-import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
+from tests.agents.graphs import State, begun, echo, row, saying
 from tests.graph.unchecked import StateGraph
 from tinyagents import (
     Agent,
     BudgetExceeded,
-    Cancel,
     DepthExceeded,
     EventSink,
-    Inject,
     LimitExceeded,
-    Pause,
-    Redirect,
-    Resume,
     Retry,
-    RunCancelled,
     RunLimits,
-    SetMetadata,
     SubAgent,
     SubAgentSession,
     Usage,
     tool,
 )
-from tinyagents.graph import START, Append, Graph, GraphResult, NodeContext
-from tinyagents.models import ModelRequest
+from tinyagents.graph import START, Graph, GraphResult, NodeContext
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree
-from tinyagents_graph import Event
 
 pytestmark = pytest.mark.anyio
 
 MODES = pytest.mark.parametrize("mode", ["superstep", "eager"])
-
-
-class State(BaseModel):
-    topic: str = "tea"
-    plan: str = ""
-    text: str = ""
-    log: Annotated[list[str], Append()] = []
-
-
-def saying(name: str, text: str = "", *, usd: float = 0.0, **options: Any) -> Agent[Any, Any]:
-    """An agent that always says the same, by default its name."""
-    model = FunctionModel(lambda _: text or name, usd_per_request=usd)
-    return Agent(model, name=name, **options)
-
-
-def stuck(began: anyio.Event, name: str = "writer") -> Agent[Any, Any]:
-    """An agent whose model never answers."""
-
-    async def answer(_: ModelRequest) -> str:
-        began.set()
-        await anyio.sleep_forever()
-        return "never"
-
-    return Agent(FunctionModel(answer), name=name)
-
-
-def row(*nodes: tuple[str, Any, str], **options: Any) -> Graph[State]:
-    """A graph whose nodes run one after the other; each with the key that its answer goes to."""
-    graph = StateGraph(State)
-    for name, body, output in nodes:
-        graph.add_node(name, body, output=output or None)
-    return graph.add_sequence(START, *(name for name, _, _ in nodes)).compile(**options)
-
-
-def begun(events: Any) -> list[str]:
-    return [event.path for event in events if event.kind == "run.started"]
 
 
 async def error_of(graph: Graph[State], **options: Any) -> tuple[Any, GraphResult[State]]:
@@ -100,7 +54,7 @@ async def test_an_agent_runs_as_a_child_at_its_tasks_address(mode: Any) -> None:
 
 
 async def test_without_input_it_gets_the_state_as_json_and_its_name_is_the_key() -> None:
-    graph = StateGraph(State).add_node("text", Agent(FunctionModel(_echo), name="echo"))
+    graph = StateGraph(State).add_node("text", Agent(FunctionModel(echo), name="echo"))
     result = await graph.add_edge(START, "text").compile().run({"topic": "oolong"})
     assert result.output.text == State(topic="oolong").model_dump_json()
 
@@ -108,7 +62,7 @@ async def test_without_input_it_gets_the_state_as_json_and_its_name_is_the_key()
 async def test_input_and_output_say_what_it_gets_and_where_its_answer_goes() -> None:
     graph = StateGraph(State).add_node(
         "write",
-        Agent(FunctionModel(_echo), name="echo"),
+        Agent(FunctionModel(echo), name="echo"),
         input=lambda state: f"about {state.topic}",
         output=lambda text: {"text": text.upper(), "log": len(text) * "x"},
     )
@@ -126,10 +80,6 @@ async def test_the_fields_of_a_typed_answer_are_its_update() -> None:
     )
     result = await row(("author", author, "")).run()
     assert (result.output.plan, result.output.text) == ("brew", "drink")
-
-
-def _echo(request: ModelRequest) -> str:
-    return request.messages[-1].text
 
 
 async def test_what_a_function_node_starts_hangs_below_its_task() -> None:
@@ -266,168 +216,4 @@ async def test_usage_is_counted_once_over_parking_and_resuming() -> None:
     result = await graph.resume(paused.run_id, {paused.pending[0].id: "yes"})
     assert (result.status, result.tree_usage.requests, result.cost) == ("completed", 4, 4.0)
     assert result.output.log == ["helper", "yes"]
-    check_tree(result.events)
-
-
-# --- one helm -----------------------------------------------------------------------------------
-
-
-class Conversation:
-    """An agent whose first answer waits until it is let go, and which then says what it hears."""
-
-    def __init__(self) -> None:
-        self.began, self.goes_on = anyio.Event(), anyio.Event()
-        self.agent = Agent(FunctionModel(self.answer), name="writer")
-
-    async def answer(self, request: ModelRequest) -> str:
-        if not self.began.is_set():
-            self.began.set()
-            await self.goes_on.wait()
-            return "first"
-        return _echo(request)
-
-
-@pytest.mark.parametrize("command", [Inject("be brief"), Redirect("be brief")])
-async def test_an_agent_in_a_node_is_steered_by_its_tasks_address(command: Any) -> None:
-    talk = Conversation()
-    async with row(("write", talk.agent, "text")).stream() as run:
-        await talk.began.wait()
-        assert [child.path for child in run.children] == ["root/write[0]"]
-        found = run.find("root/write[0]")
-        assert found is not None
-        assert (found.status, found.name) == ("running", "writer")
-        ack = await run.steer(command, to="root/write[0]")
-        refused = await run.steer(command, to="root")
-        talk.goes_on.set()
-        result = await run.result()
-    assert "be brief" in result.output.text
-    assert (ack.status, refused.status) == ("applied", "denied")
-    assert "no model" in refused.reason
-    assert [child.path for child in run.tree().children] == ["root/write[0]"]
-    check_tree(run.events)
-
-
-async def test_nodes_see_metadata_that_is_set_for_the_graphs_run() -> None:
-    async def reads(state: State, ctx: NodeContext) -> dict[str, Any]:
-        return {"log": str(ctx.metadata.get("who"))}
-
-    talk = Conversation()
-    async with row(("write", talk.agent, "text"), ("reads", reads, "")).stream() as run:
-        await talk.began.wait()
-        await run.steer(SetMetadata({"who": "me"}))
-        talk.goes_on.set()
-        result = await run.result()
-    assert result.output.log == ["me"]
-
-
-async def test_a_paused_graph_begins_no_step_and_its_clock_stands() -> None:
-    talk = Conversation()
-    seen: list[NodeContext] = []
-
-    async def notes(state: State, ctx: NodeContext) -> None:
-        seen.append(ctx)
-
-    graph = row(
-        ("notes", notes, ""),
-        ("write", talk.agent, "text"),
-        ("z", saying("z"), "plan"),
-    )
-    async with graph.stream(limits=RunLimits(max_seconds=60)) as run:
-        await talk.began.wait()
-        assert (await run.steer(Pause("lunch"))).status == "applied"
-        paused = [event.path for event in run.events if event.kind == "run.paused"]
-        assert paused == ["root", "root/write[0]"]
-        talk.goes_on.set()
-        left = seen[0].remaining_s
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
-        assert seen[0].remaining_s == left
-        assert run.status == "paused"
-        assert not any(event.data.get("step") == 2 for event in run.events)
-        await run.steer(Resume())
-        result = await run.result()
-    assert result.output.plan == "z"
-    check_tree(run.events)
-
-
-@MODES
-@pytest.mark.parametrize("fail", ["drain", "cancel", "collect"])
-async def test_to_cancel_an_agent_is_the_failure_of_its_node(mode: Any, fail: Any) -> None:
-    began = anyio.Event()
-    graph = (
-        StateGraph(State).add_node("write", stuck(began)).add_node("b", saying("b"), output="log")
-    )
-    graph.add_edge(START, "write").add_edge(START, "b")
-    async with graph.compile(mode=mode, fail=fail).stream() as run:
-        await began.wait()
-        await run.steer(Cancel("enough"), to="root/write[0]")
-        if fail == "collect":
-            result = await run.result()
-        else:
-            with pytest.raises(RunCancelled) as raised:
-                await run.result()
-            assert raised.value.path == "root/write[0]"
-            result = raised.value.result
-    assert result.output.log == ["b"]
-    if fail == "collect":
-        [failure] = result.failures
-        assert (failure.node, failure.path, failure.payload) == ("write", "root/write[0]", None)
-    check_tree(run.events)
-
-
-@MODES
-async def test_to_cancel_the_graph_cancels_its_agents(mode: Any) -> None:
-    began = anyio.Event()
-    inner = row(("write", stuck(began), "text"))
-    async with row(("inner", inner, ""), mode=mode).stream() as run:
-        await began.wait()
-        run.cancel("enough")
-        with pytest.raises(RunCancelled) as raised:
-            await run.result()
-    assert raised.value.path == "root"
-    ended = [event.path for event in run.events if event.kind == "run.cancelled"]
-    assert ended == ["root/inner[0]/write[0]", "root/inner[0]", "root"]
-    check_tree(run.events)
-
-
-async def test_a_graph_below_an_agent_waits_in_place_for_whoever_watches() -> None:
-    async def asks(state: State, ctx: NodeContext) -> dict[str, Any]:
-        return {"text": await ctx.ask(str, "Well?", key="well")}
-
-    graph = row(("asks", asks, ""))
-
-    @tool
-    async def consult() -> str:
-        """Consult."""
-        return (await graph.run()).output.text
-
-    boss = Agent(ScriptedModel([call("consult"), "done"]), tools=[consult])
-
-    def opened(event: Event) -> bool:
-        return event.kind == "run.paused"
-
-    async with boss.stream("go") as run:
-        async for event in run:
-            if opened(event):
-                assert [ask.question for ask in run.pending()] == ["Well?"]
-                await run.pending()[0].answer("yes")
-        result = await run.result()
-    assert result.messages[2].text == "yes"
-    check_tree(run.events)
-
-
-async def test_a_graph_below_an_agent_that_nobody_watches_fails_its_tool() -> None:
-    async def asks(state: State, ctx: NodeContext) -> dict[str, Any]:
-        return {"text": await ctx.ask(str, "Well?", key="well")}
-
-    graph = row(("asks", asks, ""))
-
-    @tool
-    async def consult() -> str:
-        """Consult."""
-        return (await graph.run()).output.text
-
-    boss = Agent(ScriptedModel([call("consult"), "done"]), tools=[consult])
-    result = await boss.run("go")
-    assert "UNANSWERED" in result.messages[2].text
     check_tree(result.events)

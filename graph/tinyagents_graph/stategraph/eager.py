@@ -180,6 +180,9 @@ class Flow:
     def _start(self, tasks: Sequence[Task]) -> Sequence[Task]:
         work = self.work
         for number, task in enumerate(tasks):
+            # In the order of what lies behind it, and not in that of who finished first.
+            task.after.sort(key=self._place)
+            task.failures = tuple(sorted(task.failures, key=lambda each: self._place(each.path)))
             behind = [self._behind[path] for path in task.after]
             task.past = self._merge(behind)
             task.step = max([past.step for past in behind], default=-1) + 1
@@ -194,6 +197,10 @@ class Flow:
         if len(tasks) == self._live.total() == 1 and not work.awaited:
             self._settle(tasks[0])
         return tasks
+
+    def _place(self, path: str) -> Order:
+        past = self._behind[path]
+        return past.step, past.line
 
     def _end(self, task: Task) -> None:
         work, live, name = self.work, self._live, task.node.name

@@ -282,9 +282,8 @@ class NodeContext(Place):
 
     def next_path(self, name: str) -> str:
         """The path of the next thing called `name` here; a body that runs again counts on."""
-        path = super().next_path(name)
-        self._task.counts = self._counts
-        return path
+        self._counts = self._task.counts = self._counts or {}
+        return super().next_path(name)
 
     def emit(self, name: str, **data: Any) -> Event | None:
         """Publish an event of your own, of the kind `custom` with `name` in its data.
@@ -391,8 +390,7 @@ class NodeContext(Place):
             GraphError: It took another way than when it asked.
             Parked: It has swallowed that a question of it is open.
         """
-        memo = self._task.memo
-        if memo is not None:
+        if (memo := self._task.memo) is not None:
             self._check_replay(memo)
             if any(ask.status == "open" for ask in memo.asks.values()):
                 raise Parked

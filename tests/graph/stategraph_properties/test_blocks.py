@@ -217,3 +217,27 @@ async def test_a_resumed_run_that_is_cancelled_from_outside_is_whole_and_gone(
     if kinds[-1] == "run.cancelled":
         with pytest.raises(ConfigError, match="no such run"):
             await graph.resume(result.run_id)
+
+
+@quick
+@given(
+    BLOCKS("tells", "asks", "leaves", "gate", "fails"),
+    DELAYS,
+    st.lists(st.integers(0, 9), min_size=2, max_size=6),
+    MODES,
+    st.sampled_from(["drain", "cancel", "collect"]),
+)
+async def test_questions_beside_failures_leave_a_whole_tree_under_any_policy(
+    block: Block, delays: list[int], choices: list[int], mode: Any, fail: Any
+) -> None:
+    sink, n_before = EventSink(), n_tasks()
+    graph = graph_of(block, Delays(delays), mode=mode, fail=fail)
+    error: BaseException | None = None
+    try:
+        result = await answered(graph, sink, choices, [])
+    except (Broken, ExceptionGroup) as raised:
+        error = raised
+    else:
+        assert sorted(result.output.log) == expected_log(block)
+    assert (error is not None) == (fail != "collect" and leaves_of(block, "fails") > 0)
+    check_whole(sink, n_before)

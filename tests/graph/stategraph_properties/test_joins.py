@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
 from tests.graph.unchecked import StateGraph
-from tinyagents.graph import END, START, Append, join
+from tinyagents.graph import END, START, Append, NodeContext, join
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +64,25 @@ async def test_a_race_is_run_again_although_its_loser_took_longer() -> None:
     graph.add_conditional_edges("u", again("u", "a", "l"), ["a", "l", END])
     result = await graph.compile().run()
     assert result.output.log.count("t") == 2
+
+
+@pytest.mark.parametrize("mode", ["superstep", "eager"])
+@pytest.mark.parametrize("slow", ["a", "b"])
+async def test_failures_come_to_a_join_in_their_order_however_long_they_take(
+    mode: Any, slow: str
+) -> None:
+    def failing(name: str) -> Any:
+        async def fail(state: Log) -> None:
+            for _ in range(9 * (name == slow)):
+                await anyio.lowlevel.checkpoint()
+            raise OSError(name)
+
+        return fail
+
+    async def end(state: Log, ctx: NodeContext) -> Any:
+        return {"log": [each.node for each in ctx.failures]}
+
+    graph = StateGraph(Log).add_node("a", failing("a")).add_node("b", failing("b")).add_node(end)
+    graph.add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b"], "end")
+    result = await graph.compile(mode=mode, fail="collect").run()
+    assert result.output.log == ["a", "b"]
