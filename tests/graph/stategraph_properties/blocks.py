@@ -103,7 +103,7 @@ def _more(parts: st.SearchStrategy[Block]) -> st.SearchStrategy[Block]:
     )
 
 
-def BLOCKS(*hows: How) -> st.SearchStrategy[Block]:  # noqa: N802  # a family of strategies
+def BLOCKS(*hows: How) -> st.SearchStrategy[Block]:  # a family of strategies
     """Blocks whose leaves are of these kinds."""
     return st.recursive(st.builds(Leaf, st.sampled_from(hows)), _more, max_leaves=6)
 

@@ -56,11 +56,6 @@ async def test_a_race_is_run_again_however_long_the_loop_is() -> None:
     assert result.output.log == ["a", "b", "t", "u"] * 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="whoever can still come is told by node: what lies behind the join, in a loop, counts "
-    "as late for the round before, and the second race starts nothing, without a word",
-)
 async def test_a_race_is_run_again_although_its_loser_took_longer() -> None:
     graph = nodes("albtu").add_edge(START, "a").add_edge(START, "l").add_edge("l", "b")
     graph.add_edge(join("a", "b", wait_for="any"), "t").add_edge("t", "u")
