@@ -263,7 +263,6 @@ async def test_the_limit_of_an_eager_run_counts_the_tasks_on_the_longest_way() -
 
 def test_what_cannot_run_is_told_at_compile_time() -> None:
     """Behaviour 98: missing nodes. Ours needs no reducer, and lets edges and gotos be mixed."""
-    pytest.importorskip("tinyagents_graph.stategraph.checks")
     empty = StateGraph(Log).add_node("a", says("a"))
     with pytest.raises(GraphError, match="NO_START"):
         empty.compile()

@@ -178,7 +178,6 @@ async def test_a_returned_graph_that_is_wrong_is_told() -> None:
     async def plan(state: Log) -> Any:
         return StateGraph(Log, name="planned").add_node("a", says("a")).add_edge(START, "b")
 
-    pytest.importorskip("tinyagents_graph.stategraph.checks")
     error, _ = await fail(single(plan), GraphError)
     assert error.graph == "planned"
 
