@@ -216,5 +216,8 @@ def call_off(run: Run, reason: str) -> bool:
 
 
 def _sender_to(run: Run) -> Run | None:
+    """The run whose code calls this, if it is of the same tree; `None` for the human."""
     place = current_place.get()
-    return place.run if place is not None and place.run.tree is run.tree else None
+    if place is None or place.run.tree is not run.tree or run.tree.sink.is_telling:
+        return None  # a listener is the host's code, though a run's event called it
+    return place.run

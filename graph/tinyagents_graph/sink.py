@@ -71,7 +71,7 @@ class EventSink:
         self._seqs: defaultdict[str, int] = defaultdict(int)
         self._listeners: tuple[tuple[Listener, Matcher | None], ...] = ()
         self._told = 0  # position of the first event the listeners have not been told of
-        self._delivering = False
+        self._delivering = 0  # the thread that tells the listeners, if one does
         self._claimed: frozenset[str] = _NO_RUNS
         self._slow = _NOBODY
         self._readers: Readers | None = None  # until there is one: most sinks have none
@@ -115,6 +115,11 @@ class EventSink:
         if self._log.history is not None:
             self._trim()
         return event
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether this is called by a listener, in whatever run's code that was called."""
+        return self._delivering == threading.get_ident()
 
     @contextmanager
     def unheard(self) -> Generator[None]:
@@ -273,14 +278,14 @@ class EventSink:
             with _lock:
                 if self._delivering or self._told == self._log.end:
                     return
-                self._delivering = True
+                self._delivering = threading.get_ident()
             try:
                 while self._told < self._log.end:
                     at, events = self._log.read(self._told, 1)
                     self._told = at + 1
                     self._tell_all(events[0])
             finally:
-                self._delivering = False
+                self._delivering = 0
 
     def _tell_all(self, event: Event) -> None:
         for callback, matches in self._listeners:

@@ -422,6 +422,19 @@ async def test_a_sibling_may_not_cancel_through_a_handle_either() -> None:
     assert (answers, result.output) == ([False, False], "end")
 
 
+async def test_a_listener_is_the_host_in_whatever_run_it_is_called() -> None:
+    sink, answers = EventSink(), list[bool]()
+    async with family(Agent(ScriptedModel(["never"]), name="leaf")).stream("go", sink=sink) as run:
+        sink.subscribe(
+            lambda event: answers.append(run.cancel("enough")) if event.depth == 2 else None,
+            kinds="run.started",
+        )
+        with pytest.raises(RunCancelled, match="enough"):
+            await run.result()
+    assert answers == [True]
+    check_tree(sink.events)
+
+
 async def test_the_host_may_not_cancel_what_its_policy_keeps_from_it() -> None:
     held = Held("done")
     async with Agent(held.model, steering=SteerPolicy(human={"pause"})).stream("go") as run:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -123,6 +124,7 @@ async def finish(
         steered: Whether somebody steers it at the terminal; then Ctrl-C pauses first.
     """
     loop = asyncio.get_running_loop()
+    context = copy_context()  # a signal interrupts the code of any run, and it is not that run's
     handles: list[RunHandle[Any]] = []
     helms: list[Helm] = []
 
@@ -137,12 +139,12 @@ async def finish(
             trace.note(_STOPPING)
         else:
             os.write(sys.stderr.fileno(), f"{_STOPPING}\n".encode())
-        loop.call_soon_threadsafe(cancel)
+        loop.call_soon_threadsafe(cancel, context=context)
 
     def pause() -> bool:
         if not helms or helms[0].is_paused:
             return False
-        loop.call_soon_threadsafe(helms[0].pause)
+        loop.call_soon_threadsafe(helms[0].pause, context=context)
         return True
 
     with Interrupts(stop, pause) as interrupts:
