@@ -47,6 +47,9 @@ async def drive_supersteps(work: GraphRun) -> None:
             await _begin_step(work)
         await _perform_all(work)
         if work.unfinished:
+            # A run that fails anyway asks nobody.
+            if errors := failures_of(work, work.tasks):
+                raise together(work, errors)
             await wait_for_answers(work)
         else:
             await _end_step(work)

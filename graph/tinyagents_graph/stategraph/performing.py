@@ -8,6 +8,7 @@ perform ── gate ── tries ── once ── body
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from tinyagents_graph.stategraph.questions import drop_questions
 from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext, Outcome, Task
 from tinyagents_graph.stategraph.work import GraphRun
+from tinyagents_graph.time_limit import time_limit
 
 __all__ = ["perform"]
 
@@ -42,13 +44,13 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         task.is_open = True
         about = {"node": node.name, "path": task.path, "step": task.step, "after": task.after}
         run.emit("node.started", about)
+    seen = work.view if view is None else view
     try:
-        if node.spec.approve is not None and not await _is_let_in(work, task):
+        if node.spec.approve is not None and not await _is_let_in(work, task, seen):
             return
         outcome = task.outcome
         if outcome is None:
-            given = node.given(task, work.view if view is None else view)
-            outcome = await _tries(work, task, given)
+            outcome = await _tries(work, task, node.given(task, seen))
     except Parked:
         return
     except Exception as error:
@@ -101,12 +103,12 @@ def _is_parked(error: BaseException) -> bool:
 # --- the gate ----------
 
 
-async def _is_let_in(work: GraphRun, task: Task) -> bool:
+async def _is_let_in(work: GraphRun, task: Task, view: Any) -> bool:
     """Whether the body may run now. A refusal leads elsewhere, or is a failure."""
     node = task.node
     memo = task.remember()
     if memo.gate is None:
-        question = await _question(work, task)
+        question = await _question(task, view)
         if question is None:
             return True
         gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, node.name, bool)
@@ -128,10 +130,10 @@ async def _is_let_in(work: GraphRun, task: Task) -> bool:
     return True
 
 
-async def _question(work: GraphRun, task: Task) -> str | None:
+async def _question(task: Task, view: Any) -> str | None:
     approve = task.node.spec.approve
     if callable(approve):
-        made = approve(work.view)
+        made = approve(view)
         approve = await made if isawaitable(made) else made
     if approve is None or approve is False:
         return None
@@ -183,6 +185,12 @@ async def _once(node: Node, task: Task, ctx: NodeContext, given: Any) -> Outcome
     return outcome
 
 
+def _stands_still(ctx: NodeContext) -> bool:
+    """Whether the run is paused, or what runs in the node's place; that may ask the human."""
+    child = ctx.run.tree.live.get(ctx.path)
+    return ctx.run.status == "paused" or (child is not None and child.status == "paused")
+
+
 async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any:
     if task.memo is not None:
         task.memo.reached.clear()
@@ -193,7 +201,7 @@ async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any
             returned = await node.do(ctx, given)
         else:
             returned = Nothing
-            with anyio.move_on_after(timeout_s):
+            with time_limit(timeout_s, ctx.run, partial(_stands_still, ctx)):
                 returned = await node.do(ctx, given)
             if returned is Nothing:
                 raise TimeoutError(f"node {node.name!r} took longer than timeout_s={timeout_s:g}")

@@ -30,7 +30,10 @@ def tell_answers(work: GraphRun) -> None:
             facts = {"ask_id": ask.id, "answer": reply, "by": ask.by}
             work.run.emit("ask.answered", {**facts, "reason": ask.reason} if ask.reason else facts)
         else:
-            work.run.emit("ask.expired", {"ask_id": ask.id, "reason": ask.reason})
+            facts = {"ask_id": ask.id, "reason": ask.reason}
+            if ask.default is not Nothing:
+                facts["default"] = to_jsonable_python(ask.default, fallback=repr)
+            work.run.emit("ask.expired", facts)
 
 
 def drop_questions(work: GraphRun, task: Task) -> None:
