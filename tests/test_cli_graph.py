@@ -107,14 +107,9 @@ def test_what_is_wrong_is_said(
 
 
 BAD = """
-from tinyagents_graph.stategraph import Finding, GraphError
-
-class Bad(StateGraph):
-    def compile(self):
-        found = [Finding("ONE", "this is wrong", "change it", "flows_bad.py:3")]
-        raise GraphError("flow", [*found, Finding("TWO", "and that")])
-
-bad = Bad(State)
+bad = StateGraph(State, name="bad")
+bad.add_node("plan", work)
+bad.add_edge(START, "plna")
 """
 
 
@@ -124,7 +119,7 @@ def test_findings_are_printed_line_by_line(
 ) -> None:
     (folder / "flows_bad.py").write_text(f"{FLOW}{BAD}{last}\n", encoding="utf-8")
     assert invoke(["graph", "flows_bad.py:bad"]) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        "Error: flows_bad.py:3: ONE: this is wrong; change it",
-        "Error: TWO: and that",
-    ]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Error: flows_bad.py:22: UNKNOWN_TARGET: ")
+    assert "did you mean 'plan'?" in first
+    assert second.startswith("Error: flows_bad.py:21: DEAD_END: ")

@@ -12,7 +12,11 @@ MAX_FUNCTION_LINES = 60
 MAX_NESTING = 4
 
 # Place ("package/module.py" or "package/module.py::Class.method") -> why it may be larger.
-ALLOWED: dict[str, str] = {}
+ALLOWED: dict[str, str] = {
+    "tinyagents_graph/stategraph/builder.py::StateGraph.add_node": (
+        "all that can be said of a node, each argument explained where it is looked for"
+    ),
+}
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

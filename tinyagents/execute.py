@@ -62,11 +62,8 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     await _finish(work, finish)
                 if work.plan.hooks.after_run:
                     await _end(work)
-                while True:
-                    if run.needs_attention:
-                        await _look_again(work)
-                    if run.may_end():
-                        break
+                if run.needs_attention or not run.may_end():
+                    await _come_to_an_end(work)
             except BaseException as error:
                 run.complete({"output": _last_text(work)})
                 told = error
@@ -160,6 +157,13 @@ async def _finish(work: AgentRun, finish: Finish) -> None:
     work.obstacle = f"{work.run.path} was finished by its own code"
     if work.run.is_steered:
         await is_called_back(work)
+
+
+async def _come_to_an_end(work: AgentRun) -> None:
+    while True:
+        await _look_again(work)
+        if work.run.may_end():
+            return
 
 
 async def _look_again(work: AgentRun) -> None:

@@ -13,7 +13,7 @@ from tinyagents_graph.usage import Usage
 if TYPE_CHECKING:  # for its name only: a run's children are runs
     from tinyagents_graph.run import Run
 
-__all__ = ["NOTHING", "NO_CHILDREN", "Spending"]
+__all__ = ["NO_CHILDREN", "NOTHING", "Spending"]
 
 NOTHING = Usage()
 NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})

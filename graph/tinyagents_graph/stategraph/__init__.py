@@ -7,6 +7,7 @@ builder ── compiled ── running ── engine, eager ── following ─
 
 from __future__ import annotations
 
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.builder import StateGraph
 from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.compiled import Graph
@@ -14,7 +15,7 @@ from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.reducers import Add, Append, Last, Merge, Reduce, Reducer
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.routing import END, START, Ask, Command, Failure, Join, Send, join
-from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext
+from tinyagents_graph.stategraph.tasks import NodeContext
 from tinyagents_graph.stategraph.views import GraphHandle, Piece
 
 __all__ = [

@@ -22,7 +22,6 @@ from tinyagents_graph.stategraph.declared import (
     NodeKind,
     NodeSpec,
     RouteSpec,
-    Site,
 )
 from tinyagents_graph.stategraph.routing import END, START, Join, join
 
@@ -57,7 +56,7 @@ class StateGraph(Generic[StateT]):
         self.state = state
         self._nodes: dict[str, NodeSpec] = {}
         self._edges: list[Arrow] = []
-        self._joins: list[tuple[Join, str, Site]] = []
+        self._joins: list[tuple[Join, str, str]] = []
         self._routes: list[RouteSpec] = []
 
     def add_node(
@@ -275,7 +274,7 @@ class StateGraph(Generic[StateT]):
         )
 
 
-def _kind_of(name: str, body: Any, site: Site) -> NodeKind:
+def _kind_of(name: str, body: Any, site: str) -> NodeKind:
     kind: Any = getattr(body, "node_kind", None)
     if kind == "declaration":
         raise ConfigError(f"{site}: add_node({name!r}): compile the graph first, g.compile()")
@@ -315,7 +314,7 @@ def _keys(argument: str, given: Any) -> frozenset[str] | None:
     return None if given is None else frozenset(given)
 
 
-def _site() -> Site:
+def _site() -> str:
     """The line of the user's code that called into this module."""
     frame = currentframe()
     while frame is not None and frame.f_code.co_filename == __file__:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tinyagents_graph.stategraph.boundaries import boundary_findings
 from tinyagents_graph.stategraph.checks_of_steps import Moment
-from tinyagents_graph.stategraph.declared import NodeSpec, Site
+from tinyagents_graph.stategraph.declared import NodeSpec
 from tinyagents_graph.stategraph.findings import Finding, Severity, did_you_mean
 from tinyagents_graph.stategraph.inference import output_type, takes, writes_by
 from tinyagents_graph.stategraph.sources import source_of
@@ -40,7 +40,7 @@ class _Reader(NamedTuple):
 
     who: str
     function: Any
-    site: Site
+    site: str
     nodes: tuple[str, ...]
     severity: Severity
 
@@ -104,7 +104,7 @@ class _Keys:
         self,
         who: str,
         name: str,
-        site: Site,
+        site: str,
         nodes: tuple[str, ...],
         severity: Severity = "error",
     ) -> Finding:

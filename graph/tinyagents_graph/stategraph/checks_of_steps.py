@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tinyagents_graph.networks import Ways, ahead, dominators, in_order, loops, ways
-from tinyagents_graph.stategraph.declared import RouteSpec, Site
+from tinyagents_graph.stategraph.declared import RouteSpec
 from tinyagents_graph.stategraph.findings import Finding, Severity
 from tinyagents_graph.stategraph.inference import choice_of
 from tinyagents_graph.stategraph.routing import END, START, Join
@@ -70,7 +70,7 @@ class _Joins:
             if found is not None:
                 yield found
 
-    def _finding(self, number: int, join: Join, target: str, site: Site) -> Finding | None:
+    def _finding(self, number: int, join: Join, target: str, site: str) -> Finding | None:
         nodes = self._subject.declared.nodes
         if START in join.sources:
             return Finding(
@@ -110,7 +110,7 @@ class _Joins:
             name = self._above[name]
         return True
 
-    def _exclusive(self, join: Join, target: str, site: Site) -> Finding | None:
+    def _exclusive(self, join: Join, target: str, site: str) -> Finding | None:
         """Two sources on different ways of a router that takes one of them."""
         first: dict[int, tuple[str, str]] = {}
         for name in join.sources:
@@ -163,7 +163,7 @@ def _least(join: Join) -> int:
 
 
 def _deadlock(
-    what: str, hint: str, join: Join, target: str, site: Site, severity: Severity
+    what: str, hint: str, join: Join, target: str, site: str, severity: Severity
 ) -> Finding:
     message = f"the join into {called(target)} {what}: it may wait for ever"
     if severity == "error":

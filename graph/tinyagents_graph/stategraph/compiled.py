@@ -14,6 +14,7 @@ from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec
 from tinyagents_graph.stategraph.drawn import Drawn
 from tinyagents_graph.stategraph.findings import did_you_mean
@@ -23,7 +24,7 @@ from tinyagents_graph.stategraph.prepared import prepare
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.running import execute_graph, paused
 from tinyagents_graph.stategraph.state import StateSchema
-from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext
+from tinyagents_graph.stategraph.tasks import NodeContext
 from tinyagents_graph.stategraph.views import GraphHandle
 from tinyagents_graph.stategraph.work import GraphRun
 from tinyagents_graph.stream import Policy
@@ -268,30 +269,21 @@ class Graph(Drawn, Generic[StateT]):
             GraphError: The task is no such state.
         """
         values = self._graph.schema.begin({} if task is None else task)
-        about = {"graph": self.name}
-        if place is None:
-            if run_id in self._parked:
-                raise RunConflict(f"run {run_id!r}", "it is paused; resume it, or name another")
-            run = Run(
-                self.name,
-                limits=(limits or RunLimits()).filled(ROOT_LIMITS),
-                run_id=run_id,
-                sink=sink,
-                deltas=deltas,
-                about=about,
-                deps=deps,
-            )
-        else:
-            run = Run(
-                self.name,
-                parent=place.run,
-                path=path or place.next_path(self.name),
-                limits=(limits or RunLimits()).filled(CHILD_LIMITS),
-                deltas=deltas,
-                about=about,
-                deps=deps,
-            )
-        work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=place is None)
+        if place is None and run_id in self._parked:
+            raise RunConflict(f"run {run_id!r}", "it is paused; resume it, or name another")
+        is_root = place is None
+        run = Run(
+            self.name,
+            parent=None if place is None else place.run,
+            path="root" if place is None else path or place.next_path(self.name),
+            limits=(limits or RunLimits()).filled(ROOT_LIMITS if is_root else CHILD_LIMITS),
+            run_id=run_id,
+            sink=sink,
+            deltas=deltas,
+            about={"graph": self.name},
+            deps=deps,
+        )
+        work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=is_root)
         work.driver = execute_graph
         if is_watched:
             work.watch()

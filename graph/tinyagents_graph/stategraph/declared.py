@@ -19,11 +19,7 @@ __all__ = [
     "NodeKind",
     "NodeSpec",
     "RouteSpec",
-    "Site",
 ]
-
-Site: TypeAlias = str
-"""The line of the user's code that declared something, `"flow.py:12"`."""
 
 NodeKind: TypeAlias = Literal["function", "agent", "session", "graph"]
 FailPolicy: TypeAlias = Literal["drain", "cancel", "collect"]
@@ -48,7 +44,7 @@ class NodeSpec:
     name: str
     body: Any
     kind: NodeKind
-    site: Site
+    site: str
     description: str = ""
     input: Callable[[Any], Any] | None = None
     input_type: Any = None
@@ -83,7 +79,7 @@ class RouteSpec:
     route: Callable[[Any], Any]
     targets: Mapping[Any, str]
     default: str | None
-    site: Site
+    site: str
 
 
 @frozen
@@ -104,7 +100,7 @@ class Arrow:
     kind: ArrowKind
     label: str = ""
     join: int | None = None
-    site: Site = ""
+    site: str = ""
 
 
 @frozen
@@ -127,7 +123,7 @@ class Declared:
     state: type[Any]
     nodes: Mapping[str, NodeSpec]
     edges: tuple[Arrow, ...]
-    joins: tuple[tuple[Join, str, Site], ...]
+    joins: tuple[tuple[Join, str, str], ...]
     routes: tuple[RouteSpec, ...]
     on_limit: str | None = None
     mode: Mode = "superstep"

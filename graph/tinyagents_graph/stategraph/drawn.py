@@ -10,8 +10,7 @@ from tinyagents_graph.stategraph.declared import Declared
 from tinyagents_graph.stategraph.result import GraphResult
 
 if TYPE_CHECKING:  # drawing is loaded by those who draw
-    from networkx import MultiDiGraph
-
+    from tinyagents_graph.networks import Network
     from tinyagents_graph.stategraph.overlay import Overlay
 
 __all__ = ["Drawn"]
@@ -62,12 +61,12 @@ class Drawn:
         return png(self.declared, overlay=overlay, xray=xray, scale=scale)
 
     def to_json(self) -> str:
-        """The graph as node-link JSON, as networkx reads it; `sketch_from_json` reads it back."""
+        """The graph as node-link JSON, as networkx reads it; `Sketch.from_json` reads it back."""
         from tinyagents_graph.stategraph.export import to_json
 
         return to_json(self.declared)
 
-    def to_networkx(self) -> MultiDiGraph[str]:
+    def to_networkx(self) -> Network:
         """The graph as a graph of networkx."""
         from tinyagents_graph.networks import network
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinyagents_graph.errors import GraphError, LimitExceeded, RunCancelled
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.questions import tell_answers
 from tinyagents_graph.stategraph.state import Entry
-from tinyagents_graph.stategraph.tasks import NodeAsk, Task
+from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
 
 __all__ = [

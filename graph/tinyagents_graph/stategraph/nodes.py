@@ -15,11 +15,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tinyagents_graph.errors import GraphError
 from tinyagents_graph.place import Place
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.declared import NodeSpec
 from tinyagents_graph.stategraph.findings import Finding, did_you_mean
 from tinyagents_graph.stategraph.routing import END, START, Ask, Command, Nothing, Send, targets_of
 from tinyagents_graph.stategraph.state import StateSchema, explain
-from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext, Outcome, Task
+from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
 from tinyagents_graph.threads import in_thread
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ import anyio
 
 from tinyagents_graph.errors import Parked, describe
 from tinyagents_graph.place import current_place
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.nodes import Node
 from tinyagents_graph.stategraph.questions import drop_questions
 from tinyagents_graph.stategraph.routing import Nothing
-from tinyagents_graph.stategraph.tasks import NodeAsk, NodeContext, Outcome, Task
+from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
 from tinyagents_graph.stategraph.work import GraphRun
 from tinyagents_graph.time_limit import time_limit
 

@@ -10,9 +10,10 @@ from pydantic_core import to_jsonable_python
 from tinyagents_graph.errors import GraphError, Parked
 from tinyagents_graph.host import Host
 from tinyagents_graph.pausing import rest, unrest
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.routing import Nothing
-from tinyagents_graph.stategraph.tasks import NodeAsk, Task
+from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
 
 __all__ = ["drop_questions", "tell_answers", "wait_for_answers"]

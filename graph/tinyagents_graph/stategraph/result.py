@@ -9,8 +9,8 @@ from typing_extensions import TypeVar
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.log import EventView
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.routing import Failure
-from tinyagents_graph.stategraph.tasks import NodeAsk
 from tinyagents_graph.usage import Usage
 
 __all__ = ["GraphResult", "GraphStatus"]

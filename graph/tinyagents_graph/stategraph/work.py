@@ -8,11 +8,12 @@ from typing import Any
 
 from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
 from tinyagents_graph.run import Run
+from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.joins import JoinState
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.routing import Failure, Nothing
 from tinyagents_graph.stategraph.state import Values, Write
-from tinyagents_graph.stategraph.tasks import NodeAsk, Outcome, Task
+from tinyagents_graph.stategraph.tasks import Outcome, Task
 
 __all__ = ["GraphRun"]
 
