@@ -120,20 +120,17 @@ async def test_returned_questions_lead_on_one_by_one() -> None:
     assert (result.status, result.output.said) == ("completed", ["got 11", "got 0", "got 22"])
 
 
-async def test_a_failure_beside_a_question_fails_the_run_once_it_is_answered() -> None:
+@pytest.mark.parametrize("fail_policy", ["drain", "cancel"])
+async def test_a_run_that_fails_anyway_asks_nobody(fail_policy: Any) -> None:
     graph = StateGraph(Log).add_node("a", in_body).add_node("b", raises(ValueError("b")))
     graph.add_edge(START, "a").add_edge(START, "b").add_edge("a", END).add_edge("b", END)
-    drained = graph.compile()
-    result = await run(drained)
-    assert result.status == "paused"
-    with pytest.raises(ValueError, match="b") as caught:
-        await drained.resume(result.run_id, {"root/a[0]/k": "x"})
-    partial: Any = vars(caught.value)["result"]
-    assert partial.output.said == ["x"]
-    check_tree(partial.events)
-    error, partial = await fail(graph.compile(fail="cancel"), ValueError)
+    error, partial = await fail(graph.compile(fail=fail_policy), ValueError)
     assert str(error) == "b"
     assert partial.status == "failed"
+    assert partial.pending == ()
+    assert [each.data["ask_id"] for each in partial.events if each.kind == "ask.expired"] == [
+        each.data["ask_id"] for each in partial.events if each.kind == "ask.raised"
+    ]
 
 
 # --- from deep below ----------
