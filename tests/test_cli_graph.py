@@ -42,6 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         f"{FLOW}done = flow.compile()\nother = StateGraph(State, name='second')\nnumber = 3\n",
         encoding="utf-8",
     )
+    (tmp_path / "flows_many.py").write_text(f"{FLOW}other = StateGraph(State)\n", encoding="utf-8")
     path, modules = list(sys.path), set(sys.modules)
     yield tmp_path
     sys.path[:] = path
@@ -59,6 +60,22 @@ def test_a_graph_is_printed_as_mermaid(capsys: pytest.CaptureFixture[str]) -> No
 def test_compiled_or_not(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["graph", f"flows_two.py:{name}", "--format", "dot"]) == 0
     assert capsys.readouterr().out == dot(chain("plan", "write").declared)
+
+
+def test_of_several_the_one_that_is_compiled_is_meant(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "flows_both.py").write_text(f"{FLOW}done = flow.compile()\n", encoding="utf-8")
+    assert invoke(["graph", "flows_both.py"]) == 0
+    assert capsys.readouterr().out == mermaid(chain("plan", "write").declared)
+
+
+def test_the_picture_in_the_docs_is_current(folder: Path) -> None:
+    root = Path(__file__).parents[1]
+    target = root / "examples" / "graph_teams.py"
+    assert invoke(["graph", f"{target}:office", "-o", "office.svg"]) == 0
+    shown = (root / "docs" / "graph_teams.svg").read_text(encoding="utf-8")
+    assert (folder / "office.svg").read_text(encoding="utf-8") == shown
 
 
 def test_a_file_s_ending_says_the_format(folder: Path) -> None:
@@ -90,7 +107,7 @@ def test_a_png_goes_through_a_pipe_and_not_to_a_terminal(
         (["zebra.py"], "There is no file zebra.py."),
         (["flows_one"], "names no Python file: write FILE.py:NAME, as in graphs.py:flow"),
         (["flows_one.py:flo"], "has no 'flo'. Did you mean 'flow'? Graphs in it: flow."),
-        (["flows_two.py"], "has 3 graphs, say which one: flows_two.py:flow."),
+        (["flows_many.py"], "has 2 graphs, say which one: flows_many.py:flow."),
         (["flows_two.py:number"], "flows_two.py:number is not a StateGraph but a int."),
         (["flows_one.py", "--format", "pdf"], "'pdf' is not one of"),
         (["flows_one.py", "-o", "g.pdf"], "g.pdf: say what to write with --format"),

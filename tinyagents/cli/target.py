@@ -55,7 +55,7 @@ def load_graph(target: str) -> Graph[Any]:
 
     Args:
         target: A Python file, and after a colon the name of a variable in it. The name may be left
-            out where the file has one graph only.
+            out where the file has one graph only, or has compiled only one.
 
     Raises:
         ConfigError: There is no such file or graph, or importing the file failed; the message says
@@ -156,8 +156,11 @@ def _line_in(file: Path, error: BaseException) -> str:
 
 
 def _only_one(path: Path, known: Mapping[str, Any], kind: _Kind) -> Any:
-    if len({id(each) for each in known.values()}) == 1:
-        return next(iter(known.values()))
+    # `flow = g.compile()` leaves both in the file: what is compiled is meant.
+    compiled = {name: each for name, each in known.items() if isinstance(each, Graph)}
+    for several in (compiled, known):
+        if len({id(each) for each in several.values()}) == 1:
+            return next(iter(several.values()))
     if not known:
         raise ConfigError(_listed(path, known, kind))
     raise ConfigError(
