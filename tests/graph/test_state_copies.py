@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from tinyagents_graph.stategraph import END, START, Append, Merge, StateGraph
+from tinyagents_graph.stategraph import END, START, Append, Merge, NodeContext, StateGraph
 
 pytestmark = pytest.mark.anyio
 
@@ -101,3 +101,22 @@ async def test_objects_that_a_reducer_added_to_plain_values_are_copied_as_well()
     graph.add_sequence(START, "plain", "objects", "change", "look", END)
     await graph.compile().run()
     assert seen == [([1, Item()], {"a": 2, "b": Item()})]
+
+
+async def test_who_looks_at_a_run_that_goes_on_cannot_change_its_objects() -> None:
+    async def ask(state: State, ctx: NodeContext) -> dict[str, Any]:
+        assert everything(state) == [1] * 5
+        return {"one": Item(n=await ctx.ask(int, "How many?", key="n"))}
+
+    async def first(state: State) -> dict[str, Any]:
+        return {"listed": []}
+
+    graph = StateGraph(State).add_node("first", first).add_node("ask", ask)
+    compiled = graph.add_sequence(START, "first", "ask", END).compile()
+    async with compiled.stream() as run:
+        async for value in run.values():
+            value.one.n = value.listed[0].n = value.named["x"].n = 99
+        paused = await run.result()
+    paused.output.nested["x"][0].n = paused.output.pair[0].n = 99
+    result = await compiled.resume(paused.run_id, {paused.pending[0].id: 1})
+    assert everything(result.output) == [1] * 5

@@ -100,7 +100,7 @@ def _result(
 ) -> GraphResult[Any]:
     run = work.run
     return GraphResult(
-        work.graph.schema.final(work.so_far()),
+        work.graph.schema.final(work.so_far(), is_live=status == "paused"),
         status,
         run.usage,
         run.tree_usage,

@@ -157,9 +157,19 @@ class StateSchema:
         put(made, "__pydantic_private__", None)
         return made
 
-    def final(self, values: Values) -> Any:
-        """The state as its user gets it: a plain instance of the model."""
-        return self.model.model_construct(**{name: thaw(value) for name, value in values.items()})
+    def final(self, values: Values, *, is_live: bool = False) -> Any:
+        """The state as its user gets it: a plain instance of the model.
+
+        Args:
+            values: The state.
+            is_live: Whether a run still goes on with it: then it is given copies of what can be
+                changed.
+        """
+        held = {
+            name: thaw(_copy(value) if is_live and is_loose(value) else value)
+            for name, value in values.items()
+        }
+        return self.model.model_construct(**held)
 
     # --- writing ----------
 
