@@ -39,6 +39,10 @@ class NodeAsk(PendingAsk):
         self.default: Any = Nothing
         self.is_told = False
 
+    def __repr__(self) -> str:
+        kind = getattr(self.type, "__name__", self.type)
+        return f"NodeAsk({self.id!r}, {self.question!r}, {kind}, {self.status})"
+
     async def answer(self, value: Any, *, by: str = "human") -> bool:
         """Answer it.
 
