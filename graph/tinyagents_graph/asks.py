@@ -38,7 +38,7 @@ class PendingAsk:
         self.bell = Bell()
 
     def __repr__(self) -> str:
-        return f"PendingAsk({self.path!r}, {self.question!r}, {self.status})"
+        return f"{type(self).__name__}({self.id!r}, {self.question!r}, {self.status})"
 
     async def answer(self, value: str, *, by: str = "human") -> bool:
         """Answer it; the run that asks goes on.

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.stategraph.routing import Nothing
-from tinyagents_graph.stategraph.state import explain
+from tinyagents_graph.stategraph.state import explain, named
 
 __all__ = ["NodeAsk"]
 
@@ -82,5 +82,5 @@ class NodeAsk(PendingAsk):
         except ValidationError as error:
             raise ConfigError(
                 f"{value!r} is no answer to {self.id} ({self.question!r}), which asks for "
-                f"{getattr(self.type, '__name__', self.type)}: {explain(error)}"
+                f"{named(self.type)}: {explain(error)}"
             ) from error

@@ -169,7 +169,7 @@ class Node:
         elif isinstance(returned, Ask):
             update = returned.update
             outcome.ask = self._ask(returned, task)
-        elif isinstance(returned, Send) or _is_sends(returned):
+        elif isinstance(returned, Send) or self._is_sends(returned):
             outcome.goto = self._checked(returned)
         else:
             update = returned if self._output is None else self._output(returned)
@@ -181,6 +181,13 @@ class Node:
         """An error about this node."""
         finding = Finding(code, message, hint, self.site, (self.name,))
         return GraphError(self._schema.graph, [finding])
+
+    def _is_sends(self, returned: Any) -> bool:
+        """Whether it is a fan-out; an empty list is one to nobody, unless it is a key's value."""
+        if not isinstance(returned, (list, tuple)):
+            return False
+        items = cast("list[Any]", returned)
+        return all(isinstance(each, Send) for each in items) and bool(items or not self._output)
 
     def _checked(self, goto: Any) -> tuple[Any, ...]:
         targets = targets_of(goto)
@@ -245,13 +252,6 @@ class _Wrote:
 
 def _as_json(state: BaseModel) -> str:
     return state.model_dump_json()
-
-
-def _is_sends(returned: Any) -> bool:
-    if not isinstance(returned, (list, tuple)):
-        return False
-    items = cast("list[Any]", returned)
-    return bool(items) and all(isinstance(each, Send) for each in items)
 
 
 def _output_of(spec: NodeSpec, schema: StateSchema) -> Callable[[Any], Any] | None:

@@ -50,7 +50,8 @@ def prepare(
     declared: Declared, *, fail: FailPolicy, max_concurrency: int, max_steps: int | None
 ) -> Prepared:
     """Lay a graph out for running; it has been checked before."""
-    schema = StateSchema(declared.state, declared.name)
+    sites = {spec.name: spec.site for spec in declared.nodes.values()}
+    schema = StateSchema(declared.state, declared.name, sites)
     nodes = Nodes()
     for spec in declared.nodes.values():
         nodes[spec.name] = Node(spec, nodes, schema)

@@ -15,7 +15,7 @@ from tinyagents_graph.stategraph.findings import Finding, did_you_mean
 from tinyagents_graph.stategraph.freezing import freeze, is_loose, thaw
 from tinyagents_graph.stategraph.reducers import Reduce, Reducer
 
-__all__ = ["Entry", "StateSchema", "Values", "Write", "explain"]
+__all__ = ["Entry", "StateSchema", "Values", "Write", "explain", "named"]
 
 Values: TypeAlias = Mapping[str, Any]
 """A state: the value of each key, frozen."""
@@ -89,24 +89,36 @@ class StateSchema:
     Args:
         model: The pydantic model that declares it.
         graph: The graph's name, for messages.
+        sites: The line that added each node, for messages.
 
     Attributes:
         keys: The names of its keys.
     """
 
-    def __init__(self, model: type[BaseModel], graph: str) -> None:
+    def __init__(
+        self, model: type[BaseModel], graph: str, sites: Mapping[str, str] | None = None
+    ) -> None:
         self.model = model
         self.graph = graph
+        self._sites = sites or {}
         self._keys = {
             name: _Key(name, field.annotation, field.metadata)
             for name, field in model.model_fields.items()
         }
         self.keys = frozenset(self._keys)
-        self._fields_set = set(self._keys)
+        # A node that returns what it was given, or a copy of it, writes what it has set in it: a
+        # key with a reducer would be doubled if all of it counted.
+        self._fields_set: set[str] = set()
         self._view: Any = type(
             model.__name__,
             (model,),
-            {"__setattr__": _refuse, "__module__": model.__module__, "__doc__": model.__doc__},
+            {
+                "__setattr__": _refuse,
+                "__delattr__": _refuse_deletion,
+                "__reduce__": _as_plain,
+                "__module__": model.__module__,
+                "__doc__": model.__doc__,
+            },
         )
 
     def annotation(self, key: str) -> Any:
@@ -192,7 +204,7 @@ class StateSchema:
                 raise self.error(
                     "INVALID_UPDATE",
                     f"node {node!r} wrote {_shown(value)} to {name!r}, which is "
-                    f"{_named(key.annotation)}: {explain(error)}",
+                    f"{named(key.annotation)}: {explain(error)}",
                     "" if key.reducer is None else f"its reducer is {key.reducer!r}",
                     node,
                 ) from error
@@ -233,7 +245,7 @@ class StateSchema:
     def conflict(self, name: str, first: str, second: str) -> GraphError:
         """The error for two writers of a plain key."""
         whom = f"node {first!r} twice" if first == second else f"nodes {first!r} and {second!r}"
-        annotation = _named(self._keys[name].annotation)
+        annotation = named(self._keys[name].annotation)
         return self.error(
             "CONCURRENT_WRITES",
             f"{whom} wrote {name!r} in the same step",
@@ -251,7 +263,8 @@ class StateSchema:
 
     def error(self, code: str, message: str, hint: str = "", *nodes: str) -> GraphError:
         """An error about this state."""
-        return GraphError(self.graph, [Finding(code, message, hint, nodes=nodes)])
+        site = self._sites.get(nodes[0], "") if nodes else ""
+        return GraphError(self.graph, [Finding(code, message, hint, site, nodes)])
 
     def _mapping(self, update: Any, node: str) -> Mapping[str, Any]:
         if isinstance(update, self.model):
@@ -316,10 +329,25 @@ def _refuse(self: Any, name: str, value: Any) -> NoReturn:
     )
 
 
+def _refuse_deletion(self: Any, name: str) -> NoReturn:
+    raise AttributeError(f"del state.{name} changes nothing: return what changes from the node")
+
+
+def _as_plain(self: BaseModel) -> Any:
+    """A view for another process: there it is a plain instance of the model."""
+    model = type(self).__bases__[0]
+    return _constructed, (model, {name: thaw(value) for name, value in self.__dict__.items()})
+
+
+def _constructed(model: type[BaseModel], values: Values) -> BaseModel:
+    return model.model_construct(**values)
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
-def _named(annotation: Any) -> str:
+def named(annotation: Any) -> str:
+    """A type in a message."""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
