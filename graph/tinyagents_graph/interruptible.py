@@ -140,13 +140,16 @@ class Interruptible(Place):
             RunCancelled: The run was cancelled from within its own task.
             LimitExceeded: Its time is up.
         """
-        controls = self._controls if parks else None
         while True:
             await self._stop_if_it_must()
-            if controls is None or not controls.pauses:
-                break
-            await controls.bell.wait_until(lambda: not controls.pauses or self.is_cancelled)
-        await self.tree.sink.wait_for_readers()
+            if parks and self._is_parked:
+                await self.controls.bell.wait_until(
+                    lambda: not self._is_parked or self.is_cancelled
+                )
+            elif self.tree.sink.is_congested:
+                await self.tree.sink.wait_for_readers()  # meanwhile it may have been paused
+            else:
+                return
 
     async def _stop_if_it_must(self) -> None:
         if self.clock is not None and self.clock.run_out is not None:
@@ -173,9 +176,12 @@ class Interruptible(Place):
         return is_free
 
     @property
+    def _is_parked(self) -> bool:
+        return self._controls is not None and bool(self._controls.pauses)
+
+    @property
     def _is_held_up(self) -> bool:
-        is_paused = self._controls is not None and bool(self._controls.pauses)
-        return is_paused or (self.clock is not None and self.clock.run_out is not None)
+        return self._is_parked or (self.clock is not None and self.clock.run_out is not None)
 
     # --- what only few runs have ----------
 

@@ -205,24 +205,27 @@ def _let_in(run: Run, letters: list[Letter]) -> None:
 
 
 def take(run: Run, read: Callable[[SteerCommand], object]) -> None:
-    """Apply all mail, batch by batch and in order. A run that is paused by it parks afterwards.
+    """Apply all mail, in order. A run that is paused by it parks afterwards.
 
     Args:
         run: The run, at a safe point.
         read: Called with each command, before it is acknowledged: what it says to the run's model.
     """
     with exclusive(run.tree):
+        # Taken out before any of it is applied, and all together: a `Resume` overtakes no pause
+        # that was sent after it, and what stands before a `Cancel` is read by no model either.
         mail = run.controls.mail
-        while mail:
-            _apply(run, mail.popleft(), read)
+        letters = [letter for batch in mail for letter in batch]
+        mail.clear()
+        _apply(run, letters, read)
 
 
 def _apply(
     run: Run, letters: Sequence[Letter], read: Callable[[SteerCommand], object] | None = None
 ) -> None:
-    """Do what a batch says, and acknowledge each of its commands."""
+    """Do what letters say, and acknowledge each of them."""
     waiting = [letter for letter in letters if letter.ack.status == "received"]
-    # A batch that cancels its run leads to no model call: nothing else of it takes hold.
+    # What comes with a `Cancel` leads to no model call: nothing else of it takes hold.
     for letter in sorted(waiting, key=lambda each: not isinstance(each.command, Cancel)):
         if obstacle := _obey(run, letter):
             letter.ack.settle("expired", reason=obstacle)

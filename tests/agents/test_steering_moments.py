@@ -144,6 +144,53 @@ async def test_what_a_batch_says_to_a_model_it_cancels_expires() -> None:
     assert [part.status for part in ack.parts] == ["expired", "applied"]
 
 
+@pytest.mark.parametrize("is_paused", [True, False])
+async def test_a_resume_in_the_mail_overtakes_no_pause_that_was_sent_later(is_paused: bool) -> None:
+    work = Digging()
+    async with work.agent.stream("go") as run:
+        await work.began.wait()
+        if is_paused:
+            await run.steer(Pause())
+        await run.steer([Redirect("x"), Resume()])
+        ack = await run.steer([Redirect("y"), Pause("look")])
+        work.gate.set()
+        with anyio.fail_after(5):
+            assert [part.status for part in (await ack.wait()).parts] == ["applied"] * 2
+        assert (run.status, len(work.model.requests)) == ("paused", 1)
+        await run.steer(Resume())
+        await finish(run)
+    assert work.said(1) == ["go", f"{RULE}x", f"{RULE}y"]
+
+
+async def test_what_waits_with_a_cancellation_expires_whoever_sent_it_before() -> None:
+    work = Digging()
+    async with work.agent.stream("go") as run:
+        await work.began.wait()
+        before = await run.steer(Inject("x"))
+        await run.steer([SetMetadata({}), Cancel("enough")])
+        work.gate.set()
+        with pytest.raises(RunCancelled, match="enough"):
+            await run.result()
+    assert (before.status, before.reason) == ("expired", "root was already cancelled")
+
+
+async def test_a_pause_holds_a_run_that_waits_for_its_reader_meanwhile() -> None:
+    work = Digging()
+    work.gate.set()
+    async with work.agent.stream("go", policy="block", buffer=2) as run:
+        reader = aiter(run)
+        await anext(reader)
+        await settled()
+        assert kinds(run.events, "tool") == []  # its call waits until somebody reads on
+        await run.steer(Pause())
+        while (await anext(reader)).kind != "steer.applied":
+            pass
+        await settled()
+        assert kinds(run.events, "tool") == []
+        await run.steer(Resume())
+        assert (await finish(run)).output == "done"
+
+
 @pytest.mark.parametrize("batch", [[Redirect("x"), Resume()], [Redirect("x")]])
 async def test_a_run_that_was_paused_with_its_answer_takes_one_more_turn(
     batch: list[SteerCommand],
