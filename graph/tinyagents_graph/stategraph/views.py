@@ -94,7 +94,11 @@ class GraphHandle(Handle[GraphResult[StateT]]):
         if kind == "state.updated" and is_own:
             work: Any = self._work
             values = work.snapshots.popleft()
-            return ("values", work.graph.schema.final(values, is_live=True)) if "values" in views else None
+            return (
+                ("values", work.graph.schema.final(values, is_live=True))
+                if "values" in views
+                else None
+            )
         if kind == "node.completed" and is_own and "updates" in views:
             return "updates", {data["node"]: data["update"]}
         if kind == "model.delta" and "messages" in views and (text := data.get("text")):
