@@ -12,7 +12,7 @@ from tinyagents.graph import END, START, Send, StateGraph
 from tinyagents_graph.stategraph import boundaries, checks, checks_of_keys, checks_of_steps
 from tinyagents_graph.stategraph.findings import CODES
 
-
+AGENT: Any = Agent
 CLERK: Any = Agent("test")
 
 
