@@ -24,6 +24,7 @@ from tinyagents_graph.stategraph.declared import (
     RouteSpec,
 )
 from tinyagents_graph.stategraph.routing import END, START, Join, join
+from tinyagents_graph.stategraph.settings import check_names, check_node
 
 __all__ = ["StateGraph"]
 
@@ -58,6 +59,9 @@ class StateGraph(Generic[StateT]):
         self._edges: list[Arrow] = []
         self._joins: list[tuple[Join, str, str]] = []
         self._routes: list[RouteSpec] = []
+
+    def __repr__(self) -> str:
+        return f"StateGraph({self.state.__name__}, name={self.name!r}, {len(self._nodes)} nodes)"
 
     def add_node(
         self,
@@ -117,13 +121,15 @@ class StateGraph(Generic[StateT]):
         site = _site()
         if not isinstance(name, str):
             name, body = getattr(name, "__name__", ""), name
+            if name in ("", "<lambda>"):
+                raise ConfigError(f"{site}: add_node({body!r}): name it, add_node('name', …)")
         name = _checked("add_node", name)
         if name in self._nodes:
             raise ConfigError(
                 f"{site}: add_node({name!r}): there is such a node already, "
                 f"added in {self._nodes[name].site}"
             )
-        self._nodes[name] = NodeSpec(
+        spec = NodeSpec(
             name,
             body,
             _kind_of(name, body, site),
@@ -144,6 +150,8 @@ class StateGraph(Generic[StateT]):
             rejected,
             on_error,
         )
+        check_node(spec)
+        self._nodes[name] = spec
         return self
 
     def add_edge(self, start: str | Sequence[str] | Join, end: str) -> Self:
@@ -155,8 +163,14 @@ class StateGraph(Generic[StateT]):
 
         Returns:
             This graph, for the next call.
+
+        Raises:
+            ConfigError: One of the two is no name of a node.
         """
         site = _site()
+        check_names("add_edge", site, end=end)
+        if not isinstance(start, (str, Join, list, tuple)):
+            raise ConfigError(f"{site}: add_edge({start!r}, …): give a node, a list, or join(…)")
         if isinstance(start, str):
             self._edges.append(Arrow(start, end, "edge", "", None, site))
         else:
@@ -164,8 +178,16 @@ class StateGraph(Generic[StateT]):
         return self
 
     def add_sequence(self, *nodes: str) -> Self:
-        """Add an edge from each node to the next."""
+        """Add an edge from each node to the next.
+
+        Raises:
+            ConfigError: There are fewer than two, or one is no name.
+        """
         site = _site()
+        if len(nodes) < 2:
+            raise ConfigError(f"{site}: add_sequence{nodes!r}: give at least two nodes")
+        for each in nodes:
+            check_names("add_sequence", site, node=each)
         pairs = zip(nodes, nodes[1:], strict=False)
         self._edges += [Arrow(start, end, "edge", "", None, site) for start, end in pairs]
         return self
@@ -198,6 +220,7 @@ class StateGraph(Generic[StateT]):
             ConfigError: `route` is no function, or it is not known where it can lead.
         """
         site = _site()
+        check_names("add_conditional_edges", site, source=source)
         given: Any = route
         if not callable(given):
             raise ConfigError(
@@ -213,6 +236,11 @@ class StateGraph(Generic[StateT]):
                     "third argument [nodes] or {label: node}, or a return hint Literal['a', 'b']"
                 )
             targets = {name: name for name in found}
+        elif isinstance(targets, str):
+            raise ConfigError(
+                f"{site}: add_conditional_edges({source!r}, …, {targets!r}): give a list of nodes, "
+                "or a dict {label: node}"
+            )
         elif not isinstance(targets, Mapping):
             targets = {name: name for name in targets}
         self._routes.append(RouteSpec(source, route, dict(targets), default, site))
@@ -270,7 +298,7 @@ class StateGraph(Generic[StateT]):
             fail=fail,
             max_concurrency=max_concurrency,
             max_steps=max_steps,
-            ignore=frozenset(ignore),
+            ignore=ignore,
         )
 
 
@@ -278,7 +306,11 @@ def _kind_of(name: str, body: Any, site: str) -> NodeKind:
     kind: Any = getattr(body, "node_kind", None)
     if kind == "declaration":
         raise ConfigError(f"{site}: add_node({name!r}): compile the graph first, g.compile()")
-    if kind is not None and not isinstance(body, type):
+    if kind is not None and isinstance(body, type):
+        raise ConfigError(
+            f"{site}: add_node({name!r}, {body.__name__}): give an instance, not the class"
+        )
+    if kind is not None:
         return cast("NodeKind", kind)
     if not callable(body):
         raise ConfigError(

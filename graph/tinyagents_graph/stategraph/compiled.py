@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Generic
 
@@ -23,6 +23,7 @@ from tinyagents_graph.stategraph.nesting import run_below
 from tinyagents_graph.stategraph.prepared import prepare
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.running import execute_graph, paused
+from tinyagents_graph.stategraph.settings import check_compile
 from tinyagents_graph.stategraph.state import StateSchema
 from tinyagents_graph.stategraph.tasks import NodeContext
 from tinyagents_graph.stategraph.views import GraphHandle
@@ -58,15 +59,9 @@ class Graph(Drawn, Generic[StateT]):
         fail: FailPolicy = "drain",
         max_concurrency: int = 64,
         max_steps: int | None = None,
-        ignore: frozenset[str] = frozenset(),
+        ignore: Collection[str] = (),
     ) -> None:
-        if fail not in ("drain", "cancel", "collect"):
-            raise ConfigError(f"compile(fail={fail!r}): give 'drain', 'cancel' or 'collect'")
-        if declared.mode not in ("superstep", "eager"):
-            raise ConfigError(f"compile(mode={declared.mode!r}): give 'superstep' or 'eager'")
-        for name, number in (("max_concurrency", max_concurrency), ("max_steps", max_steps)):
-            if number is not None and number < 1:
-                raise ConfigError(f"compile({name}={number}): give at least 1")
+        check_compile(fail, declared.mode, max_concurrency, max_steps, ignore)
         from tinyagents_graph.stategraph.checks import find  # which loads networkx
 
         found = [each for each in find(declared) if each.code not in ignore]

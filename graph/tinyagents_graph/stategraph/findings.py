@@ -8,9 +8,17 @@ from typing import Literal, TypeAlias
 
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["Finding", "Severity", "did_you_mean", "nearest"]
+__all__ = ["CODES", "Finding", "Severity", "did_you_mean", "nearest"]
 
 Severity: TypeAlias = Literal["error", "warning"]
+
+CODES: frozenset[str] = frozenset((
+    "BAD_MAPPING", "CONCURRENT_WRITES", "CYCLE_NO_EXIT", "DEAD_END", "DOUBLE_RUN",
+    "DUPLICATE_EDGE", "END_AS_SOURCE", "JOIN_DEADLOCK", "NO_OUTPUT", "NO_PATH_TO_END", "NO_START",
+    "ON_LIMIT", "START_AS_TARGET", "TYPE_MISMATCH", "UNCONDITIONAL_CYCLE", "UNKNOWN_KEY",
+    "UNKNOWN_LABEL", "UNKNOWN_SOURCE", "UNKNOWN_TARGET", "UNREACHABLE", "UNWRITTEN_KEY",
+))  # fmt: skip
+"""What `compile` may find."""
 
 
 @frozen

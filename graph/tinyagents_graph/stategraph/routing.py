@@ -39,6 +39,10 @@ class Send:
     node: str
     payload: Any
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.node, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"Send({self.node!r}, …): give a node's name, and what to send it")
+
 
 Goto: TypeAlias = str | Send | Sequence[str | Send]
 """Where to go: a node's name, a `Send`, or several of them."""
