@@ -222,7 +222,10 @@ class Pending:
         run = self.work.run
         # A child that takes the call's place may be paused by itself, or wait for an answer.
         with time_limit(
-            timeout_s, run, lambda: (run.children.get(self.path) or run).status == "paused"
+            timeout_s,
+            run,
+            lambda: (run.children.get(self.path) or run).status == "paused",
+            at=self.path,
         ):
             return await tool.call(ctx, self.arguments)
         raise ToolError(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for their names only: what is paused is above what pauses i
     from tinyagents_graph.place import RunTree
     from tinyagents_graph.run import Run
 
-__all__ = ["exclusive", "inherit_pauses", "lock", "pause", "rest", "resume", "unrest"]
+__all__ = ["exclusive", "inherit_pauses", "lock", "pause", "rest", "resume", "subtree", "unrest"]
 
 lock = threading.RLock()
 """Steering from any thread is one thing at a time."""
@@ -35,7 +35,7 @@ def exclusive(tree: RunTree) -> Generator[None]:
 def pause(top: Run, reason: str) -> None:
     """Park a run and its descendants."""
     with exclusive(top.tree):
-        for run in _subtree(top):
+        for run in subtree(top):
             run.controls.pauses.setdefault(top.path, reason)
             rest(run, reason, by=top.path)
 
@@ -48,7 +48,7 @@ def resume(top: Run) -> bool:
     """
     with exclusive(top.tree):
         was_paused = top.path in top.controls.pauses
-        for run in _subtree(top):
+        for run in subtree(top):
             if run.controls.pauses.pop(top.path, None) is not None:
                 unrest(run)
     return was_paused
@@ -83,7 +83,8 @@ def inherit_pauses(run: Run) -> None:
         rest(run, reason, by=by)
 
 
-def _subtree(run: Run) -> Iterator[Run]:
+def subtree(run: Run) -> Iterator[Run]:
+    """A run and its descendants that are alive."""
     yield run
     for child in list(run.children.values()):
-        yield from _subtree(child)
+        yield from subtree(child)

@@ -32,9 +32,12 @@ class RunTree:
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
         is_stirred: Whether any run was ever steered or cancelled; until then no run need look.
         host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
+        timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
     """
 
-    __slots__ = ("_n_steered", "host", "is_named", "is_stirred", "live", "root_run_id", "sink")
+    __slots__ = (
+        "_n_steered", "host", "is_named", "is_stirred", "live", "root_run_id", "sink", "timers",
+    )  # fmt: skip
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
@@ -43,6 +46,7 @@ class RunTree:
         self.live: dict[str, Run] = {}
         self.is_stirred = False
         self.host: Any = None
+        self.timers: Any = None
         self._n_steered = 0
 
     def find(self, address: str) -> Run | None:

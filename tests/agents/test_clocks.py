@@ -11,11 +11,13 @@ from tests.agents.test_steering import Held, finish, settled
 from tinyagents import (
     Agent,
     AskParent,
+    EventSink,
     LimitExceeded,
     Pause,
     Resume,
     RunHandle,
     RunLimits,
+    SetMetadata,
     SubAgentTool,
     ask_parent,
     hedge,
@@ -183,3 +185,45 @@ async def test_a_paused_hedge_starts_no_other_attempt() -> None:
         result = await finish(run)
     assert told(result.messages) == ["first"]
     assert run.find("root/attempt[0]/hedge[0]/b[0]") is None
+
+
+async def test_a_batch_that_resumes_lets_the_patience_of_a_question_go_on() -> None:
+    asker = AskParent(timeout_s=LIMIT_S, default="blue")
+    painter = Agent(ScriptedModel([call("ask_parent", question="Which?"), "done"]), tools=[asker])
+    async with painter.stream("go") as run:
+        async for event in run:
+            if event.kind == "ask.raised":
+                break
+        await run.steer(Pause())
+        await run.steer([SetMetadata({}), Resume()])
+        with anyio.fail_after(5):
+            result = await finish(run)
+    assert told(result.messages) == ["blue"]
+
+
+class CountingSink(EventSink):
+    """A sink that knows how many listeners it has had."""
+
+    n_listeners = 0
+
+    def subscribe(self, *args: Any, **options: Any) -> Any:
+        self.n_listeners += 1
+        return super().subscribe(*args, **options)
+
+
+async def test_limits_of_many_calls_at_once_cost_the_tree_one_listener() -> None:
+    n, n_at_work, gate = 50, 0, anyio.Event()
+
+    @tool(timeout_s=60)
+    async def dig() -> str:
+        nonlocal n_at_work
+        n_at_work += 1
+        if n_at_work == n:
+            gate.set()
+        await gate.wait()
+        return "dug"
+
+    sink = CountingSink()
+    digger = Agent(ScriptedModel([[call("dig")] * n, "done"]), tools=[dig], max_concurrency=n)
+    await digger.run("go", sink=sink)
+    assert sink.n_listeners == 1

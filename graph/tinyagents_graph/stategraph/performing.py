@@ -202,7 +202,7 @@ async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any
             returned = await node.do(ctx, given)
         else:
             returned = Nothing
-            with time_limit(timeout_s, ctx.run, partial(_stands_still, ctx)):
+            with time_limit(timeout_s, ctx.run, partial(_stands_still, ctx), at=ctx.path):
                 returned = await node.do(ctx, given)
             if returned is Nothing:
                 raise TimeoutError(f"node {node.name!r} took longer than timeout_s={timeout_s:g}")
