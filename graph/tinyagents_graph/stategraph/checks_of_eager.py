@@ -106,4 +106,4 @@ def _both(subject: Subject, fork: str, arms: dict[str, _Arm]) -> bool:
 
 def _differ(groups: Sequence[frozenset[str]]) -> bool:
     """Whether two of these ways lead to different sources."""
-    return len(groups) > 1 and len(frozenset().union(*groups)) > 1
+    return len(groups) > 1 and len({each for group in groups for each in group}) > 1
