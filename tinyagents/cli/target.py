@@ -158,7 +158,7 @@ def _line_in(file: Path, error: BaseException) -> str:
 def _only_one(path: Path, known: Mapping[str, Any], kind: _Kind) -> Any:
     if len({id(each) for each in known.values()}) == 1:
         return next(iter(known.values()))
-    # Beside a graph a file mostly has what it was made of: `g = StateGraph(…)`, `flow = g.compile()`
+    # Beside a graph a file mostly has what it was made of: `g = StateGraph(…)`, `f = g.compile()`
     compiled = [name for name, each in known.items() if isinstance(each, Graph)]
     if len(compiled) == 1 and len({each.name for each in known.values()}) == 1:
         return known[compiled[0]]
