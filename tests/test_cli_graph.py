@@ -56,6 +56,14 @@ def test_a_graph_is_printed_as_mermaid(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == mermaid(chain("plan", "write").declared)
 
 
+def test_a_compiled_graph_is_meant_beside_what_it_was_made_of(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "flows_pair.py").write_text(f"{FLOW}done = flow.compile()\n", encoding="utf-8")
+    assert invoke(["graph", "flows_pair.py"]) == 0
+    assert capsys.readouterr().out == mermaid(chain("plan", "write").declared)
+
+
 @pytest.mark.parametrize("name", ["flow", "done"])
 def test_compiled_or_not(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["graph", f"flows_two.py:{name}", "--format", "dot"]) == 0

@@ -32,6 +32,12 @@ def test_an_import_loads_no_heavy_library(package: str) -> None:
     assert loaded & HEAVY == set()
 
 
+def test_who_has_no_graph_does_not_load_one() -> None:
+    code = "import sys, tinyagents; print('tinyagents_graph.stategraph' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_the_ground_floor_loads_nothing_above_it() -> None:
     assert "tinyagents" not in _loaded("import tinyagents_graph")
 

@@ -40,6 +40,8 @@ from tinyagents_graph.stategraph import (
     StateGraph,
     join,
 )
+from tinyagents_graph.stategraph.overlay import NodeFacts, Overlay
+from tinyagents_graph.stategraph.sketch import Sketch
 
 __all__ = [
     "END",
@@ -61,11 +63,14 @@ __all__ = [
     "NodeAsk",
     "NodeCache",
     "NodeContext",
+    "NodeFacts",
+    "Overlay",
     "Piece",
     "Reduce",
     "Reducer",
     "Retry",
     "Send",
+    "Sketch",
     "StateGraph",
     "join",
 ]

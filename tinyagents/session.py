@@ -256,7 +256,7 @@ class SubAgentSession(Generic[OutputT]):
             history = self._transcript
             if self.compact is not None and self._turns:
                 made = self.compact(history)
-                history = _compacted(await made if isawaitable(made) else made)
+                history = _compacted(await made if isawaitable(made) else made, history)
             place = current_place.get()
             if place is not None and not place.is_alive:
                 place = None
@@ -319,11 +319,15 @@ def _checked_id(given: object) -> str:
     return given
 
 
-def _compacted(made: object) -> tuple[Message, ...]:
+def _compacted(made: object, before: Sequence[Message]) -> tuple[Message, ...]:
     """What `compact` made, if it is a transcript."""
     items: tuple[Any, ...] = tuple(cast("Any", made)) if isinstance(made, Sequence) else (made,)
     if not all(isinstance(each, _MESSAGES) for each in items):
         raise ConfigError(f"compact returned {made!r}: return a list of messages")
+    # A turn replaces the system prompt in front. A summary that is a system message, or a
+    # redirection, is no prompt: it keeps one in front of itself.
+    if items and items[0].role == "system" and items[0] != before[0]:
+        return (before[0] if before[0].role == "system" else SystemMessage(""), *items)
     return items
 
 

@@ -24,7 +24,7 @@ from tinyagents import (
     ToolCall,
     tool,
 )
-from tinyagents.messages import Image, Text, UserMessage
+from tinyagents.messages import Image, SystemMessage, Text, UserMessage
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree, outline
 from tinyagents_graph import Event
 
@@ -674,3 +674,18 @@ async def test_call_ids_are_unique_over_all_turns_of_a_session() -> None:
     await session.send("two")
     ids = [m.call_id for m in session.transcript if m.role == "tool"]
     assert len(ids) == len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("instructions", ["Be brief.", ""])
+async def test_a_summary_that_speaks_as_the_system_is_kept(instructions: str) -> None:
+    model = ScriptedModel(["one", "two"])
+    session = SubAgentSession(
+        Agent(model, instructions=instructions),
+        compact=lambda messages: [SystemMessage("Summary: one."), *messages[-1:]],
+    )
+    await session.send("first")
+    await session.send("second")
+    prompt = [instructions] if instructions else []
+    assert [each.text for each in model.requests[1].messages] == [
+        *prompt, "Summary: one.", "one", "second",
+    ]  # fmt: skip

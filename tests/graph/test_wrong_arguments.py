@@ -57,23 +57,23 @@ def unnamed(state: State) -> None:
 unnamed.__name__ = "<lambda>"
 
 
-@pytest.mark.parametrize(
-    ("method", "arguments", "told"),
-    [
-        ("add_edge", ("count", ["a", "b"]), r"give the name of one node; for several, call it"),
-        ("add_edge", (1, "count"), r"add_edge\(1, …\): give a node, a list, or join"),
-        ("add_sequence", ("count",), r"give at least two nodes"),
-        ("add_sequence", ("count", ["a"]), r"node=\['a'\]\): give the name of one node"),
-        ("add_conditional_edges", ("count", count, "count"), r"give a list of nodes, or a dict"),
-        ("add_conditional_edges", (["a"], count, ["count"]), r"give the name of one node"),
-        ("add_node", (unnamed,), r"name it, add_node\('name', …\)"),
-        (
-            "add_node",
-            ("b", type(CLERK)),
-            r"add_node\('b', Agent\): give an instance, not the class",
-        ),
-    ],
-)
+NO_NAMES: Any = [
+    ("add_edge", ("count", ["a", "b"]), r"give the name of one node; for several, call it"),
+    ("add_edge", (1, "count"), r"add_edge\(1, …\): give a node, a list, or join"),
+    ("add_sequence", ("count",), r"give at least two nodes"),
+    ("add_sequence", ("count", ["a"]), r"node=\['a'\]\): give the name of one node"),
+    ("add_conditional_edges", ("count", count, "count"), r"give a list of nodes, or a dict"),
+    ("add_conditional_edges", (["a"], count, ["count"]), r"give the name of one node"),
+    ("add_node", (unnamed,), r"name it, add_node\('name', …\)"),
+    (
+        "add_node",
+        ("b", type(CLERK)),
+        r"add_node\('b', Agent\): give an instance, not the class",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "told"), NO_NAMES)
 def test_what_names_no_node_is_refused(g: Any, method: str, arguments: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=rf"^test_wrong_arguments\.py:\d+: .*{told}"):
         getattr(g, method)(*arguments)

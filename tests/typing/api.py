@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
@@ -26,6 +26,7 @@ from tinyagents import (
     mask,
     tool,
 )
+from tinyagents.graph import NodeContext
 from tinyagents.middleware import AskModel, Middleware
 from tinyagents.models import Model, ModelReply, ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree, outline
@@ -173,3 +174,13 @@ fakes: list[Model] = [
     FunctionModel(lambda request: request.messages[-1].text),
 ]
 assert_type(Agent(fakes[0], middleware=[Slow()]), Agent[Any, str])
+
+
+# --- what a node asks -----------------------------------------------------------------------------
+
+
+async def asks(ctx: NodeContext) -> None:
+    assert_type(await ctx.ask(int, "How many?", key="n"), int)
+    assert_type(await ctx.ask(list[int], "Which ones?", key="which"), list[int])
+    assert_type(await ctx.ask(Literal["yes", "no"], "Sure?", key="sure"), Any)
+    assert_type(await ctx.ask(int | None, "How many, if any?", key="any"), Any)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tinyagents_graph.networks import Ways, ahead, dominators, in_order, loops, ways
+from tinyagents_graph.stategraph.checks_of_eager import parted_runs
 from tinyagents_graph.stategraph.declared import RouteSpec
 from tinyagents_graph.stategraph.findings import Finding, Severity
 from tinyagents_graph.stategraph.inference import choice_of
@@ -18,7 +19,12 @@ __all__ = ["Moment", "moments", "step_findings"]
 def step_findings(subject: Subject, when: Mapping[str, Moment]) -> Iterator[Finding]:
     """Joins that cannot be satisfied, and nodes that run twice where once is meant."""
     yield from _Joins(subject).findings()
-    yield from _double_runs(subject, when)
+    told = {each.nodes: each for each in _double_runs(subject, when)}
+    yield from told.values()
+    if subject.declared.mode == "eager":
+        for name, sources in parted_runs(subject):
+            if (name,) not in told:
+                yield _parted(subject, name, sources)
 
 
 # --- joins ----------
@@ -292,3 +298,17 @@ def _double_runs(subject: Subject, found: Mapping[str, Moment]) -> Iterator[Find
             (name,),
             "warning",
         )
+
+
+def _parted(subject: Subject, name: str, sources: list[str]) -> Finding:
+    wait = ", ".join(repr(each) for each in sources if each != START)
+    return Finding(
+        "DOUBLE_RUN",
+        f"node {name!r} may run more than once: {listed(sources)} lead to it, and in eager mode "
+        "edges do not meet",
+        f"to run it once, replace the edges by g.add_edge(join({wait}, wait_for='reached'), "
+        f"{name!r})",
+        [each.site for each in subject.into[name] if each.kind == "edge"][-1],
+        (name,),
+        "warning",
+    )

@@ -141,9 +141,10 @@ class StateSchema:
             if isinstance(given, BaseModel) and not isinstance(given, self.model):
                 given = given.model_dump()
             if isinstance(given, (str, bytes)):
-                model = self.model.model_validate_json(given)
+                model = self.model.model_validate_json(given, by_alias=True, by_name=True)
             else:
-                model = self.model.model_validate(given)
+                # A key is called as its field is, whatever alias that has elsewhere.
+                model = self.model.model_validate(given, by_alias=True, by_name=True)
         except ValidationError as error:
             facts = {"message": f"the input is no {self.model.__name__}: {explain(error)}"}
             unknown = "give a dict with the keys " + ", ".join(sorted(self.keys))

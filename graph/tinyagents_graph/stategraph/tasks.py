@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import anyio.lowlevel
 from pydantic_core import to_jsonable_python
@@ -252,7 +252,11 @@ class NodeContext(Place):
             memo.steps[name] = await made if isawaitable(made) else made
         return memo.steps[name]
 
-    async def ask(self, type: type[T], question: str, *, key: str, default: Any = Nothing) -> T:
+    @overload
+    async def ask(self, type: type[T], question: str, *, key: str, default: Any = Nothing) -> T: ...
+    @overload  # `Literal["a", "b"]`, `int | None`: types, but no instances of `type`
+    async def ask(self, type: Any, question: str, *, key: str, default: Any = Nothing) -> Any: ...
+    async def ask(self, type: Any, question: str, *, key: str, default: Any = Nothing) -> Any:
         """Ask the human. The run parks; when there is an answer, the body runs again from its top.
 
         What stands before it and must not be done twice belongs into `step`. `return Ask(…)` needs
@@ -280,7 +284,7 @@ class NodeContext(Place):
             # Others that ask beside this one, in a gather, come to their questions as well.
             await anyio.lowlevel.checkpoint()
             raise Parked
-        return cast("T", known.reply)
+        return known.reply
 
     def _reach(self, key: str) -> Memo:
         if self._task.outcome is not None:

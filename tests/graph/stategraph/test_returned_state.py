@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tests.graph.stategraph.graphs import MODES
 from tinyagents.graph import END, START, Append, Graph, GraphError, Send, StateGraph, join
@@ -110,3 +110,17 @@ async def test_an_update_that_is_refused_names_the_line_of_its_node() -> None:
     (finding,) = caught.value.findings
     assert finding.code == "INVALID_UPDATE"
     assert finding.site == graph.declared.nodes["node"].site
+
+
+class Aliased(BaseModel):
+    """A key that is called otherwise elsewhere."""
+
+    text: str = Field("", alias="Text")
+
+
+async def test_a_run_begins_with_keys_by_the_names_of_their_fields() -> None:
+    def shout(state: Aliased) -> dict[str, str]:
+        return {"text": f"{state.text}!"}
+
+    graph = StateGraph(Aliased).add_node(shout).add_sequence(START, "shout", END).compile()
+    assert (await graph.run({"text": "tea"})).output.text == "tea!"
