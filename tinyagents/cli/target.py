@@ -157,7 +157,9 @@ def _line_in(file: Path, error: BaseException) -> str:
 
 def _only_one(path: Path, known: Mapping[str, Any], kind: _Kind) -> Any:
     # `flow = g.compile()` leaves both in the file: what is compiled is meant.
-    compiled = {name: each for name, each in known.items() if isinstance(each, Graph)}
+    compiled: Mapping[str, Any] = {
+        name: each for name, each in known.items() if isinstance(each, Graph)
+    }
     for several in (compiled, known):
         if len({id(each) for each in several.values()}) == 1:
             return next(iter(several.values()))
