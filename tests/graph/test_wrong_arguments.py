@@ -64,7 +64,7 @@ NO_NAMES: Any = [
     ("add_sequence", ("count", ["a"]), r"node=\['a'\]\): give the name of one node"),
     ("add_conditional_edges", ("count", count, "count"), r"give a list of nodes, or a dict"),
     ("add_conditional_edges", (["a"], count, ["count"]), r"give the name of one node"),
-    ("add_node", (unnamed,), r"name it, add_node\('name', …\)"),
+    ("add_node", (unnamed,), r"give a name, add_node\('name', …\)"),
     (
         "add_node",
         ("b", type(CLERK)),

@@ -122,7 +122,7 @@ class StateGraph(Generic[StateT]):
         if not isinstance(name, str):
             name, body = getattr(name, "__name__", ""), name
             if name in ("", "<lambda>"):
-                raise ConfigError(f"{site}: add_node({body!r}): name it, add_node('name', …)")
+                raise ConfigError(f"{site}: add_node({body!r}): give a name, add_node('name', …)")
         name = _checked("add_node", name)
         if name in self._nodes:
             raise ConfigError(
