@@ -1,10 +1,13 @@
 """What the docs promise of graphs that nodes return, of the limit on steps, and of answers."""
 
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
-from tinyagents_graph.errors import ConfigError, LimitExceeded
-from tinyagents_graph.stategraph import END, START, Ask, Send, StateGraph, join
+from tinyagents.testing import check_tree
+from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
+from tinyagents_graph.stategraph import END, START, Ask, NodeContext, Send, StateGraph, join
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +92,29 @@ async def test_the_same_answer_again_changes_nothing_once_the_run_has_gone_on() 
     third = await graph.resume(first.run_id, answers)  # by somebody who had no reply the first time
     assert third.status == "paused"
     assert [ask.id for ask in third.pending] == [ask.id for ask in second.pending]
+
+
+@pytest.mark.parametrize("mode", ["superstep", "eager"])
+async def test_a_paused_run_that_nobody_will_answer_is_discarded(mode: Any) -> None:
+    async def ask(state: State, ctx: NodeContext) -> dict[str, Any]:
+        return {"text": await ctx.ask(str, "What?", key="what")}
+
+    inner = StateGraph(State, name="inner").add_node(ask)
+    outer = StateGraph(State, name="outer")
+    outer.add_node("inner", inner.add_sequence(START, "ask", END).compile(mode=mode))
+    graph = outer.add_sequence(START, "inner", END).compile(mode=mode)
+    paused = await graph.run()
+    assert await graph.discard(paused.run_id, "nobody cares")
+    assert not await graph.discard(paused.run_id)
+    check_tree(paused.events)
+    ends = [(each.path, each.kind) for each in paused.events if each.kind == "run.cancelled"]
+    assert ends == [("root/inner[0]", "run.cancelled"), ("root", "run.cancelled")]
+    with pytest.raises(ConfigError, match="no such run"):
+        await graph.resume(paused.run_id)
+
+
+def test_what_no_graph_can_run_with_is_not_ignored() -> None:
+    graph = StateGraph(State).add_node("a", lambda state: None)
+    graph.add_edge(START, "a").add_edge("a", "b")
+    with pytest.raises(GraphError, match="UNKNOWN_TARGET"):
+        graph.compile(ignore={"UNKNOWN_TARGET", "DEAD_END"})

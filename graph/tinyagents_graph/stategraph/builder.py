@@ -288,7 +288,8 @@ class StateGraph(Generic[StateT]):
             max_steps: Supersteps of one run; by default 100, or the number of nodes if there are
                 more.
             on_limit: The node to go to instead of failing when these are used up.
-            ignore: Codes of findings to leave out.
+            ignore: Codes of findings to leave out; not those that no graph can run with, such as
+                an edge to an unknown node.
 
         Raises:
             GraphError: Something is wrong; it has all findings, each with a source line.

@@ -17,12 +17,12 @@ from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec
 from tinyagents_graph.stategraph.drawn import Drawn
-from tinyagents_graph.stategraph.findings import did_you_mean
+from tinyagents_graph.stategraph.findings import FATAL, did_you_mean
 from tinyagents_graph.stategraph.inference import completed
 from tinyagents_graph.stategraph.nesting import run_below
 from tinyagents_graph.stategraph.prepared import prepare
 from tinyagents_graph.stategraph.result import GraphResult
-from tinyagents_graph.stategraph.running import execute_graph, paused
+from tinyagents_graph.stategraph.running import call_off, execute_graph, paused
 from tinyagents_graph.stategraph.settings import check_compile
 from tinyagents_graph.stategraph.state import StateSchema
 from tinyagents_graph.stategraph.tasks import NodeContext
@@ -64,7 +64,7 @@ class Graph(Drawn, Generic[StateT]):
         check_compile(fail, declared.mode, max_concurrency, max_steps, ignore)
         from tinyagents_graph.stategraph.checks import find  # which loads networkx
 
-        found = [each for each in find(declared) if each.code not in ignore]
+        found = [each for each in find(declared) if each.code in FATAL or each.code not in ignore]
         if any(each.severity == "error" for each in found):
             raise GraphError(declared.name, found)
         declared = self.declared = completed(declared)
@@ -207,6 +207,19 @@ class Graph(Drawn, Generic[StateT]):
         if not work.has_news:
             return paused(work)
         return await self._drive(work, is_again=True)
+
+    async def discard(self, run_id: str, reason: str = "discarded") -> bool:
+        """Cancel a paused run that nobody will answer. It lives in memory until then.
+
+        Returns:
+            False if no such run is paused.
+        """
+        work = self._parked.get(run_id)
+        if work is None or work.is_going:
+            return False
+        del self._parked[run_id]
+        await call_off(work, reason)
+        return True
 
     async def _drive(self, work: GraphRun, *, is_again: bool = False) -> GraphResult[StateT]:
         run_id = work.run.run_id

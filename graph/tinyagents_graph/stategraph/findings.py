@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["CODES", "Finding", "Severity", "did_you_mean", "nearest"]
+__all__ = ["CODES", "FATAL", "Finding", "Severity", "did_you_mean", "nearest"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -19,6 +19,11 @@ CODES: frozenset[str] = frozenset((
     "UNKNOWN_LABEL", "UNKNOWN_SOURCE", "UNKNOWN_TARGET", "UNREACHABLE", "UNWRITTEN_KEY",
 ))  # fmt: skip
 """What `compile` may find."""
+FATAL: frozenset[str] = frozenset((
+    "BAD_MAPPING", "END_AS_SOURCE", "ON_LIMIT", "START_AS_TARGET", "UNKNOWN_SOURCE",
+    "UNKNOWN_TARGET",
+))  # fmt: skip
+"""What no graph can run with: names that lead nowhere."""
 
 
 @frozen

@@ -14,7 +14,7 @@ from tinyagents_graph.stategraph.engine import drive_supersteps
 from tinyagents_graph.stategraph.result import GraphResult, GraphStatus
 from tinyagents_graph.stategraph.work import GraphRun
 
-__all__ = ["execute_graph", "paused"]
+__all__ = ["call_off", "execute_graph", "paused"]
 
 
 async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResult[Any]:
@@ -78,16 +78,24 @@ async def _drive(work: GraphRun) -> None:
 
 
 async def _end_parked(work: GraphRun) -> None:
-    """The graphs that are parked in its nodes are opened once more, to be cancelled."""
     for child in work.parked:
-        run, error = child.run, RunCancelled(child.run.path, f"{work.run.path} has ended")
-        run.reopen()
-        with suppress(RunCancelled):
-            async with run:
-                await _end_parked(child)
-                break_off(child, error)
-                raise error
-        tell_end(run, work.run.origin, error)
+        tell_end(child.run, work.run.origin, await call_off(child, f"{work.run.path} has ended"))
+
+
+async def call_off(work: GraphRun, reason: str) -> RunCancelled:
+    """End a run that is parked, and those that are parked in it: opened once more, to be cancelled.
+
+    Returns:
+        What it has ended with.
+    """
+    run, error = work.run, RunCancelled(work.run.path, reason)
+    run.reopen()
+    with suppress(RunCancelled):
+        async with run:
+            await _end_parked(work)
+            break_off(work, error)
+            raise error
+    return error
 
 
 def paused(work: GraphRun) -> GraphResult[Any]:

@@ -125,7 +125,7 @@ async def test_a_builtin_class_will_do() -> None:
 def test_what_has_no_name_of_its_own_needs_one() -> None:
     graph: StateGraph[Any] = StateGraph(Log)
     for nameless in (partial(with_word, "x"), AsyncCallable()):
-        with pytest.raises(ConfigError, match="name it, add_node"):
+        with pytest.raises(ConfigError, match="give a name"):
             graph.add_node(nameless)
 
 
