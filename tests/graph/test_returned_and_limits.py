@@ -114,7 +114,7 @@ async def test_a_paused_run_that_nobody_will_answer_is_discarded(mode: Any) -> N
 
 
 def test_what_no_graph_can_run_with_is_not_ignored() -> None:
-    graph = StateGraph(State).add_node("a", lambda state: None)
+    graph = StateGraph(State).add_node("a", say)
     graph.add_edge(START, "a").add_edge("a", "b")
     with pytest.raises(GraphError, match="UNKNOWN_TARGET"):
         graph.compile(ignore={"UNKNOWN_TARGET", "DEAD_END"})
