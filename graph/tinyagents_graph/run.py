@@ -251,13 +251,14 @@ class Run(Spending):
         has_jobs = self._controls is not None and self._controls.n_jobs
         if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
             error = await self._end_children() or error
-        if error is None:
-            self._close("limited" if self.stopped_by else "completed", self._outcome)
-        elif isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
-            self.stopped_by = error
-            how = {"status": "limited", "limit": error.limit}
+        if isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
+            self.stopped_by, error, exc = error, None, None
+        if error is None and self.stopped_by is not None:
+            how = {"status": "limited", "limit": self.stopped_by.limit}
             self._close("limited", {**self._outcome, **how})
             return True
+        if error is None:
+            self._close("completed", self._outcome)
         elif isinstance(error, Parked):
             self._close("paused", {"reason": "waits for an answer"})
         elif isinstance(error, RunCancelled) and error.path == self.path:
