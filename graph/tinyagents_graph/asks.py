@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.loops import Bell
+from tinyagents_graph.pausing import lock
 
 __all__ = ["AskStatus", "PendingAsk"]
 
@@ -61,9 +62,10 @@ class PendingAsk:
 
     def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:
         """It needs no answer any more; false if it did not before."""
-        if self.status != "open":
-            return False
-        self.reply, self.by, self.reason = reply, by, reason
-        self.status = status
+        with lock:  # of two threads that answer at once, one is told that it came late
+            if self.status != "open":
+                return False
+            self.reply, self.by, self.reason = reply, by, reason
+            self.status = status
         self.bell.ring()
         return True
