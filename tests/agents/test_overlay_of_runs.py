@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from tinyagents import Agent
+from tinyagents import Agent, ConfigError
 from tinyagents.graph import END, START, Append, Ask, Graph, Retry, StateGraph
 from tinyagents.testing import ScriptedModel, check_tree
 
@@ -68,3 +68,12 @@ async def test_an_overlay_tells_what_each_node_took() -> None:
     assert seen.critical_path[0] in ("root/team[0]", "root/flaky[0]")
     assert seen.critical_path[1:] == ("root/ask[0]", "root/tell[0]")
     assert "1×" in graph.mermaid(overlay=seen)
+
+
+async def test_a_run_of_another_graph_is_refused() -> None:
+    other = (
+        StateGraph(State, name="other").add_node(tell).add_sequence(START, "tell", END).compile()
+    )
+    result = await report().run()
+    with pytest.raises(ConfigError, match="graph 'other' was given a run of graph 'report'"):
+        other.overlay(result)

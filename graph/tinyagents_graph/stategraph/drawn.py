@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import Event
 from tinyagents_graph.stategraph.declared import Declared
 from tinyagents_graph.stategraph.result import GraphResult
@@ -84,9 +85,18 @@ class Drawn:
 
         Args:
             run: The result of a run, or its events.
+
+        Raises:
+            ConfigError: The result is that of a run of another graph.
         """
         from tinyagents_graph.stategraph.overlay import overlay
 
         if isinstance(run, GraphResult):
+            ran = next((each for each in run.events if each.run_id == run.run_id), None)
+            if ran is not None and ran.data.get("graph", self.declared.name) != self.declared.name:
+                raise ConfigError(
+                    f"overlay(…) of graph {self.declared.name!r} was given a run of graph "
+                    f"{ran.data['graph']!r}"
+                )
             return overlay(self.declared, run.events, run.run_id)
         return overlay(self.declared, run)
