@@ -16,6 +16,7 @@ __all__ = [
     "DepthExceeded",
     "EventsLost",
     "GraphError",
+    "JournalError",
     "LimitExceeded",
     "Parked",
     "RunCancelled",
@@ -160,6 +161,18 @@ class RunConflict(TinyAgentsError):
     def __init__(self, what: str, why: str) -> None:
         self.what = what
         super().__init__(f"{what}: {why}")
+
+
+class JournalError(TinyAgentsError):
+    """A journal cannot be read or written: disk full, no permission, damaged, of another version.
+
+    Attributes:
+        where: The journal, a file name or an address.
+    """
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        super().__init__(f"journal {where}: {why}")
 
 
 class EventsLost(TinyAgentsError):

@@ -1,0 +1,1 @@
+"""The journal: what keeps run trees, so that they outlive their process."""
