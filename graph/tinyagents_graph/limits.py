@@ -14,6 +14,7 @@ import anyio
 
 from tinyagents_graph.errors import BudgetExceeded, ConfigError, LimitExceeded
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.usage import Usage
 
 __all__ = ["DEFAULTS", "Account", "Accounts", "OnLimit", "RunLimits", "or_inf", "stricter"]
 
@@ -245,6 +246,19 @@ class Accounts:
         """The accounts that are the run's at `path` own."""
         mine: list[Account | None] = [getattr(self, slot) for slot, _ in _ACCOUNTS]
         return [account for account in mine if account is not None and account.path == path]
+
+    def note(self, used: Usage, n_runs: int = 0) -> None:
+        """Count what was used before, in an earlier segment; that is over, and not refused."""
+        spent = (
+            (self.requests, used.requests),
+            (self.tool_calls, used.tool_calls),
+            (self.tokens, used.total_tokens),
+            (self.usd, used.usd),
+            (self.runs, n_runs),
+        )
+        for account, amount in spent:
+            if account is not None:
+                account.used += amount
 
     def close(self, path: str) -> dict[str, float]:
         """End the accounts of the run at `path`.

@@ -15,13 +15,16 @@ __all__ = ["Bell", "EventLoop"]
 class EventLoop:
     """The event loop it is made in, which other threads reach through `call`."""
 
-    __slots__ = ("_call_soon", "_thread")
+    __slots__ = ("_call_soon", "_call_soon_here", "_thread")
 
     def __init__(self) -> None:
         loop = cast("Any", anyio.lowlevel.current_token().native_token)
         # asyncio's loop and trio's token name the same thing differently.
         self._call_soon: Callable[[Callable[[], None]], object] = (
             getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+        )
+        self._call_soon_here: Callable[[Callable[[], None]], object] = (
+            getattr(loop, "call_soon", None) or loop.run_sync_soon
         )
         self._thread = threading.get_ident()
 
@@ -34,8 +37,17 @@ class EventLoop:
         if threading.get_ident() == self._thread:
             do()
             return True
+        return self.call_soon(do)
+
+    def call_soon(self, do: Callable[[], None]) -> bool:
+        """Do something in the loop when it comes round, also if this is its own thread.
+
+        Returns:
+            False if the loop has closed.
+        """
+        is_here = threading.get_ident() == self._thread
         try:
-            self._call_soon(do)
+            (self._call_soon_here if is_here else self._call_soon)(do)
         except RuntimeError:
             return False
         return True

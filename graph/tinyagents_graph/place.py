@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import ConfigError
-from tinyagents_graph.events import is_at_or_below
+from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
 from tinyagents_graph.sink import EventSink
 
-if TYPE_CHECKING:  # for its name only: a place belongs to a run, and a run is a place
+if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run is a place
+    from tinyagents_graph.journal.ledger import Ledger
     from tinyagents_graph.run import Run
 
 __all__ = ["Place", "RunTree", "current_place", "cycle_of", "place_for"]
@@ -33,11 +35,16 @@ class RunTree:
         is_stirred: Whether any run was ever steered or cancelled; until then no run need look.
         host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
         timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
+        ledger: Its end of a journal, if it is kept in one.
+        emit: Publishes an event of one of its runs, as `EventSink.emit` does.
     """
 
     __slots__ = (
-        "_n_steered", "host", "is_named", "is_stirred", "live", "root_run_id", "sink", "timers",
+        "_n_steered", "emit", "host", "is_named", "is_stirred", "ledger", "live", "root_run_id",
+        "sink", "timers",
     )  # fmt: skip
+
+    emit: Callable[[EventKind, Origin, Mapping[str, Any]], Event]
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
@@ -47,7 +54,13 @@ class RunTree:
         self.is_stirred = False
         self.host: Any = None
         self.timers: Any = None
+        self.ledger: Ledger | None = None
+        self.emit = sink.emit
         self._n_steered = 0
+
+    def keep(self, ledger: Ledger) -> None:
+        """From here on its events go through a journal. It has not begun."""
+        self.ledger, self.emit = ledger, ledger.emit
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""

@@ -226,7 +226,7 @@ class Run(Spending):
             self.clock = Clock(self.limits.max_seconds, self.path, above, was)
             self.start_clock()
         try:
-            self.emit("run.started" if self._before is None else "run.resumed", self.about)
+            self._tell_start()
             if self.has_accounts:
                 held = {account.name: account.limit for account in self.accounts.of(self.path)}
                 self.emit("budget.reserved", {"limits": held})
@@ -237,6 +237,30 @@ class Run(Spending):
             await self.__aexit__(type(error), error, None)
             raise
         return self
+
+    def _tell_start(self) -> None:
+        ledger = self.tree.ledger
+        is_again = self._before is not None
+        if ledger is not None and ledger.past.n_events:
+            is_again = ledger.past.opens_again(self.path)
+            self.emit("run.resumed" if is_again else "run.started", self.about)
+            if self.parent is None:
+                ledger.tell_restored(self.origin)
+            return
+        self.emit("run.resumed" if is_again else "run.started", self.about)
+
+    def recall(self, place: str) -> None:
+        """A call, or a node, that is done already: what the runs below it used counts.
+
+        Args:
+            place: Its address.
+        """
+        assert self.tree.ledger is not None
+        ended, n_runs = self.tree.ledger.past.spent_below(place)
+        used = sum((Usage.from_dict(data["tree_usage"]) for data in ended), NOTHING)
+        if n_runs:
+            self._children_usage = self._children_usage + used
+            self.accounts.note(used, n_runs)
 
     async def __aexit__(
         self,

@@ -10,7 +10,7 @@ import logging
 import threading
 from asyncio import CancelledError
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from math import inf
@@ -115,6 +115,37 @@ class EventSink:
         if self._log.history is not None:
             self._trim()
         return event
+
+    def publish(self, events: Sequence[Event], *, is_new: bool = True) -> None:
+        """Publish events of one tree that have their numbers already.
+
+        Args:
+            events: They follow on what the sink has of the tree. Those that it has, it leaves out.
+            is_new: Whether listeners are told; else only those are who ask for what there was.
+        """
+        if not events:
+            return
+        root = events[0].origin.root_run_id
+        redact = self._redact
+        with _lock:
+            known = self._seqs[root]
+            fresh = [event for event in events if event.seq >= known]
+        if redact is not None:
+            fresh = [
+                each._replace(data=self._redacted(redact, each.kind, each.data)) for each in fresh
+            ]
+        with _lock:
+            for event in fresh:
+                self._seqs[root] = event.seq + 1
+                self._log.append(event)
+            if not is_new and self._told == self._log.end - len(fresh):
+                self._told = self._log.end
+        if self._listeners and not self._delivering:
+            self._deliver()
+        if self._readers is not None and self._readers.all:
+            self._readers.wake()
+        if self._log.history is not None:
+            self._trim()
 
     @property
     def is_telling(self) -> bool:

@@ -1,0 +1,259 @@
+"""`Past`: what a tree did before, so that whoever does it again finds what is done already.
+
+A tree goes on by running its code from the beginning. Steps that the past knows are facts: they
+are looked up, not done. Events that the past has are not published twice.
+
+    fact        a call, a node or a run that came to its end, as whoever asked for it was told
+    repeat      an event that the code will come by again
+    begun       what had begun and not ended when the process died
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
+from tinyagents_graph.frozen import frozen
+
+__all__ = ["Begun", "Past", "Sent"]
+
+Key: TypeAlias = tuple[str, str, Any]
+"""What a step is called: its group, the path of its run, and its name there."""
+
+_NAMES: Mapping[str, str] = {
+    "model": "call_id", "tool": "call_id", "node": "path", "subagent": "path", "graph.step": "step",
+}  # fmt: skip
+_OPENERS: Mapping[str, str] = {
+    kind: kind.rpartition(".")[0] for kind in TERMINAL if not kind.startswith("run.")
+}
+_CLOSERS: Mapping[str, str] = {
+    end: group for kind, group in _OPENERS.items() for end in TERMINAL[kind]
+}
+# Not what happened, but that it was under way; each segment says it anew.
+_OF_SEGMENT = frozenset(
+    {"model.delta", "run.paused", "run.resumed", "checkpoint.restored", "budget.reserved",
+     "budget.released"}
+)  # fmt: skip
+_ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
+_REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
+_IDS = ("call_id", "ask_id", "steer_id", "path", "step", "node", "name")
+
+_NAMING = frozenset({str, int, type(None)})
+
+_NEVER = -1
+
+
+@frozen
+class Begun:
+    """Something that had begun and not ended.
+
+    Attributes:
+        event: Its start.
+        is_in_doubt: Whether the process died while it was at work; else its run was parked.
+    """
+
+    event: Event
+    is_in_doubt: bool
+
+
+@frozen
+class Sent:
+    """A command that was sent to a run.
+
+    Attributes:
+        steer_id: Its name.
+        data: The data of its `steer.received`.
+        step: The step it was applied at; empty if it was not.
+    """
+
+    steer_id: str
+    data: Mapping[str, Any]
+    step: str = ""
+
+
+class Past:
+    """What a tree did before.
+
+    Args:
+        events: Its events so far, all of them.
+
+    Attributes:
+        n_events: How many there are.
+        n_steps: How many of them are facts that need not be done again.
+        saved: The data of every `checkpoint.saved`, by the run's path.
+    """
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.n_events = len(events)
+        self._facts: dict[Key, Event] = {}
+        self._begun: dict[Key, tuple[int, Event]] = {}
+        self._repeats: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
+        self._runs: dict[str, Event] = {}
+        self._paused_at: dict[str, int] = {}
+        self._spent: defaultdict[str, dict[str, Event]] = defaultdict(dict)
+        self._n_below: defaultdict[str, int] = defaultdict(int)
+        self._parents: dict[str, str] = {}
+        self._sent: dict[str, dict[str, Sent]] = {}
+        self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self._read(events)
+        for _, event in self._begun.values():
+            self._repeat(event)
+        self.n_steps = len(self._facts)
+        for found in self._repeats.values():
+            found.reverse()  # they are taken from the end
+
+    def _read(self, events: Iterable[Event]) -> None:
+        for at, event in enumerate(events):
+            kind, path = event.kind, event.origin.path
+            if (group := _OPENERS.get(kind)) is not None:
+                self._begun[group, path, event.data[_NAMES[group]]] = at, event
+            elif (group := _CLOSERS.get(kind)) is not None:
+                self._close((group, path, event.data[_NAMES[group]]), event)
+            elif kind.startswith("run."):
+                self._read_run(at, event)
+            elif kind not in _OF_SEGMENT:
+                self._repeat(event)
+                self._read_rest(at, event)
+
+    def _close(self, key: Key, event: Event) -> None:
+        opened = self._begun.pop(key, None)
+        if not _is_settled(event):
+            return  # it will be done again, and be told again
+        self._facts[key] = event
+        if opened is not None:
+            self._repeat(opened[1])
+        self._repeat(event)
+
+    def _read_run(self, at: int, event: Event) -> None:
+        origin = event.origin
+        path = origin.path
+        self._runs[path] = event
+        if event.kind == "run.started":
+            self._repeat(event)
+            self._count(origin)
+        elif event.kind == "run.paused":
+            self._paused_at[path] = at
+        if event.kind in _ENDED and (parent := self._parents.get(path)) is not None:
+            self._spent[_call_of(parent, path)][path] = event
+
+    def _count(self, origin: Origin) -> None:
+        """One run more, below each of those above it."""
+        if origin.parent_run_id is None or origin.path in self._parents:
+            return
+        parent = f"root{origin.parent_run_id[len(origin.root_run_id) :]}"
+        self._parents[origin.path] = parent
+        above: str | None = parent
+        while above is not None:
+            self._n_below[above] += 1
+            above = self._parents.get(above)
+
+    def _read_rest(self, at: int, event: Event) -> None:
+        kind, data, path = event.kind, event.data, event.origin.path
+        if kind == "checkpoint.saved":
+            self.saved[path].append(data)
+        elif kind == "steer.received":
+            sent = Sent(data["steer_id"], data)
+            self._sent.setdefault(data["to"], {})[sent.steer_id] = sent
+        elif kind == "steer.applied":
+            letters = self._sent[data["to"]]
+            sent = letters[data["steer_id"]]
+            letters[sent.steer_id] = Sent(sent.steer_id, sent.data, data.get("step") or "applied")
+        elif kind in ("steer.denied", "steer.expired"):
+            self._sent.get(data["to"], {}).pop(data["steer_id"], None)
+        elif kind in ("tool.retried", "node.retried"):
+            group = kind.partition(".")[0]
+            key = group, path, data[_NAMES[group]]
+            if (opened := self._begun.get(key)) is not None:
+                self._begun[key] = at, opened[1]  # from here on it is at work anew
+
+    def _repeat(self, event: Event) -> None:
+        self._repeats[_identity(event.kind, event.origin.path, event.data)].append(event)
+
+    # --- looking up ----------
+
+    def fact(self, group: str, path: str, name: Any) -> Event | None:
+        """How a step ended that need not be done again.
+
+        Args:
+            group: `"model"`, `"tool"`, `"node"` or `"graph.step"`.
+            path: The run it belongs to.
+            name: Its id there: of a call its id, of a node its address.
+        """
+        return self._facts.get((group, path, name))
+
+    def begun(self, group: str, path: str, name: Any) -> Begun | None:
+        """The start of a step that did not end."""
+        found = self._begun.get((group, path, name))
+        if found is None:
+            return None
+        at, event = found
+        return Begun(event, at > self._paused_at.get(path, _NEVER))
+
+    def run(self, path: str) -> Event | None:
+        """The last event that tells how a run stands."""
+        return self._runs.get(path)
+
+    def is_finished(self, path: str) -> bool:
+        """Whether a run has completed: it will say nothing new."""
+        last = self._runs.get(path)
+        return last is not None and last.kind == "run.completed"
+
+    def opens_again(self, path: str) -> bool:
+        """Whether a run that had been parked, had failed or was cancelled now goes on."""
+        last = self._runs.get(path)
+        return last is not None and last.kind in _REOPENED
+
+    def spent_below(self, place: str) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """What the runs used that a call, or a node, started and that have ended.
+
+        Args:
+            place: Address of the call.
+
+        Returns:
+            The data of their last events, which has their `tree_usage`; and how many runs there
+            were, with those below.
+        """
+        ended = self._spent.get(place) or {}
+        n_runs = sum(1 + self._n_below[path] for path in ended)
+        return [event.data for event in ended.values()], n_runs
+
+    def sent_to(self, path: str) -> list[Sent]:
+        """The commands that were sent to a run and let in, in order."""
+        return list(self._sent.get(path, {}).values())
+
+    def take_repeat(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event | None:
+        """The event that the past has in place of one that is about to be published."""
+        path = origin.path
+        if kind in _OF_SEGMENT:
+            if kind.startswith("budget.") and self.is_finished(path):
+                return self._runs[path]
+            return None
+        if kind in ("run.failed", "run.cancelled"):
+            return None
+        found = self._repeats.get(_identity(kind, path, data))
+        if found:
+            return found.pop()
+        return self._runs[path] if self.is_finished(path) else None
+
+
+def _is_settled(end: Event) -> bool:
+    """Whether whoever asked for it was told how it ended, and went on with that."""
+    if end.kind == "tool.failed":
+        return not end.data.get("fatal") and end.data.get("category") != "cancelled"
+    if end.kind == "node.failed":
+        return bool(end.data.get("handed_on"))
+    return end.kind.endswith(".completed")
+
+
+def _identity(kind: str, path: str, data: Mapping[str, Any]) -> tuple[Any, ...]:
+    # Of what a user's own event says, only what can name something.
+    names = [value if type(value) in _NAMING else None for value in map(data.get, _IDS)]
+    return (kind, path, *names)
+
+
+def _call_of(parent: str, path: str) -> str:
+    """The place in a run from which a child of it was started: the next part of its path."""
+    rest = path[len(parent) + 1 :]
+    return f"{parent}/{rest.partition('/')[0]}"

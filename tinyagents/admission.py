@@ -1,0 +1,99 @@
+"""Admission: whether a call that the model asks for may be made, and how."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import NoneType
+
+from pydantic import ValidationError
+
+from tinyagents.errors import ModelRetry, ToolError
+from tinyagents.messages import ToolCall, ToolMessage
+from tinyagents.middleware import checked
+from tinyagents.output import FINAL_ANSWER
+from tinyagents.pending import Pending, bound
+from tinyagents.schema import describe_invalid
+from tinyagents.state import AgentRun
+from tinyagents.tools import Tool, cut
+from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.run import Run
+
+__all__ = ["admit"]
+
+
+async def admit(work: AgentRun, call: ToolCall) -> Pending:
+    """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
+    run = work.run
+    if work.plan.output.tool is None or call.name != FINAL_ANSWER:
+        _count(run)
+    pending = Pending(work, call)
+    for hook in work.plan.hooks.before_tool:
+        said = await hook(work.ctx, pending.call)
+        changed = checked(said, hook, ToolCall, ToolMessage, str, NoneType)
+        if isinstance(changed, ToolCall):
+            pending.call = changed if changed.id == call.id else replace(changed, id=call.id)
+        elif changed is not None:
+            message = changed if isinstance(changed, ToolMessage) else ToolMessage("", "", changed)
+            pending.message = bound(message, pending.call)
+            return pending
+    tool = work.plan.tools.get(pending.call.name) or _renamed(work, pending)
+    if tool is not None:
+        pending.tool = tool
+        pending.path = run.next_path(tool.name)
+        _check_arguments(work, pending, tool)
+    return pending
+
+
+def _count(run: Run) -> None:
+    """One tool call more; giving the final answer is none."""
+    if run.accounts.tool_calls is not None:
+        try:
+            run.accounts.tool_calls.spend(1)
+        except LimitExceeded as error:
+            run.refuse(error)
+    run.tool_calls += 1
+
+
+def _renamed(work: AgentRun, pending: Pending) -> Tool | None:
+    """What a call of an unknown tool becomes: another tool, or a failure that lists the tools."""
+    plan, call = work.plan, pending.call
+    policy = plan.on_unknown_tool
+    other = policy.get(call.name) if not isinstance(policy, str) else None
+    tool = plan.tools.get(other) if other else None
+    facts = {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
+    recovery = f"rewrite:{other}" if tool else "tool_error"
+    work.run.emit("tool.unknown", {**facts, "recovery": recovery})
+    known = sorted(plan.tools)
+    if tool is None:
+        details = {"message": f"there is no tool {call.name!r}", "tools": known}
+        pending.message = pending.refuse("unknown_tool", details)
+        if policy == "fail":
+            raise ToolError(
+                call.name,
+                f"there is no such tool; {work.run.path} has {known}",
+                category="unknown_tool",
+                call_id=call.id,
+            )
+    return tool
+
+
+def _check_arguments(work: AgentRun, pending: Pending, tool: Tool) -> None:
+    call = pending.call
+    try:
+        if call.malformed is not None:
+            raise ModelRetry(f"the arguments are not a JSON object: {cut(call.malformed, 500)}")
+        pending.arguments = tool.validate(call.arguments)
+        return
+    except ValidationError as error:
+        wrong = describe_invalid(error)
+    except ModelRetry as error:
+        wrong = (str(error),)
+    facts = {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
+    work.run.emit("tool.invalid", {**facts, "errors": list(wrong)})
+    details = {"message": "invalid arguments", "errors": wrong, "schema": tool.parameters}
+    pending.message = pending.refuse("invalid_arguments", details)
+    if tool.name == FINAL_ANSWER:
+        work.count_correction(call.malformed or json.dumps(call.arguments, default=str), wrong)
+    elif work.plan.on_invalid_arguments == "fail" and call.malformed is None:
+        raise ToolError(tool.name, "; ".join(wrong), category="invalid_arguments", call_id=call.id)

@@ -1,0 +1,252 @@
+"""`Pending`: one admitted call of a turn, from its first event to its last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from types import NoneType
+from typing import Any, cast
+
+import anyio
+
+from tinyagents.asking import reason
+from tinyagents.context import RunContext
+from tinyagents.errors import ConfigError, ModelRetry, ToolError
+from tinyagents.messages import ToolCall, ToolMessage, well_formed
+from tinyagents.middleware import Finish, checked
+from tinyagents.state import AgentRun
+from tinyagents.tools import Tool, cut, shorten
+from tinyagents_graph.errors import LimitExceeded, RunCancelled
+from tinyagents_graph.place import current_place
+from tinyagents_graph.run import describe
+from tinyagents_graph.tasks import signal_of
+from tinyagents_graph.time_limit import time_limit
+
+__all__ = ["Pending", "bound"]
+
+_NO_ARGUMENTS: dict[str, Any] = {}
+
+
+class Pending:
+    """One admitted call.
+
+    Attributes:
+        message: What the model will read; set before performing if the call was refused.
+        refusal: Why it was refused, one word, empty if it was not.
+        fatal: What fails the run.
+        finish: Set if the tool ended the run.
+    """
+
+    __slots__ = (
+        "arguments",
+        "call",
+        "fatal",
+        "finish",
+        "message",
+        "path",
+        "refusal",
+        "tool",
+        "work",
+    )
+
+    def __init__(self, work: AgentRun, call: ToolCall) -> None:
+        self.work = work
+        self.call = call
+        self.tool: Tool | None = None
+        self.arguments = _NO_ARGUMENTS
+        self.path = ""
+        self.refusal = ""
+        self.message: ToolMessage | None = None
+        self.fatal: Exception | None = None
+        self.finish: Finish | None = None
+
+    @property
+    def _tool(self) -> Tool:
+        assert self.tool is not None
+        return self.tool
+
+    # --- performing ----------
+
+    async def perform(self) -> None:
+        """Run it; every `tool.started` gets its one terminal event here.
+
+        What fails the run is kept in `fatal`, so that the calls beside this one are finished. One
+        coroutine down to the tool's own: each frame more is memory in every blocked child.
+        """
+        call, work = self.call, self.work
+        run = work.run
+        if run.needs_attention and not await self._may_start():
+            return
+        run.emit(
+            "tool.started",
+            {"call_id": call.id, "tool": call.name, "path": self.path, "arguments": call.arguments},
+        )
+        try:
+            if self.message is None:
+                before = current_place.get()
+                try:
+                    self.message = self._success(await self._doing())
+                except Finish as finish:
+                    self.message = self._finished(finish)
+                except Exception as error:
+                    self.message = self._failure(error)
+                except BaseExceptionGroup as group:
+                    self.message = self._signalled(signal_of(group))
+                finally:
+                    current_place.set(before)
+            if work.plan.hooks.after_tool:
+                self.message = await self._told_to_hooks(self.message)
+        except BaseException as error:
+            why = reason(error)
+            self.refusal = "raised" if isinstance(error, Exception) else "cancelled"
+            self._tell(ToolMessage(call.id, call.name, f"{why['type']}: {why['message']}", True))
+            if not isinstance(error, Exception):
+                raise
+            self.fatal = error
+        else:
+            self._tell(self.message)
+
+    async def _may_start(self) -> bool:
+        try:
+            await self.work.run.checkpoint()
+        except Exception as error:
+            self.fatal = error
+        return self.fatal is None
+
+    async def _told_to_hooks(self, message: ToolMessage) -> ToolMessage:
+        for hook in self.work.plan.hooks.after_tool:
+            try:
+                said = await hook(self.work.ctx, self.call, message)
+            except Finish as finish:
+                self.finish = finish
+                break
+            if checked(said, hook, ToolMessage, NoneType) is not None:
+                message = bound(said, self.call)
+        return message
+
+    def _doing(self) -> Awaitable[Any]:
+        tool, work = self._tool, self.work
+        ctx: RunContext[Any] = RunContext(
+            work.run, self.path, work.messages, call_id=self.call.id, tool=tool.name
+        )
+        ctx.turn = work.turns
+        if not tool.has_own_place:  # as a child has: the run that is the call
+            current_place.set(ctx)
+        if not tool.is_plain:
+            return self._tries(tool, ctx)
+        arguments, self.arguments = self.arguments, _NO_ARGUMENTS
+        return tool.call(ctx, arguments)
+
+    def _success(self, value: Any) -> ToolMessage:
+        call, tool = self.call, self._tool
+        content = tool.show(value)
+        shown = shorten(content, tool.max_result_chars)
+        is_whole = shown is value or (shown is content and not isinstance(content, str))
+        return ToolMessage(call.id, call.name, shown, False, None if is_whole else value)
+
+    def _finished(self, finish: Finish) -> ToolMessage:
+        self.finish = finish
+        return ToolMessage(self.call.id, self.call.name, "accepted", False, finish.output)
+
+    def _signalled(self, signal: BaseException) -> ToolMessage:
+        # A task group in a tool wraps even what is no error: a cancellation, a `Finish`.
+        if isinstance(signal, Finish):
+            return self._finished(signal)
+        raise signal
+
+    def _tell(self, message: ToolMessage) -> None:
+        data = {"call_id": self.call.id, "tool": self.call.name, "content": message.text}
+        if message.failed:
+            self.work.run.emit("tool.failed", {**data, "category": self.refusal})
+        else:
+            self.work.run.emit("tool.completed", data)
+
+    async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
+        while True:
+            try:
+                if tool.timeout_s is None:
+                    return await tool.call(ctx, self.arguments)
+                return await self._in_time(tool, ctx, tool.timeout_s)
+            except (ModelRetry, LimitExceeded, RunCancelled):
+                raise
+            except Exception as error:
+                if ctx.attempt >= tool.retries:
+                    raise
+                delay_s = tool.backoff_s * 2**ctx.attempt
+                ctx.attempt += 1
+                facts = {"call_id": self.call.id, "tool": tool.name, "attempt": ctx.attempt}
+                self.work.run.emit(
+                    "tool.retried", {**facts, "delay_s": delay_s, "error": describe(error)}
+                )
+                if delay_s:
+                    await anyio.sleep(delay_s)
+
+    async def _in_time(self, tool: Tool, ctx: RunContext[Any], timeout_s: float) -> Any:
+        run = self.work.run
+        # A child that takes the call's place may be paused by itself, or wait for an answer.
+        with time_limit(
+            timeout_s,
+            run,
+            lambda: (run.children.get(self.path) or run).status == "paused",
+            at=self.path,
+        ):
+            return await tool.call(ctx, self.arguments)
+        raise ToolError(
+            tool.name, f"timed out after {timeout_s:g} s", category="timeout", call_id=self.call.id
+        )
+
+    # --- failing ----------
+
+    def _failure(self, raised: Exception) -> ToolMessage:
+        tool = self._tool
+        error = tool.explain(raised)
+        if isinstance(error, ModelRetry):
+            return self.refuse("retry", {"message": str(error)})
+        category = "raised"
+        details: dict[str, Any] = {"message": describe(error)["message"]}
+        if isinstance(error, ToolError):
+            category = error.category
+            details |= error.details
+        elif isinstance(error, LimitExceeded):
+            category = "limit"
+            details["message"] = error.fact
+            details["note"] = "stopped by a limit; this is not an answer"
+        elif isinstance(error, RunCancelled):
+            category = "cancelled"
+        else:
+            details = {"type": type(error).__name__, **details}
+        if tool.on_error == "tell":
+            return self.refuse(category, details)
+        if tool.on_error == "fail":
+            self.fatal = _fatal(tool, error, category, self.call.id)
+            return self.refuse(category, details)
+        self.refusal = category
+        words: object = cast("Callable[[Exception], object]", tool.on_error)(error)
+        if not isinstance(words, str):
+            raise ConfigError(f"on_error of tool {tool.name!r} returned {words!r}: return a text")
+        return ToolMessage(self.call.id, self.call.name, well_formed(words), True, error)
+
+    def refuse(self, category: str, details: dict[str, Any]) -> ToolMessage:
+        """Make what the model reads of a failure."""
+        self.refusal = category
+        failure = {"ok": False, "error": {"category": category, **details}}
+        text = cut(json.dumps(failure, ensure_ascii=False, default=str), 20_000)
+        return ToolMessage(self.call.id, self.call.name, well_formed(text), True)
+
+
+def bound(message: ToolMessage, call: ToolCall) -> ToolMessage:
+    """The message as the answer to `call`, whatever ids a hook wrote on it."""
+    if message.call_id == call.id:
+        return message
+    return replace(message, call_id=call.id, name=call.name)
+
+
+def _fatal(tool: Tool, error: Exception, category: str, call_id: str) -> Exception:
+    if isinstance(error, ToolError):
+        return error
+    fatal = ToolError(
+        tool.name, f"{type(error).__name__}: {error}", category=category, call_id=call_id
+    )
+    fatal.__cause__ = error
+    return fatal
