@@ -8,7 +8,9 @@ from types import NoneType
 
 from pydantic import ValidationError
 
+from tinyagents.autonomy import Autonomy
 from tinyagents.errors import ModelRetry, ToolError
+from tinyagents.leave import ask_leave, propose
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.middleware import checked
 from tinyagents.output import FINAL_ANSWER
@@ -17,6 +19,7 @@ from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut
 from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.run import Run
 
 __all__ = ["admit"]
@@ -24,10 +27,12 @@ __all__ = ["admit"]
 
 async def admit(work: AgentRun, call: ToolCall) -> Pending:
     """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
-    run = work.run
+    run, ledger = work.run, work.run.tree.ledger
     if work.plan.output.tool is None or call.name != FINAL_ANSWER:
         _count(run)
     pending = Pending(work, call)
+    if ledger is not None and _recall(pending, ledger):
+        return pending
     for hook in work.plan.hooks.before_tool:
         said = await hook(work.ctx, pending.call)
         changed = checked(said, hook, ToolCall, ToolMessage, str, NoneType)
@@ -42,7 +47,42 @@ async def admit(work: AgentRun, call: ToolCall) -> Pending:
         pending.tool = tool
         pending.path = run.next_path(tool.name)
         _check_arguments(work, pending, tool)
+        if work.autonomy is not None and pending.message is None and tool.name != FINAL_ANSWER:
+            _keep_to(work.autonomy, pending, tool)
     return pending
+
+
+def _recall(pending: Pending, ledger: Ledger) -> bool:
+    """Whether the call was made before, and what came of it is known. Hooks saw it then."""
+    run, call = pending.work.run, pending.call
+    known = ledger.past.fact("tool", run.path, call.id)
+    # Of the final answer only that it was given; what it is, its arguments say.
+    if known is None or call.name == FINAL_ANSWER:
+        return False
+    pending.known = known
+    pending.path = ledger.past.place_of_call(run.path, call.id)
+    if pending.path:  # counted as it was then
+        name = pending.path[len(run.path) + 1 :].rpartition("[")[0]
+        run.next_path(name)
+        _recall_background(pending, name)
+    return True
+
+
+def _recall_background(pending: Pending, name: str) -> None:
+    """Of a call that is known, only one that started something needs its tool again."""
+    tool = pending.work.plan.tools.get(name)
+    assert pending.known is not None
+    if tool is not None and tool.outlives_its_call and pending.known.kind == "tool.completed":
+        pending.tool = tool
+        pending.arguments = tool.validate(pending.call.arguments)
+
+
+def _keep_to(autonomy: Autonomy, pending: Pending, tool: Tool) -> None:
+    mode = autonomy.mode_of(tool.name)
+    if mode == "shadow":
+        propose(pending)
+    elif mode == "assisted":
+        ask_leave(pending, autonomy.expires_s, autonomy.on_expiry)
 
 
 def _count(run: Run) -> None:

@@ -8,12 +8,14 @@ from typing import Any, Generic, NoReturn, TypeAlias
 
 from typing_extensions import TypeForm
 
+from tinyagents.autonomy import Autonomy
 from tinyagents.context import DepsT
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
+from tinyagents.keeping import IN_MEMORY, Kept
 from tinyagents.messages import Message, user_message
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings
@@ -24,6 +26,7 @@ from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgentTool, offer
 from tinyagents.tools import as_task, check_name
+from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.retry import Retry
@@ -66,6 +69,8 @@ class Agent(Generic[DepsT, OutputT]):
         background: Whether its `subagents` work in the background; see `SubAgentTool`.
         steering: Who may steer its runs, and how; by default the human and its ancestors, with
             every command.
+        autonomy: Which of its tools, and of those of its sub-agents, it may use by itself, which it
+            only proposes to use, and for which it asks a human first; all by itself if not given.
         recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
             the refusal of cycles keep it in bounds.
 
@@ -115,6 +120,7 @@ class Agent(Generic[DepsT, OutputT]):
         recursive: bool = False,
         background: bool = False,
         steering: SteerPolicy | None = None,
+        autonomy: Autonomy | None = None,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         settle = partial(object.__setattr__, self)
@@ -143,6 +149,7 @@ class Agent(Generic[DepsT, OutputT]):
             max_concurrency=max_concurrency,
             dialect=NATIVE,
             steering=steering or SteerPolicy(),
+            autonomy=autonomy,
         )
         settle("limits", limits)
         settle("_given", given)
@@ -155,6 +162,11 @@ class Agent(Generic[DepsT, OutputT]):
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, model={self._plan.model.name!r})"
+
+    @property
+    def asks_leave(self) -> bool:
+        """Whether it may come to ask a human for leave, or one that it delegates to."""
+        return self._plan.asks_leave
 
     @property
     def output_type(self) -> Any:
@@ -188,11 +200,15 @@ class Agent(Generic[DepsT, OutputT]):
         sink: EventSink | None = None,
         run_id: str | None = None,
         limits: RunLimits | None = None,
+        journal: Journal | None = None,
     ) -> Result[OutputT]:
         """Do a task and wait for the result.
 
         Called from a tool or a hook of another run, it becomes a child of that run, unless it is
-        given a `run_id` or another sink.
+        given a `run_id`, a journal or another sink.
+
+        With a journal and a `run_id` it goes on where it was, if it began before: after a crash,
+        or after a failure. If it has ended, its result is given again, and nothing is done.
 
         Args:
             task: What to do.
@@ -201,19 +217,37 @@ class Agent(Generic[DepsT, OutputT]):
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run; made up if not given.
             limits: Limits of this run, besides the agent's own.
+            journal: Where the run, and all it delegates, is kept.
 
         Returns:
-            The result; its status is `"completed"`, or with `RunLimits(on_limit="return")` maybe
-            `"limited"`.
+            The result; its status is `"completed"`, `"paused"` if it waits for the answers of
+            `result.pending`, or with `RunLimits(on_limit="return")` maybe `"limited"`.
 
         Raises:
             LimitExceeded: A limit was reached.
             ModelError: The model failed for good.
             InvalidOutput: The model gave no answer that fits `output_type`.
             RunCancelled: The run was cancelled.
+            RunConflict: The run of this id is under way elsewhere, or was asked something else.
+            JournalError: The journal cannot be read or written.
             Exception: What a tool with `on_error="fail"` or a hook raised. On all of them,
                 `error.result` has what there was until then.
         """
+        place = place_for(sink, run_id) if journal is None else None
+        result: Result[OutputT]
+        if place is None and (journal is not None or self._plan.asks_leave):
+            begin = partial(self.open, deps=deps, limits=limits)
+            kept = Kept(
+                begin,
+                journal or IN_MEMORY,
+                name=self.name,
+                task=task,
+                history=history,
+                run_id=run_id,
+                sink=sink,
+            )
+            result = await kept.drive(await kept.open())
+            return result
         work = self.open(
             task,
             deps=deps,
@@ -221,9 +255,52 @@ class Agent(Generic[DepsT, OutputT]):
             sink=sink,
             run_id=run_id,
             limits=limits,
-            place=place_for(sink, run_id),
+            place=place,
         )
-        result: Result[OutputT] = await execute(work)
+        result = await execute(work)
+        return result
+
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        journal: Journal | None = None,
+        deps: DepsT | None = None,
+        sink: EventSink | None = None,
+        limits: RunLimits | None = None,
+    ) -> Result[OutputT]:
+        """Go on with a run: one that waited for answers, was cut off, failed or was cancelled.
+
+        What it has done is not done again. As long as no answer has come to a run that waits for
+        one, nothing happens.
+
+        Args:
+            run_id: Id of the run.
+            journal: Where it is kept; a run that waits and is kept in none waits in this process.
+            deps: What tools get as `ctx.deps`; they are not kept.
+            sink: Where the events go, those of the past included.
+            limits: Limits of this run, besides the agent's own.
+
+        Returns:
+            The result, as of `run`.
+
+        Raises:
+            ConfigError: There is no such run.
+            RunConflict: It is under way elsewhere.
+            JournalError: The journal cannot be read or written.
+            Exception: As for `run`.
+        """
+        begin = partial(self.open, deps=deps, limits=limits)
+        kept = Kept(
+            begin,
+            journal or IN_MEMORY,
+            name=self.name,
+            task=None,
+            run_id=run_id,
+            sink=sink,
+            is_resumed=True,
+        )
+        result: Result[OutputT] = await kept.drive(await kept.open())
         return result
 
     def run_sync(self, task: Task, **options: Any) -> Result[OutputT]:
@@ -244,6 +321,7 @@ class Agent(Generic[DepsT, OutputT]):
         sink: EventSink | None = None,
         run_id: str | None = None,
         limits: RunLimits | None = None,
+        journal: Journal | None = None,
         policy: Policy = "drop_deltas",
         buffer: int = 10_000,
     ) -> RunHandle[OutputT]:
@@ -258,9 +336,22 @@ class Agent(Generic[DepsT, OutputT]):
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run; made up if not given.
             limits: Limits of this run, besides the agent's own.
+            journal: Where the run is kept; see `run`.
             policy: What happens when you read too slowly; see `EventSink.stream`.
             buffer: How far you may fall behind before that, in events.
         """
+        place = place_for(sink, run_id) if journal is None else None
+        if place is None and (journal is not None or self._plan.asks_leave):
+            kept = Kept(
+                partial(self.open, deps=deps, limits=limits, deltas=True),
+                journal or IN_MEMORY,
+                name=self.name,
+                task=task,
+                history=history,
+                run_id=run_id,
+                sink=sink,
+            )
+            return RunHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
 
         def begin() -> AgentRun:
             return self.open(

@@ -15,8 +15,10 @@ from tinyagents.errors import ModelError
 from tinyagents.messages import AssistantMessage, AssistantPart, ToolCall, to_dict
 from tinyagents.middleware import checked
 from tinyagents.models.protocol import Model, ModelDelta, ModelReply, ModelRequest
+from tinyagents.recall import fingerprint, recall_reply
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.run import describe
 from tinyagents_graph.usage import Usage
 
@@ -34,25 +36,44 @@ async def ask(work: AgentRun) -> ModelReply:
     opening = plan.opening(work.turns - 1)
     call_id = work.run.step = opening["call_id"]
     work.run.emit("model.started", opening)
+    ledger = work.run.tree.ledger
     try:
-        request = _request(work)
-        if plan.hooks.around_models:
-            reply = await _hooked(work, call_id, request)
+        if ledger is not None:
+            reply = await _kept(work, call_id, ledger)
+        elif plan.hooks.around_models:
+            reply = await _hooked(work, call_id, _request(work))
         elif work.has_budget or work.run.deltas:
-            reply = await _answer(work, call_id, request)
+            reply = await _answer(work, call_id, _request(work))
         else:
             # The first try of the plain case stands right here, as `_answer` is one frame more in
             # the memory of every run that waits for its model.
+            request = _request(work)
             _spend_request(work)
             try:
                 reply = _priced(await plan.model.request(request), plan.model)
                 work.run.add_usage(reply.usage)
             except ModelError as error:
                 reply = await _answer(work, call_id, request, first_error=error)
-        return _noted(work, call_id, reply)
+        reply = _noted(work, call_id, reply)
     except BaseException as error:
         work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
         raise
+    if ledger is not None:
+        await ledger.settle()  # nobody acts on a reply that could be lost
+    return reply
+
+
+async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
+    """The reply that a journal has of this call; else a new one."""
+    known = recall_reply(work, ledger, call_id)
+    if known is not None:
+        return known
+    if (begun := ledger.past.begun("model", work.run.path, call_id)) is not None:
+        about = {"call_id": call_id, "reason": "resumed", "since": begun.event.seq}
+        work.run.emit("model.retried", about)
+    if work.plan.hooks.around_models:
+        return await _hooked(work, call_id, _request(work))
+    return await _answer(work, call_id, _request(work))
 
 
 def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
@@ -69,16 +90,16 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
         work.counted = len(work.messages) + 1
     if thinking := message.thinking:
         run.emit("thinking", {"call_id": call_id, "text": thinking})
-    run.emit(
-        "model.completed",
-        {
-            "call_id": call_id,
-            "model": reply.model or work.plan.model.name,
-            "message": to_dict(message),
-            "usage": usage.to_dict(),
-            "stop_reason": reply.stop_reason,
-        },
-    )
+    told: dict[str, Any] = {
+        "call_id": call_id,
+        "model": reply.model or work.plan.model.name,
+        "message": to_dict(message),
+        "usage": usage.to_dict(),
+        "stop_reason": reply.stop_reason,
+    }
+    if run.tree.ledger is not None:
+        told["input"] = fingerprint(work)
+    run.emit("model.completed", told)
     return reply
 
 

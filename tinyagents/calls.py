@@ -9,7 +9,7 @@ from tinyagents.admission import admit
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.pending import Pending
 from tinyagents.state import AgentRun
-from tinyagents_graph.errors import RunCancelled
+from tinyagents_graph.errors import Parked, RunCancelled
 from tinyagents_graph.tasks import gather
 
 __all__ = ["act"]
@@ -22,6 +22,7 @@ async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
         ToolError: A tool that may fail the run failed; the results of the others are kept.
         LimitExceeded: There may be no more tool calls; none of these was started.
         RunCancelled: A tool was interrupted, though nobody cancelled the run.
+        Parked: Some wait for an answer; the others are done.
     """
     pending: list[Pending] = []
     try:
@@ -40,8 +41,10 @@ async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
     for each in pending:
         if each.fatal is not None:
             raise each.fatal
-        if each.message is None:
+        if each.message is None and not each.waits:
             raise RunCancelled(work.run.path, f"its tool {each.call.name!r} was interrupted")
+    if any(each.waits for each in pending):
+        raise Parked
     for each in pending:
         if each.finish is not None:
             work.output = each.finish.output

@@ -13,6 +13,7 @@ from tinyagents.tools import cut, render
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import Inject
+from tinyagents_graph.errors import Parked
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.run import Run
 from tinyagents_graph.steering import receive
@@ -72,10 +73,12 @@ class Child:
     Attributes:
         run: Its run.
         ending: What came of it, once it has settled.
+        is_parked: Whether it waits for the human, and goes on when the whole tree does.
     """
 
     __slots__ = (
-        "_at_end", "_notice", "_progress", "_questions", "_was_dropped", "_work", "ending", "run",
+        "_at_end", "_notice", "_progress", "_questions", "_was_dropped", "_work", "ending",
+        "is_parked", "run",
     )  # fmt: skip
 
     def __init__(self, work: Opened, at_end: AtEnd) -> None:
@@ -87,6 +90,7 @@ class Child:
         self._at_end = at_end
         self._notice: Ack | None = None
         self._was_dropped = False
+        self.is_parked = False
 
     @property
     def path(self) -> str:
@@ -105,6 +109,11 @@ class Child:
         return self.ending is not None
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing more comes of it for now."""
+        return self.is_parked or self.ending is not None
+
+    @property
     def has_news(self) -> bool:
         """Whether its parent's model has not yet read what came of it."""
         notice = self._notice
@@ -121,6 +130,8 @@ class Child:
         assert self._work is not None
         try:
             result = await execute(self._work)
+        except Parked:
+            self.is_parked = True
         except BaseException as error:
             self._settle(Ending(_state(error), reason=_why(error)))
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -133,7 +144,7 @@ class Child:
 
     def after(self) -> None:
         """Its task is gone, maybe without a first step, because the event loop closed."""
-        if not self.has_settled:
+        if not self.is_at_rest:
             self.run.withdraw()
             self._settle(Ending("cancelled", reason="the event loop was closed"))
         self._parent.end_job()
@@ -160,6 +171,7 @@ class Child:
             f"{ask.path} asks: {ask.question}\n"
             f"It waits; answer with answer_child, path {ask.id!r}.",
             "question",
+            f"{ask.id}/letter",
         )
         self._questions[ask.id] = Question(ask, letter)
         try:
@@ -167,7 +179,7 @@ class Child:
         finally:
             del self._questions[ask.id]
 
-    def tell_parent(self, text: str, what: str, *, is_passive: bool = False) -> Ack:
+    def tell_parent(self, text: str, what: str, id: str = "", *, is_passive: bool = False) -> Ack:
         """Write to the parent's model; it reads that at its next turn."""
         (ack,) = receive(
             self._parent,
@@ -177,6 +189,7 @@ class Child:
             about={"about": what},
             is_passive=is_passive,
             is_mail=True,
+            id=id if self.run.tree.ledger is not None else "",
         )
         return ack
 
@@ -184,7 +197,8 @@ class Child:
         self._progress = self._how_far()
         self.ending, self._work = ending, None
         if not self._parent.has_ended:
-            self._notice = self.tell_parent(self._news(ending), "settled", is_passive=True)
+            id = f"{self.path}/settled"
+            self._notice = self.tell_parent(self._news(ending), "settled", id, is_passive=True)
 
     def _news(self, ending: Ending) -> str:
         if ending.state == "completed":

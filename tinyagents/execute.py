@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -10,14 +11,16 @@ from tinyagents.loop import drive
 from tinyagents.mail import is_called_back
 from tinyagents.messages import Message, SystemMessage
 from tinyagents.middleware import Finish
+from tinyagents.recall import keep_opening, recall_opening, recall_output
 from tinyagents.result import Result, Status, without_transcript
 from tinyagents.runnable import Opened
 from tinyagents.state import AgentRun
 from tinyagents_graph.delegation import tell_end, tell_start
+from tinyagents_graph.errors import Parked
 from tinyagents_graph.events import Origin
 from tinyagents_graph.place import current_place
 
-__all__ = ["delegate", "execute"]
+__all__ = ["delegate", "execute", "paused"]
 
 
 def execute(work: Opened) -> Awaitable[Any]:
@@ -64,12 +67,17 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
                     await _end(work)
                 if run.needs_attention or not run.may_end():
                     await _come_to_an_end(work)
+            except Parked:
+                await _wait_for_children(work)
+                raise
             except BaseException as error:
                 run.complete({"output": _last_text(work)})
                 told = error
                 await _tell_hooks(work, error)
                 raise
             run.complete({"output": work.plan.output.dump(work.output)})
+    except Parked:
+        raise
     except BaseException as error:
         _keep(work, teller, error)
         if error is not told:
@@ -105,6 +113,11 @@ def _keep(work: AgentRun, teller: Origin | None, error: BaseException) -> None:
         work.run.tree.host.keep(work.run, without_transcript(error))
 
 
+def paused(work: AgentRun, pending: Sequence[Any]) -> Result[Any]:
+    """What there is of a run that was parked."""
+    return replace(_result(work, "paused", None), pending=tuple(pending))
+
+
 def _result(
     work: AgentRun, status: Status, output: Any, error: BaseException | None = None
 ) -> Result[Any]:
@@ -125,6 +138,9 @@ def _result(
 
 async def _begin(work: AgentRun) -> None:
     """Lay out the transcript: instructions, what was said before, the task."""
+    ledger = work.run.tree.ledger
+    if ledger is not None and recall_opening(work, ledger):
+        return
     plan, messages, history = work.plan, work.messages, work.history
     for hook in plan.hooks.before_run:
         await hook(work.ctx)
@@ -138,9 +154,20 @@ async def _begin(work: AgentRun) -> None:
     messages.extend(history[1:] if history and history[0].role == "system" else history)
     if work.task is not None:
         messages.append(work.task)
+    if ledger is not None:
+        keep_opening(work)
+
+
+async def _wait_for_children(work: AgentRun) -> None:
+    """A run parks when what it started in the background has come to its end, or has parked too."""
+    if work.run.is_steered:
+        children, bell = work.background.values(), work.run.controls.bell
+        await bell.wait_until(lambda: all(child.is_at_rest for child in children))
 
 
 async def _end(work: AgentRun) -> None:
+    if work.run.tree.ledger is not None and recall_output(work, work.run.tree.ledger):
+        return
     for hook in work.plan.hooks.after_run:
         try:
             changed = await hook(work.ctx, work.output)

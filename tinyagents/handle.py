@@ -24,7 +24,7 @@ class RunHandle(Handle[Result[OutputT]], Generic[OutputT]):
 
     def __init__(
         self,
-        begin: Callable[[], AgentRun],
+        begin: Callable[[], AgentRun | Awaitable[AgentRun]],
         drive: Callable[[AgentRun], Awaitable[Result[Any]]] = execute,
         *,
         policy: Policy = "drop_deltas",

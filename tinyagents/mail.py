@@ -11,10 +11,11 @@ from tinyagents.letters import message_of
 from tinyagents.messages import Message
 from tinyagents.state import MISSING, AgentRun
 from tinyagents_graph.commands import Inject, Redirect, SteerCommand
-from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.errors import LimitExceeded, Parked
 from tinyagents_graph.pausing import lock
+from tinyagents_graph.recalling import is_known_step
 from tinyagents_graph.run import Run
-from tinyagents_graph.steering import expire_all, take
+from tinyagents_graph.steering import expire_all, has_mail, take
 
 __all__ = ["fall_back", "is_called_back", "read_mail"]
 
@@ -32,7 +33,7 @@ async def read_mail(work: AgentRun) -> None:
 
     run.step = work.plan.opening(work.turns)["call_id"]
     await run.checkpoint()
-    while run.is_steered and run.controls.mail:
+    while run.is_steered and has_mail(run):
         if limit := _limit(work):
             expire_all(run, f"{run.path}: {limit}")
             return
@@ -48,13 +49,16 @@ async def is_called_back(work: AgentRun) -> bool:
     """
     run, controls = work.run, work.run.controls
     children = work.background.values()
+    if is_known_step(run, work.plan.opening(work.turns)["call_id"]):
+        work.answer, work.output = work.output, MISSING
+        return True
     while True:
         await run.checkpoint()  # while it is paused here, it can still be told something
         obstacle = _obstacle(work)
         for child in children:
             child.on_answer_of_parent(obstacle)
         await controls.bell.wait_until(
-            lambda: controls.is_called or all(child.has_settled for child in children)
+            lambda: controls.is_called or all(child.is_at_rest for child in children)
         )
         if controls.pauses:
             continue
@@ -66,6 +70,8 @@ async def is_called_back(work: AgentRun) -> bool:
             return True
         if all(child.has_settled for child in children):
             return False
+        if all(child.is_at_rest for child in children):
+            raise Parked
 
 
 def fall_back(work: AgentRun, error: LimitExceeded) -> None:

@@ -5,11 +5,12 @@ All are frozen values. They go to JSON and back through `to_json` and `from_json
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic_core import to_json as to_json_bytes
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
@@ -27,6 +28,7 @@ __all__ = [
     "ToolMessage",
     "UserMessage",
     "UserPart",
+    "from_dict",
     "from_json",
     "to_dict",
     "to_json",
@@ -255,6 +257,19 @@ def to_dict(message: Message) -> dict[str, Any]:
     return cast("dict[str, Any]", _one().dump_python(message, mode="json", exclude_none=True))
 
 
+def from_dict(data: Mapping[str, Any]) -> Message:
+    """The message that `to_dict` wrote.
+
+    Raises:
+        pydantic.ValidationError: It is none.
+    """
+    if data["role"] == "assistant":
+        return AssistantMessage(tuple([_part_from(part) for part in data["parts"]]))
+    if data["role"] in _BY_TEXT and isinstance(data["content"], str):
+        return _BY_TEXT[data["role"]](data["content"])
+    return _one().validate_json(to_json_bytes(data))
+
+
 def to_json(messages: Iterable[Message]) -> str:
     """Messages as a JSON array."""
     return _many().dump_json(list(messages), exclude_none=True).decode()
@@ -306,6 +321,12 @@ def _part(part: Text | Thinking | ToolCall) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None} | {"type": part.type}
 
 
+def _part_from(data: Mapping[str, Any]) -> AssistantPart:
+    kinds: Mapping[str, type[Any]] = {"text": Text, "tool_call": ToolCall, "thinking": Thinking}
+    part: AssistantPart = kinds[data["type"]](**data)
+    return part
+
+
 def _require_one(data: bytes | None, url: str | None, what: str) -> None:
     if (data is None) == (url is None):
         raise ConfigError(f"{what}(): give either data=... or url=...")
@@ -330,6 +351,11 @@ def _text_of(content: str | Iterable[Any]) -> str:
     if isinstance(content, str):
         return content
     return "".join([part.text for part in content if type(part) is Text])
+
+
+_BY_TEXT: Mapping[str, type[SystemMessage | UserMessage]] = {
+    "system": SystemMessage, "user": UserMessage,
+}  # fmt: skip
 
 
 # Built at first use: a TypeAdapter costs milliseconds, which `import tinyagents` must not pay.

@@ -121,6 +121,15 @@ class OutputPlan:
             return value if isinstance(value, str) else str(value)
         return self._adapter.dump_python(value, mode="json", warnings=False, fallback=str)
 
+    def load(self, data: Any) -> Any:
+        """The value that `dump` wrote; the data as it is, where that does not fit any more."""
+        if self._adapter is None:
+            return data
+        try:
+            return check_json(self._adapter, data)
+        except ValidationError:  # a hook or a tool may have ended the run with anything
+            return data
+
     def _shape(self) -> str:
         from json import dumps
 

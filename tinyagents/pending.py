@@ -13,11 +13,15 @@ import anyio
 from tinyagents.asking import reason
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ModelRetry, ToolError
-from tinyagents.messages import ToolCall, ToolMessage, well_formed
+from tinyagents.leave import settle_doubt
+from tinyagents.messages import ToolCall, ToolMessage, to_dict, well_formed
 from tinyagents.middleware import Finish, checked
+from tinyagents.recall import result_of
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, shorten
-from tinyagents_graph.errors import LimitExceeded, RunCancelled
+from tinyagents_graph.errors import LimitExceeded, Parked, RunCancelled
+from tinyagents_graph.events import Event
+from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import describe
 from tinyagents_graph.tasks import signal_of
@@ -36,6 +40,9 @@ class Pending:
         refusal: Why it was refused, one word, empty if it was not.
         fatal: What fails the run.
         finish: Set if the tool ended the run.
+        known: How the call ended, if that was before this process.
+        waits: Whether it can only go on when there is an answer.
+        remark: What the model is told besides the result.
     """
 
     __slots__ = (
@@ -43,10 +50,13 @@ class Pending:
         "call",
         "fatal",
         "finish",
+        "known",
         "message",
         "path",
         "refusal",
+        "remark",
         "tool",
+        "waits",
         "work",
     )
 
@@ -60,6 +70,9 @@ class Pending:
         self.message: ToolMessage | None = None
         self.fatal: Exception | None = None
         self.finish: Finish | None = None
+        self.known: Event | None = None
+        self.waits = False
+        self.remark = ""
 
     @property
     def _tool(self) -> Tool:
@@ -75,37 +88,61 @@ class Pending:
         coroutine down to the tool's own: each frame more is memory in every blocked child.
         """
         call, work = self.call, self.work
-        run = work.run
-        if run.needs_attention and not await self._may_start():
+        run, ledger = work.run, work.run.tree.ledger
+        if self.waits or (run.needs_attention and not await self._may_start()):
             return
         run.emit(
             "tool.started",
             {"call_id": call.id, "tool": call.name, "path": self.path, "arguments": call.arguments},
         )
+        if self.known is not None:
+            self._recall(self.known)
+            return
         try:
-            if self.message is None:
+            if self.message is None and (ledger is None or await self._begins(ledger)):
                 before = current_place.get()
                 try:
                     self.message = self._success(await self._doing())
-                except Finish as finish:
-                    self.message = self._finished(finish)
-                except Exception as error:
-                    self.message = self._failure(error)
-                except BaseExceptionGroup as group:
-                    self.message = self._signalled(signal_of(group))
+                except BaseException as error:
+                    self.message = self._caught(error)
                 finally:
                     current_place.set(before)
+            assert self.message is not None
             if work.plan.hooks.after_tool:
                 self.message = await self._told_to_hooks(self.message)
         except BaseException as error:
-            why = reason(error)
-            self.refusal = "raised" if isinstance(error, Exception) else "cancelled"
-            self._tell(ToolMessage(call.id, call.name, f"{why['type']}: {why['message']}", True))
-            if not isinstance(error, Exception):
+            if not self._broke_off(error):
                 raise
-            self.fatal = error
         else:
             self._tell(self.message)
+
+    def _caught(self, error: BaseException) -> ToolMessage:
+        """The result that a tool's exception is; what is none goes on."""
+        # A task group in a tool wraps even what is no error: a cancellation, a `Finish`.
+        if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):
+            error = signal_of(cast("BaseExceptionGroup[BaseException]", error))
+        if isinstance(error, Finish):
+            self.finish = error
+            return ToolMessage(self.call.id, self.call.name, "accepted", False, error.output)
+        if isinstance(error, Exception):
+            return self._failure(error)
+        raise error
+
+    def _broke_off(self, error: BaseException) -> bool:
+        """The call comes to no result: it waits for an answer, fails the run, or was interrupted.
+
+        Returns:
+            Whether that is no matter of the calls beside it.
+        """
+        if isinstance(error, Parked):
+            self.waits, self.message = True, None
+            return True
+        why = reason(error)
+        self.fatal = error if isinstance(error, Exception) else None
+        self.refusal = "raised" if isinstance(error, Exception) else "cancelled"
+        text = f"{why['type']}: {why['message']}"
+        self._tell(ToolMessage(self.call.id, self.call.name, text, True))
+        return self.fatal is not None
 
     async def _may_start(self) -> bool:
         try:
@@ -126,11 +163,8 @@ class Pending:
         return message
 
     def _doing(self) -> Awaitable[Any]:
-        tool, work = self._tool, self.work
-        ctx: RunContext[Any] = RunContext(
-            work.run, self.path, work.messages, call_id=self.call.id, tool=tool.name
-        )
-        ctx.turn = work.turns
+        tool = self._tool
+        ctx = self._context(tool)
         if not tool.has_own_place:  # as a child has: the run that is the call
             current_place.set(ctx)
         if not tool.is_plain:
@@ -138,29 +172,78 @@ class Pending:
         arguments, self.arguments = self.arguments, _NO_ARGUMENTS
         return tool.call(ctx, arguments)
 
+    def succeed(self, content: Any) -> ToolMessage:
+        """Make what the model reads of a call of which somebody knows what came of it."""
+        return ToolMessage(self.call.id, self.call.name, content)
+
+    def _context(self, tool: Tool) -> RunContext[Any]:
+        work = self.work
+        ctx: RunContext[Any] = RunContext(
+            work.run, self.path, work.messages, call_id=self.call.id, tool=tool.name
+        )
+        ctx.turn = work.turns
+        return ctx
+
     def _success(self, value: Any) -> ToolMessage:
         call, tool = self.call, self._tool
         content = tool.show(value)
+        if self.remark and isinstance(content, str):
+            content = f"{content}\n{self.remark}"
         shown = shorten(content, tool.max_result_chars)
         is_whole = shown is value or (shown is content and not isinstance(content, str))
         return ToolMessage(call.id, call.name, shown, False, None if is_whole else value)
 
-    def _finished(self, finish: Finish) -> ToolMessage:
-        self.finish = finish
-        return ToolMessage(self.call.id, self.call.name, "accepted", False, finish.output)
-
-    def _signalled(self, signal: BaseException) -> ToolMessage:
-        # A task group in a tool wraps even what is no error: a cancellation, a `Finish`.
-        if isinstance(signal, Finish):
-            return self._finished(signal)
-        raise signal
-
     def _tell(self, message: ToolMessage) -> None:
-        data = {"call_id": self.call.id, "tool": self.call.name, "content": message.text}
+        data: dict[str, Any] = {
+            "call_id": self.call.id, "tool": self.call.name, "content": message.text,
+        }  # fmt: skip
+        if not isinstance(message.content, str):
+            data["parts"] = to_dict(message)["content"]
+        if self.finish is not None:
+            data["finish"] = self.work.plan.output.dump(self.finish.output)
         if message.failed:
-            self.work.run.emit("tool.failed", {**data, "category": self.refusal})
+            data["category"] = self.refusal
+            if self.fatal is not None:
+                data["fatal"] = True
+            self.work.run.emit("tool.failed", data)
         else:
             self.work.run.emit("tool.completed", data)
+
+    # --- once more, out of a journal ----------
+
+    async def _begins(self, ledger: Ledger) -> bool:
+        """Whether the call is made now: for the first time, or again after its process died.
+
+        Raises:
+            Parked: A human has to say so first.
+        """
+        run, call_id, tool = self.work.run, self.call.id, self._tool
+        begun = ledger.past.begun("tool", run.path, call_id)
+        if begun is not None and ledger.is_silent:
+            raise Parked
+        if begun is not None and begun.is_in_doubt and not tool.reversible:
+            self.message = settle_doubt(self, ledger, begun.since)
+            if self.waits:
+                raise Parked
+            if self.message is not None:
+                return False
+        if begun is not None and not tool.has_own_place:  # a child goes on where it was
+            about = {"call_id": call_id, "tool": tool.name, "reason": "resumed"}
+            run.emit("tool.retried", {**about, "since": begun.since})
+        if not tool.reversible:
+            await ledger.settle()  # what it is about to do is known, whatever becomes of it
+        return True
+
+    def _recall(self, known: Event) -> None:
+        work = self.work
+        self.message = result_of(known, self.call)
+        if "finish" in known.data:
+            self.finish = Finish(work.plan.output.load(known.data["finish"]))
+        if self.tool is not None:
+            self.tool.recall(self._context(self.tool), self.arguments)
+        elif self.path:
+            work.run.recall(self.path)
+        work.run.emit(known.kind, known.data)
 
     async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
         while True:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from hashlib import blake2b
+from json import dumps
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
+from tinyagents.autonomy import Autonomy
 from tinyagents.context import RunContext
 from tinyagents.dialect import Dialect
 from tinyagents.errors import ConfigError
@@ -57,7 +60,9 @@ class Plan:
         max_concurrency: Calls of one turn that run at once.
         dialect: How replies become calls.
         steering: Who may steer its runs.
+        autonomy: Which of its tools it may use by itself; `None` for all.
         openings: What `opening` has made so far.
+        kept: What `facts` has made.
     """
 
     name: str
@@ -76,8 +81,10 @@ class Plan:
     max_concurrency: int
     dialect: Dialect
     steering: SteerPolicy
+    autonomy: Autonomy | None
 
     openings: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
+    kept: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
     def opening(self, turn: int) -> Mapping[str, str]:
         """What `model.started` tells in the `turn`-th turn, from 0.
@@ -93,6 +100,31 @@ class Plan:
             self.openings.append(made)
         return made
 
+    @property
+    def asks_leave(self) -> bool:
+        """Whether it may come to ask a human, or an agent that it delegates to."""
+        if self.autonomy is not None and self.autonomy.asks:
+            return True
+        return any(tool.asks_leave for tool in self.tools.values())
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a journal keeps of the definition, to tell when it has changed."""
+        if not self.kept:
+            shown = {name: dict(tool.parameters) for name, tool in self.tools.items()}
+            digest = blake2b(dumps(shown, sort_keys=True).encode(), digest_size=8).hexdigest()
+            text = self.instructions if isinstance(self.instructions, str) else None
+            self.kept.append(
+                MappingProxyType(
+                    {
+                        "model": self.model.name,
+                        "instructions": text,
+                        "tools": sorted(self.tools),
+                        "schemas": digest,
+                    }
+                )
+            )
+        return self.kept[0]
+
     def __post_init__(self) -> None:
         instructions, unknown = self.instructions, self.on_unknown_tool
         is_text = _is_a(str, instructions) or callable(instructions)
@@ -101,6 +133,8 @@ class Plan:
         _require_a(ModelSettings, "settings", self.settings)
         _require_a(Retry, "retry", self.retry)
         _require_a(SteerPolicy, "steering", self.steering)
+        if self.autonomy is not None:
+            _require_a(Autonomy, "autonomy", self.autonomy)
         _require(self.output_retries >= 0, "output_retries", self.output_retries, "0 or more")
         _require(is_policy, "on_unknown_tool", unknown, "'tell', 'fail', or a mapping of names")
         invalid = self.on_invalid_arguments

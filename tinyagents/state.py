@@ -14,6 +14,7 @@ from tinyagents_graph.commands import Inject, SteerCommand
 from tinyagents_graph.run import Run
 
 if TYPE_CHECKING:
+    from tinyagents.autonomy import Autonomy
     from tinyagents.children import Child
     from tinyagents.plan import Plan
 
@@ -21,12 +22,14 @@ __all__ = ["MISSING", "AgentRun"]
 
 MISSING: Any = object()
 _NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
+_NOTHING_SEEN = (0, "")
 
 
 class AgentRun:
     """The working state of one run of an agent; the functions of the loop act on it.
 
     Attributes:
+        autonomy: Which tools it may use by itself; `None` for all.
         plan: The agent's definition, prepared for running.
         run: Its place in the tree.
         task: What it is asked.
@@ -44,13 +47,14 @@ class AgentRun:
         wider: Factor on the reply's length limit, after a reply that was used up by thinking.
         background: Its children that work, or worked, in the background, by path.
         progress: What it last reported of how far it is.
+        prints: How much of the transcript the fingerprint covers, and the fingerprint.
         speaks_for: The run in whose place it answers a question, if that is what it is there for.
     """
 
     __slots__ = (
-        "_ctx", "answer", "background", "context_tokens", "corrections", "counted", "history",
-        "messages", "obstacle", "output", "plan", "progress", "run", "seen", "speaks_for",
-        "stop_reason", "task", "turns", "wider",
+        "_ctx", "answer", "autonomy", "background", "context_tokens", "corrections",
+        "counted", "history", "messages", "obstacle", "output", "plan", "prints",
+        "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
@@ -72,10 +76,25 @@ class AgentRun:
         self.counted = 0
         self.seen: set[str] | None = None
         self.wider = 1
+        self.prints = _NOTHING_SEEN
         self.background: Mapping[str, Child] = _NO_CHILDREN
         self.progress = ""
         self.speaks_for: Run | None = None
         run.work, run.policy = self, plan.steering
+        self.autonomy = plan.autonomy
+        if plan.autonomy is not None or run.tree.is_guarded:
+            self._inherit()
+
+    def _inherit(self) -> None:
+        """What it may do by itself is what all above it may, and it."""
+        self.run.tree.is_guarded = True
+        above = self.run.parent
+        while above is not None and not isinstance(above.work, AgentRun):
+            above = above.parent
+        if above is None or above.work.autonomy is None:
+            return
+        given: Autonomy = above.work.autonomy
+        self.autonomy = given if self.autonomy is None else given.narrowed(self.autonomy)
 
     @property
     def ctx(self) -> RunContext[Any]:

@@ -151,6 +151,8 @@ class SubAgentTool(Tool):
             signature=signature,
         )
         self.has_own_place = True
+        self.outlives_its_call = background
+        self.asks_leave = bool(getattr(self.subagent.agent, "asks_leave", False))
 
     def validate(self, arguments: Any) -> dict[str, Any]:
         """Check what the model gave for the child."""
@@ -169,8 +171,12 @@ class SubAgentTool(Tool):
 
     def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Any]:
         """The child's run: the call is nothing besides. In the background, its start."""
+        work = self._open(ctx, arguments)
+        return self._start(ctx, work) if self.background else execute(work)
+
+    def _open(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Opened:
         sub = self.subagent
-        work = sub.agent.open(
+        return sub.agent.open(
             arguments["input"],
             place=ctx,
             # The child takes the call's own path. Only a further try of the call needs another.
@@ -179,7 +185,14 @@ class SubAgentTool(Tool):
             limits=sub.limits,
             allow_cycles=sub.allow_cycles,
         )
-        return self._start(ctx, work) if self.background else execute(work)
+
+    def recall(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> None:
+        """A call that was made before. What it started in the background goes on."""
+        if self.background:
+            work = self._open(ctx, arguments)
+            start(ctx, work, self.at_end)
+        else:
+            super().recall(ctx, arguments)
 
     async def _start(self, ctx: RunContext[Any], work: Opened) -> str:
         return start(ctx, work, self.at_end)

@@ -85,6 +85,10 @@ class Tool:
         self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
         self._adapter = signature.adapter
         self.has_own_place = False
+        self.outlives_its_call = False
+        self.asks_leave = False
+        self.reversible = True
+        self.on_doubt = "tell"
         self._takes_context = signature.takes_context
         self.is_plain = timeout_s is None and not retries
         self._is_async = iscoroutinefunction(function) or iscoroutinefunction(
@@ -112,6 +116,11 @@ class Tool:
         else:
             made = self.function(**arguments)
         return made
+
+    def recall(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> None:
+        """A call that was made before, and whose result is known: it is not made again."""
+        del arguments
+        ctx.run.recall(ctx.path)
 
     def show(self, value: Any) -> str | tuple[UserPart, ...]:
         """What the model reads of a result.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tinyagents_graph.acks import Ack
@@ -13,6 +14,8 @@ from tinyagents_graph.loops import Bell
 from tinyagents_graph.pausing import lock
 
 __all__ = ["Controls", "Letter"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Letter:
@@ -46,9 +49,14 @@ class Controls:
         bell: Rings when mail comes, a pause or a job or a child ends.
         metadata: As set by `SetMetadata`.
         exit: The exit that one of its jobs asked for.
+        recalled: Its commands of before the process died, by their names.
+        due: Those of them that took hold at a step, by step, until they do so again.
     """
 
-    __slots__ = ("bell", "early", "exit", "mail", "metadata", "n_asking", "n_jobs", "pauses")
+    __slots__ = (
+        "bell", "due", "early", "exit", "mail", "metadata", "n_asking", "n_jobs", "pauses",
+        "recalled",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.mail: deque[list[Letter]] = deque()
@@ -59,6 +67,8 @@ class Controls:
         self.bell = Bell()
         self.metadata: Mapping[str, Any] | None = None
         self.exit: BaseException | None = None
+        self.recalled: Mapping[str, Ack] = _NOTHING
+        self.due: dict[str, list[Letter]] = {}
 
     @property
     def is_called(self) -> bool:

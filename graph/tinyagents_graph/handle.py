@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import anyio
@@ -82,6 +83,8 @@ class Handle(LiveRun, Generic[ResultT]):
         # Opened here and not before: a run that is opened counts, and has to be closed. Enrolled
         # here and not in its own task: it can be steered and found from the first line on.
         work = self._begin()
+        if isawaitable(work):
+            work = await work
         host_of(work.run.tree)
         work.run.enrol()
         events = work.run.tree.sink.stream(under=work.run.run_id, replay=False, **self._options)

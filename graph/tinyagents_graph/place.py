@@ -16,12 +16,17 @@ if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run i
     from tinyagents_graph.journal.ledger import Ledger
     from tinyagents_graph.run import Run
 
-__all__ = ["Place", "RunTree", "current_place", "cycle_of", "place_for"]
+__all__ = ["Place", "RunTree", "current_place", "cycle_of", "new_run_id", "place_for"]
 
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
 _ids = random.Random()
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_ids.seed)
+
+
+def new_run_id() -> str:
+    """An id for a root that nobody chose one for."""
+    return f"run-{_ids.getrandbits(64):016x}"
 
 
 class RunTree:
@@ -33,6 +38,7 @@ class RunTree:
         is_named: Whether somebody chose the id, who may choose it twice.
         live: Every run that is alive now, by path: the address for whoever wants to reach it.
         is_stirred: Whether any run was ever steered or cancelled; until then no run need look.
+        is_guarded: Whether any of its runs needs leave for something.
         host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
         timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
         ledger: Its end of a journal, if it is kept in one.
@@ -40,18 +46,18 @@ class RunTree:
     """
 
     __slots__ = (
-        "_n_steered", "emit", "host", "is_named", "is_stirred", "ledger", "live", "root_run_id",
-        "sink", "timers",
+        "_n_steered", "emit", "host", "is_guarded", "is_named", "is_stirred", "ledger",
+        "live", "root_run_id", "sink", "timers",
     )  # fmt: skip
 
     emit: Callable[[EventKind, Origin, Mapping[str, Any]], Event]
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
-        self.root_run_id = _checked(given_id) if given_id else f"run-{_ids.getrandbits(64):016x}"
+        self.root_run_id = _checked(given_id) if given_id else new_run_id()
         self.sink = sink
         self.live: dict[str, Run] = {}
-        self.is_stirred = False
+        self.is_stirred = self.is_guarded = False
         self.host: Any = None
         self.timers: Any = None
         self.ledger: Ledger | None = None
@@ -61,6 +67,7 @@ class RunTree:
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
         self.ledger, self.emit = ledger, ledger.emit
+        self._n_steered = ledger.past.n_sent
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""

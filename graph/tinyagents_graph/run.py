@@ -243,6 +243,8 @@ class Run(Spending):
         is_again = self._before is not None
         if ledger is not None and ledger.past.n_events:
             is_again = ledger.past.opens_again(self.path)
+            if ledger.past.sent_to(self.path):
+                self.tree.is_stirred = True  # so that its mail is given back to it
             self.emit("run.resumed" if is_again else "run.started", self.about)
             if self.parent is None:
                 ledger.tell_restored(self.origin)

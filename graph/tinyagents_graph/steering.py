@@ -33,14 +33,15 @@ from tinyagents_graph.controls import Letter
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.pausing import exclusive, inherit_pauses, pause, resume, unrest
+from tinyagents_graph.recalling import is_known_step, recall_mail, take_recalled
 
 if TYPE_CHECKING:  # for their names only: what is steered is above what steers it
     from tinyagents_graph.place import RunTree
     from tinyagents_graph.run import Run
 
 __all__ = [
-    "SteerPolicy", "begin_steering", "cancel", "end_steering", "expire_all", "receive", "steer",
-    "take", "undelivered",
+    "SteerPolicy", "begin_steering", "cancel", "end_steering", "expire_all", "has_mail", "receive",
+    "steer", "take", "undelivered",
 ]  # fmt: skip
 
 _ALL: frozenset[str] = COMMAND_KINDS
@@ -101,8 +102,17 @@ def steer(
     *,
     sender: Run | None,
     by: str,
+    about: Mapping[str, Any] = _NOTHING,
 ) -> Ack:
     """Send commands to live runs; see `LiveRun.steer`.
+
+    Args:
+        tree: Their tree.
+        commands: What to send.
+        to: Path, id or pattern.
+        sender: The run whose code sends them, `None` for the human.
+        by: What the sender is called.
+        about: What else the events tell of it.
 
     Raises:
         ConfigError: These are no commands, or nothing that a run's model can read; or `to` or `by`
@@ -116,8 +126,10 @@ def steer(
         for work in [run.work for run in found if run.work is not None]:
             for command in batch:
                 work.check(command)
-        acks = [ack for run in found for ack in receive(run, batch, sender=sender, by=by)]
-    return _joined(acks if found else _unreachable(tree, batch, to, by), to, by)
+        acks = [
+            ack for run in found for ack in receive(run, batch, sender=sender, by=by, about=about)
+        ]
+    return _joined(acks if found else _unreachable(tree, batch, to, by, about), to, by)
 
 
 def cancel(run: Run, reason: str, *, sender: Run | None) -> bool:
@@ -158,6 +170,7 @@ def receive(
     about: Mapping[str, Any] = _NOTHING,
     is_passive: bool = False,
     is_mail: bool = False,
+    id: str = "",
 ) -> list[Ack]:
     """A live run gets commands: all of them are let in, or none.
 
@@ -169,11 +182,20 @@ def receive(
         about: What else the events tell of it.
         is_passive: Whether they are worth no turn of their own.
         is_mail: Whether the tree itself sends them, which no policy refuses.
+        id: Its name, for mail that is sent again by whoever sends it again after a crash.
     """
     tree = run.tree
     tree.is_stirred = True
     with exclusive(tree):
-        acks = [Ack(run.path, by, id=tree.next_steer_id(), command=command) for command in batch]
+        if id and run.is_steered and (known := run.controls.recalled.get(id)) is not None:
+            return [known]
+        ids = [id or tree.next_steer_id() for _ in batch]
+        if is_passive:
+            about = {**about, "is_passive": True}
+        acks = [
+            Ack(run.path, by, id=name, command=command)
+            for name, command in zip(ids, batch, strict=True)
+        ]
         teller = _teller_of(run)
         for ack in acks:
             ack.tell_received(teller, about)
@@ -204,6 +226,12 @@ def _let_in(run: Run, letters: list[Letter]) -> None:
 # --- applying ----------
 
 
+def has_mail(run: Run) -> bool:
+    """Whether something is to take hold at the step that a run is about to take."""
+    controls = run.controls
+    return run.step in controls.due or (bool(controls.mail) and not is_known_step(run, run.step))
+
+
 def take(run: Run, read: Callable[[SteerCommand], object]) -> None:
     """Apply all mail, in order. A run that is paused by it parks afterwards.
 
@@ -214,9 +242,11 @@ def take(run: Run, read: Callable[[SteerCommand], object]) -> None:
     with exclusive(run.tree):
         # Taken out before any of it is applied, and all together: a `Resume` overtakes no pause
         # that was sent after it, and what stands before a `Cancel` is read by no model either.
-        mail = run.controls.mail
-        letters = [letter for batch in mail for letter in batch]
-        mail.clear()
+        letters = take_recalled(run)
+        if not is_known_step(run, run.step):
+            mail = run.controls.mail
+            letters += [letter for batch in mail for letter in batch]
+            mail.clear()
         _apply(run, letters, read)
 
 
@@ -285,6 +315,8 @@ def _why_not_paused(run: Run) -> str:
 def begin_steering(run: Run) -> None:
     """The start of a run is published: now what was sent to it before can be told."""
     with exclusive(run.tree):
+        if (ledger := run.tree.ledger) is not None:
+            recall_mail(run, ledger.past.sent_to(run.path))
         _tell_early(run)
         inherit_pauses(run)
 
@@ -343,7 +375,9 @@ def _targets(tree: RunTree, to: str) -> list[Run]:
     return [run for path, run in live if matches(path) and not run.has_closed]
 
 
-def _unreachable(tree: RunTree, batch: Sequence[SteerCommand], to: str, by: str) -> list[Ack]:
+def _unreachable(
+    tree: RunTree, batch: Sequence[SteerCommand], to: str, by: str, about: Mapping[str, Any]
+) -> list[Ack]:
     """Acknowledge what nobody can get, in the name of the root if that is alive."""
     status, reason = _why_unreachable(tree, to)  # not under the lock, for it may look far
     with exclusive(tree):
@@ -351,7 +385,7 @@ def _unreachable(tree: RunTree, batch: Sequence[SteerCommand], to: str, by: str)
         root = tree.live.get("root")
         teller = _teller_of(root) if root is not None else None
         for ack in acks:
-            ack.tell_received(teller, _NOTHING)
+            ack.tell_received(teller, about)
             ack.settle(status, reason=reason)
     return acks
 

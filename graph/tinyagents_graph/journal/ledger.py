@@ -21,7 +21,7 @@ import anyio
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.past import Past
-from tinyagents_graph.journal.protocol import Delivery, Journal, Opening
+from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
 
@@ -37,30 +37,46 @@ class Ledger:
 
     Args:
         journal: Where the tree is kept.
-        opening: The tree, opened.
+        lease: The right to append to it; `None` for a tree that is only looked at: then nothing is
+            kept, and nothing published.
+        past: Its events so far.
+        deliveries: What was delivered to it so far.
         sink: Who gets the events that are durable.
+        about: What is kept of the tree besides its events.
 
     Attributes:
         past: What the tree did before.
-        opening: The tree, as it was opened.
         error: Why nothing more can be kept, if that is so. Then events go to the sink at once, for
             what began has to end for those who watch.
         answers: The answers that were given to questions of the tree, by id.
         drift: How the tree's code differs from when it was begun, as it is found.
+        untaken: Commands that were delivered and that no run has got yet.
     """
 
     __slots__ = (
-        "_arrived", "_flusher", "_is_scheduled", "_lock", "_loop", "_next", "_on_error",
-        "_on_steer", "_order", "_published", "_sink", "_waiters", "_waiting", "answers", "drift",
-        "error", "journal", "opening", "past",
+        "_arrived", "_asks", "_flusher", "_is_scheduled", "_lease", "_lock", "_loop",
+        "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published", "_sink",
+        "_waiters", "_waiting", "about", "answers", "drift", "error", "journal", "past",
+        "untaken",
     )  # fmt: skip
 
-    def __init__(self, journal: Journal, opening: Opening, sink: EventSink) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        lease: Lease | None,
+        past: Sequence[Event],
+        deliveries: Sequence[Delivery],
+        sink: EventSink,
+        about: Mapping[str, Any],
+    ) -> None:
+        self.about = about
         self.journal = journal
-        self.opening = opening
-        self.past = Past(opening.past)
+        self.past = Past(past)
+        self._lease = lease
         self.error: Exception | None = None
-        self.drift: list[str] = []
+        self.drift: list[Mapping[str, Any]] = []
+        self._asks = dict(self.past.asks)
+        self._open_asks = dict(self.past.open_asks)
         self._sink = sink
         self._loop = EventLoop()
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
@@ -73,16 +89,35 @@ class Ledger:
         self._is_scheduled = False
         self._on_error: Callable[[Exception], None] | None = None
         self._on_steer: Callable[[Delivery], None] | None = None
-        self.answers = {
-            each.key: each.payload for each in opening.deliveries if each.kind == "answer"
-        }
+        self.answers = {each.key: each.payload for each in deliveries if each.kind == "answer"}
+        self.untaken = [
+            each
+            for each in deliveries
+            if each.kind == "steer" and each.number not in self.past.taken
+        ]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the tree is only looked at."""
+        return self._lease is None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a tree that waits for the human has something to go on with."""
+        if self.untaken or not self._open_asks:
+            return True
+        if any(each in self.answers for each in self._open_asks):
+            return True
+        ends = [event.data.get("expires_at") for event in self._open_asks.values()]
+        return any(each is not None and each <= time() for each in ends)
 
     def watch(
         self, on_error: Callable[[Exception], None], on_steer: Callable[[Delivery], None]
     ) -> None:
         """Say whom to call, in the tree's event loop, when it is lost, or is sent a command."""
         self._on_error, self._on_steer = on_error, on_steer
-        self.journal.listen(self.opening.lease, self._hear)
+        if self._lease is not None:
+            self.journal.listen(self._lease, self._hear)
 
     def _hear(self, delivery: Delivery) -> None:
         if delivery.kind == "answer":
@@ -98,6 +133,8 @@ class Ledger:
             if (known := self.past.take_repeat(kind, origin, data)) is not None:
                 return known
             event = _new_event(Event, (self._next, time(), kind, origin, data))
+            if self._lease is None:
+                return event
             self._next += 1
             self._waiting.append(event)
             is_first, self._is_scheduled = not self._is_scheduled, True
@@ -109,11 +146,57 @@ class Ledger:
     def tell_restored(self, origin: Origin) -> None:
         """The tree goes on: say from where."""
         past = self.past
-        if past.is_finished("root"):
+        if self._lease is None or past.is_finished("root"):
             return
-        told: dict[str, Any] = {"epoch": self.opening.lease.epoch, "n_events": past.n_events}
-        told |= {"n_steps": past.n_steps}
+        told = {
+            "epoch": self._lease.epoch, "n_events": past.n_events, "n_steps": past.n_steps,
+        }  # fmt: skip
         self.emit("checkpoint.restored", origin, told)
+
+    def raise_ask(
+        self, origin: Origin, facts: Mapping[str, Any], expires_s: float | None = None
+    ) -> Event:
+        """Ask the human, unless this very question was asked before.
+
+        Args:
+            origin: The run that asks.
+            facts: The data of its `ask.raised`: `ask_id`, `question`, and `bound`, what it is about
+                as a fingerprint. A question about something else gets an id of its own.
+            expires_s: Seconds after which it takes its default.
+
+        Returns:
+            Its event.
+        """
+        first, n = facts["ask_id"], 1
+        ask_id = first
+        while (known := self._asks.get(ask_id)) is not None:
+            if known.data.get("bound") == facts.get("bound"):
+                return known
+            n += 1
+            ask_id = f"{first}-{n}"
+        facts = {**facts, "ask_id": ask_id}
+        if expires_s is not None:
+            facts["expires_at"] = time() + expires_s
+        event = self.emit("ask.raised", origin, facts)
+        self._asks[ask_id] = self._open_asks[ask_id] = event
+        return event
+
+    def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
+        """A question of `raise_ask` needs no answer any more: publish what became of it."""
+        self._open_asks.pop(data["ask_id"], None)
+        self.emit(kind, origin, data)
+
+    def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
+        """Something of a run's definition is not what it was when the run began."""
+        self.drift.append({"path": path, "what": what, "then": then, "now": now})
+
+    def is_refuted(self, fact: Event) -> bool:
+        """Whether a fact no longer holds where what it rests on has changed.
+
+        Of a tree that just goes on, facts hold whatever its code would do now; a fork asks anew.
+        """
+        del fact
+        return False
 
     def flush(self) -> None:
         """Hand what was published to the journal."""
@@ -123,13 +206,13 @@ class Ledger:
                 self._is_scheduled = False
             if not batch:
                 return
-            if self.error is not None:
+            if self.error is not None or self._lease is None:
                 self._arrived[batch[0].seq] = batch, None
             else:
                 self._flusher = threading.get_ident()
                 try:
                     done = partial(self._written, batch)
-                    self.journal.append(self.opening.lease, batch, done)
+                    self.journal.append(self._lease, batch, done)
                 finally:
                     self._flusher = 0
         self._loop.call(self._publish)
@@ -154,11 +237,10 @@ class Ledger:
 
     def _fail(self, error: BaseException) -> None:
         is_ours = isinstance(error, (JournalError, RunConflict))
-        run_id = self.opening.lease.run_id
         self.error = (
             cast("Exception", error)
             if is_ours
-            else JournalError(repr(self.journal), f"run {run_id!r} cannot be kept: {error!r}")
+            else JournalError(repr(self.journal), f"an event cannot be kept: {error!r}")
         )
         if self._on_error is not None:
             self._on_error(self.error)
@@ -194,9 +276,5 @@ class Ledger:
                 await self.settle()
             except (JournalError, RunConflict):
                 return
-            await self.journal.close(self.opening.lease)
-
-
-def restore(sink: EventSink, past: Sequence[Event]) -> None:
-    """Let a sink have a tree's past, without telling its listeners of it anew."""
-    sink.publish(past, is_new=False)
+            if self._lease is not None:
+                await self.journal.close(self._lease)

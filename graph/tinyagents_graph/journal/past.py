@@ -52,10 +52,12 @@ class Begun:
     Attributes:
         event: Its start.
         is_in_doubt: Whether the process died while it was at work; else its run was parked.
+        since: Position of the event by which it last went to work.
     """
 
     event: Event
     is_in_doubt: bool
+    since: int
 
 
 @frozen
@@ -72,6 +74,11 @@ class Sent:
     data: Mapping[str, Any]
     step: str = ""
 
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the event told of it besides the command."""
+        return {name: self.data[name] for name in ("about", "delivery") if name in self.data}
+
 
 class Past:
     """What a tree did before.
@@ -83,6 +90,10 @@ class Past:
         n_events: How many there are.
         n_steps: How many of them are facts that need not be done again.
         saved: The data of every `checkpoint.saved`, by the run's path.
+        asks: The questions that were raised, by id.
+        open_asks: Those that were neither answered nor have expired.
+        taken: Numbers of the deliveries that runs have got.
+        n_sent: How many commands were sent to its runs.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -95,8 +106,13 @@ class Past:
         self._spent: defaultdict[str, dict[str, Event]] = defaultdict(dict)
         self._n_below: defaultdict[str, int] = defaultdict(int)
         self._parents: dict[str, str] = {}
+        self._places: dict[tuple[str, str], str] = {}
         self._sent: dict[str, dict[str, Sent]] = {}
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self.asks: dict[str, Event] = {}
+        self.open_asks: dict[str, Event] = {}
+        self.taken: set[int] = set()
+        self.n_sent = 0
         self._read(events)
         for _, event in self._begun.values():
             self._repeat(event)
@@ -108,6 +124,8 @@ class Past:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
             if (group := _OPENERS.get(kind)) is not None:
+                if kind == "tool.started":
+                    self._places[path, event.data["call_id"]] = event.data["path"]
                 self._begun[group, path, event.data[_NAMES[group]]] = at, event
             elif (group := _CLOSERS.get(kind)) is not None:
                 self._close((group, path, event.data[_NAMES[group]]), event)
@@ -153,7 +171,14 @@ class Past:
         kind, data, path = event.kind, event.data, event.origin.path
         if kind == "checkpoint.saved":
             self.saved[path].append(data)
+        elif kind == "ask.raised":
+            self.asks[data["ask_id"]] = self.open_asks[data["ask_id"]] = event
+        elif kind in ("ask.answered", "ask.expired"):
+            self.open_asks.pop(data["ask_id"], None)
         elif kind == "steer.received":
+            self.n_sent += 1
+            if "delivery" in data:
+                self.taken.add(data["delivery"])
             sent = Sent(data["steer_id"], data)
             self._sent.setdefault(data["to"], {})[sent.steer_id] = sent
         elif kind == "steer.applied":
@@ -183,13 +208,18 @@ class Past:
         """
         return self._facts.get((group, path, name))
 
+    def place_of_call(self, path: str, call_id: str) -> str:
+        """Address of a call that is a fact; empty if it was refused before it got one."""
+        place: str = self._places.get((path, call_id), "")
+        return place
+
     def begun(self, group: str, path: str, name: Any) -> Begun | None:
         """The start of a step that did not end."""
         found = self._begun.get((group, path, name))
         if found is None:
             return None
         at, event = found
-        return Begun(event, at > self._paused_at.get(path, _NEVER))
+        return Begun(event, at > self._paused_at.get(path, _NEVER), at)
 
     def run(self, path: str) -> Event | None:
         """The last event that tells how a run stands."""

@@ -1,0 +1,107 @@
+"""Opening a tree that is kept in a journal; the same for agents and graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.protocol import Delivery, Journal
+from tinyagents_graph.run import Run
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.steering import steer
+
+__all__ = ["attach", "open_tree", "take_late"]
+
+_AT_REST = ("completed", "limited", "paused")
+_SIMILAR = 200
+
+
+async def open_tree(
+    journal: Journal,
+    run_id: str,
+    sink: EventSink,
+    *,
+    name: str,
+    task: str,
+    about: Mapping[str, Any],
+    is_resumed: bool = False,
+) -> Ledger:
+    """Open a tree; what it did before is in the sink from then on.
+
+    A tree that has ended, or waits for answers that nobody has given, is only looked at: its run is
+    gone through once more, and nothing happens.
+
+    Args:
+        journal: Where it is kept.
+        run_id: Id of its root.
+        sink: Who gets its events.
+        name: What a new one is called.
+        task: What a new one is asked.
+        about: What is kept of a new one.
+        is_resumed: Whether it must exist.
+
+    Raises:
+        ConfigError: It does not exist, and must.
+        RunConflict: Somebody else holds it.
+        JournalError: The journal cannot be read or written.
+    """
+    record = await journal.find(run_id)
+    if record is None and is_resumed:
+        raise ConfigError(await _unknown(journal, run_id))
+    if record is not None and record.status in _AT_REST:
+        past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
+        ledger = Ledger(journal, None, past, deliveries, sink, record.about)
+        if record.status != "paused" or not ledger.has_news:
+            sink.publish(past, is_new=False)
+            return ledger
+    opening = await journal.open(run_id, name=name, task=task, about=about)
+    about = opening.record.about
+    ledger = Ledger(journal, opening.lease, opening.past, opening.deliveries, sink, about)
+    sink.publish(opening.past, is_new=False)
+    return ledger
+
+
+async def _unknown(journal: Journal, run_id: str) -> str:
+    known = [record.run_id for record in await journal.trees(most=_SIMILAR)]
+    near = get_close_matches(run_id, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"resume({run_id!r}): {journal!r} has no such run{hint}"
+
+
+def attach(ledger: Ledger, run: Run) -> None:
+    """Let a root that has not begun be kept."""
+    run.tree.keep(ledger)
+    if ledger.is_silent:
+        return
+
+    def lose(error: Exception) -> None:
+        run.cancel(f"its journal failed: {error}")
+
+    def hear(delivery: Delivery) -> None:
+        _take(run, delivery)
+
+    ledger.watch(lose, hear)
+
+
+def take_late(ledger: Ledger, run: Run) -> None:
+    """Commands that came while nobody had the tree; its root has taken its place."""
+    for delivery in ledger.untaken:
+        _take(run, delivery)
+
+
+def _take(run: Run, delivery: Delivery) -> None:
+    """Commands that came through the journal."""
+    payload = delivery.payload
+    batch = [SteerCommand.from_dict(each) for each in payload["commands"]]
+    steer(
+        run.tree,
+        batch,
+        payload.get("to") or run.path,
+        sender=None,
+        by=payload.get("by") or "human",
+        about={"delivery": delivery.number},
+    )

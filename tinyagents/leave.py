@@ -1,0 +1,150 @@
+"""Leave: whether a call may be made, as far as that is for a human to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from tinyagents.schema import describe_invalid
+from tinyagents.tools import cut, render
+from tinyagents_graph.journal.ledger import Ledger
+
+if TYPE_CHECKING:
+    from tinyagents.messages import ToolMessage
+    from tinyagents.pending import Pending
+
+__all__ = ["ask_leave", "propose", "settle_doubt"]
+
+_WORDS = 2_000
+
+
+def propose(pending: Pending) -> None:
+    """A call of a tool in shadow mode: it is noted as a proposal, and not made."""
+    told = {
+        "message": "not done: this tool only proposes for now; your proposal was noted",
+        "proposal": pending.call.arguments,
+    }
+    pending.message = pending.refuse("shadow", told)
+
+
+def ask_leave(pending: Pending, expires_s: float | None, default: str) -> None:
+    """A call of a tool in assisted mode: it waits until a human has said yes or no.
+
+    Args:
+        pending: The call.
+        expires_s: Seconds after which the default holds; `None` waits for as long as it takes.
+        default: `"approve"` or `"reject"`.
+    """
+    ledger = pending.work.run.tree.ledger
+    if ledger is None:
+        told = {"message": "nobody can be asked: the run is kept in no journal"}
+        pending.message = pending.refuse("unanswered", told)
+        return
+    call = pending.call
+    facts = _facts(pending, "approval", f"Run {call.name}?")
+    verdict = _answered(pending, ledger, facts, expires_s, {"verdict": default})
+    if verdict is None:
+        pending.waits = True
+    elif verdict["verdict"] == "approve":
+        _approve(pending, verdict)
+    else:
+        why = verdict.get("reason") or "no reason was given"
+        told = {"message": f"{verdict.get('by') or 'a human'} did not allow it: {why}"}
+        pending.message = pending.refuse("rejected", told)
+
+
+def settle_doubt(pending: Pending, ledger: Ledger, since: int) -> ToolMessage | None:
+    """What becomes of a call of which nobody knows whether it happened.
+
+    Args:
+        pending: The call.
+        ledger: What is known of its tree.
+        since: Position of the event by which it was begun: each try is a doubt of its own.
+
+    Returns:
+        What the model is told; `None` if a human says that it is to be made again, or `waits`.
+    """
+    tool, path = pending.call.name, pending.path
+    words = (
+        f"it is not known whether {tool} was done: the process died while it ran. "
+        "Find out before you do it again"
+    )
+    if pending.tool is None or pending.tool.on_doubt == "tell":
+        return pending.refuse("in_doubt", {"message": words})
+    question = f"Was {tool} done? Its process died while it ran ({path})."
+    facts = _facts(pending, "doubt", question)
+    facts["ask_id"] += f"-{since}"
+    verdict = _answered(pending, ledger, facts, None, {})
+    if verdict is None:
+        pending.waits = True
+        return None
+    if verdict["verdict"] == "approve":
+        return None
+    if verdict["verdict"] == "reject":
+        why = verdict.get("reason") or "it was not done"
+        told = {"message": f"{verdict.get('by') or 'a human'} says: {why}"}
+        return pending.refuse("rejected", told)
+    return pending.succeed(render(verdict.get("value"), tool))
+
+
+def _facts(pending: Pending, what: str, question: str) -> dict[str, Any]:
+    call, said = pending.call, pending.work.messages[-1].text
+    bound = blake2b(to_json([call.id, call.name, call.arguments]), digest_size=8).hexdigest()
+    return {
+        "ask_id": f"{pending.path}/{what}",
+        "what": what,
+        "question": question,
+        "to": "human",
+        "call_id": call.id,
+        "tool": call.name,
+        "arguments": call.arguments,
+        "reasoning": cut(said, _WORDS),
+        "bound": bound,
+    }
+
+
+def _answered(
+    pending: Pending,
+    ledger: Ledger,
+    facts: dict[str, Any],
+    expires_s: float | None,
+    default: Mapping[str, Any],
+) -> Mapping[str, Any] | None:
+    """The answer to a question about this very call; it is asked if it was not."""
+    run = pending.work.run
+    raised = ledger.raise_ask(run.origin, facts, expires_s)
+    ask_id = raised.data["ask_id"]
+    given = ledger.answers.get(ask_id)
+    if given is not None and given.get("bound") == facts["bound"]:
+        told = {name: value for name, value in given.items() if value not in (None, "")}
+        ledger.close_ask("ask.answered", run.origin, {"ask_id": ask_id, **told})
+        return given
+    expires_at = raised.data.get("expires_at")
+    if expires_at is not None and time() >= expires_at:
+        told = {"ask_id": ask_id, "reason": "nobody answered in time", "default": default}
+        ledger.close_ask("ask.expired", run.origin, told)
+        return {**default, "by": "", "reason": told["reason"]}
+    return None
+
+
+def _approve(pending: Pending, verdict: Mapping[str, Any]) -> None:
+    arguments = verdict.get("arguments")
+    if arguments is None or pending.tool is None:
+        return
+    try:
+        pending.arguments = pending.tool.validate(arguments)
+    except ValidationError as error:
+        told = {
+            "message": "the arguments that a human gave instead are not valid",
+            "errors": describe_invalid(error),
+        }
+        pending.message = pending.refuse("invalid_arguments", told)
+        return
+    pending.remark = (
+        f"[{verdict.get('by') or 'a human'} changed the arguments to {to_json(arguments).decode()}]"
+    )
