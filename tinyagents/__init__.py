@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from tinyagents.agent import Agent
 from tinyagents.asks import AskParent, Report, ask_parent, report
+from tinyagents.autonomy import Autonomy
 from tinyagents.context import RunContext
 from tinyagents.errors import (
     BudgetExceeded,
@@ -79,6 +80,7 @@ __all__ = [
     "Agent",
     "AskParent",
     "AssistantMessage",
+    "Autonomy",
     "BudgetExceeded",
     "Cache",
     "Cancel",

@@ -118,8 +118,11 @@ def _request(work: AgentRun) -> ModelRequest:
         settings = replace(settings, max_output_tokens=settings.max_output_tokens * work.wider)
     if most is not None and most < (settings.max_output_tokens or most + 1):
         settings = replace(settings, max_output_tokens=most)
+    run = work.run
+    # Only a run of a chosen id is ever asked for again: the others pay nothing for a key.
+    key = f"{run.run_id}#{run.step}" if run.tree.is_named else None
     return plan.dialect.put(
-        ModelRequest(work.messages, plan.specs, settings, plan.output.schema, plan.tool_choice)
+        ModelRequest(work.messages, plan.specs, settings, plan.output.schema, plan.tool_choice, key)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Generic, cast
 
 from pydantic_core import to_jsonable_python
@@ -80,6 +81,15 @@ class RunContext(Place, Generic[DepsT]):
     def run_id(self) -> str:
         """Id of the run."""
         return self.run.run_id
+
+    @property
+    def idempotency_key(self) -> str:
+        """A name for what the call does on the outside, the same whenever it is done again.
+
+        32 hexadecimal digits, made of the run's id and the call's path: stable over tries, resume
+        and processes. Whoever gives two pieces of work the same `run_id` gives them the same keys.
+        """
+        return sha256(f"{self.run.run_id}\n{self.path}".encode()).hexdigest()[:32]
 
     @property
     def depth(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, NotRequired, Required, cast, get_origin, get_type_hints
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict
@@ -18,7 +18,17 @@ from tinyagents.errors import ConfigError, ModelRetry
 
 _DATA = ("default", "const", "enum", "examples")
 
-__all__ = ["Signature", "check_json", "describe_invalid", "json_schema", "read_signature"]
+__all__ = [
+    "IDEMPOTENCY_KEY",
+    "Signature",
+    "check_json",
+    "describe_invalid",
+    "json_schema",
+    "read_signature",
+]
+
+IDEMPOTENCY_KEY = "idempotency_key"
+"""A parameter of this name is filled in by the framework, and the model does not see it."""
 
 
 class _Untitled(GenerateJsonSchema):
@@ -38,10 +48,11 @@ class Signature:
         parameters: JSON Schema of the arguments.
         description: What the function's docstring says before its sections.
         takes_context: Whether its first parameter is the `RunContext`.
+        takes_key: Whether it has a parameter for the idempotency key.
         adapter: Checks and coerces arguments.
     """
 
-    __slots__ = ("adapter", "description", "parameters", "takes_context")
+    __slots__ = ("adapter", "description", "parameters", "takes_context", "takes_key")
 
     def __init__(
         self,
@@ -49,11 +60,13 @@ class Signature:
         parameters: Mapping[str, Any],
         description: str,
         takes_context: bool,
+        takes_key: bool = False,
     ) -> None:
         self.adapter = adapter
         self.parameters = parameters
         self.description = description
         self.takes_context = takes_context
+        self.takes_key = takes_key
 
 
 def read_signature(function: Callable[..., Any], name: str) -> Signature:
@@ -64,7 +77,8 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
         name: The tool's name, for messages.
 
     Raises:
-        ConfigError: A parameter cannot be filled in by a model; the message names it.
+        ConfigError: A parameter cannot be filled in by a model, or is called `idempotency_key` and
+            takes no text; the message names it.
     """
     parameters, hints = _parameters(function, name)
     takes_context = (
@@ -75,15 +89,20 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
     written = inspect.getdoc(_written(function)) or inspect.getdoc(function)
     description, texts = _read_docstring(written or "")
     fields: dict[str, Any] = {}
+    takes_key = False
     for parameter in parameters[takes_context:]:
         _refuse_unfillable(parameter, hints, name)
+        if parameter.name == IDEMPOTENCY_KEY:
+            _refuse_other_than_text(parameter, hints, name)
+            takes_key = True
+            continue
         fields[parameter.name] = _field(parameter, hints.get(parameter.name, Any), texts)
     try:
         adapter = _adapter(name, fields)
         schema = json_schema(adapter)
     except Exception as error:
         raise ConfigError(f"tool {name!r}: {_without_schema(fields, error)}") from error
-    return Signature(adapter, schema, description, takes_context)
+    return Signature(adapter, schema, description, takes_context, takes_key)
 
 
 def json_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
@@ -183,6 +202,20 @@ def _refuse_unfillable(parameter: inspect.Parameter, hints: Mapping[str, Any], n
     if why:
         called = parameter.replace(annotation=parameter.empty, default=parameter.empty)
         raise ConfigError(f"tool {name!r}: parameter '{called}' {why}")
+
+
+def _refuse_other_than_text(
+    parameter: inspect.Parameter, hints: Mapping[str, Any], name: str
+) -> None:
+    hint = hints.get(parameter.name, Any)
+    try:
+        # Strictly, for what would coerce the text is given no key, but what it made of it.
+        TypeAdapter(hint).validate_python("0" * 32, strict=True)
+    except (PydanticUserError, ValidationError) as error:
+        raise ConfigError(
+            f"tool {name!r}: parameter '{parameter}' is given the key of the call, which is a "
+            "text: annotate it with str, or call it something else"
+        ) from error
 
 
 def _without_schema(fields: Mapping[str, Any], error: Exception) -> str:

@@ -15,10 +15,14 @@ from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ToolError
 from tinyagents.messages import Document, Image, Message, Text, UserPart, user_message, well_formed
 from tinyagents.models.protocol import ToolSpec
-from tinyagents.schema import Signature, check_json, read_signature
+from tinyagents.schema import IDEMPOTENCY_KEY, Signature, check_json, read_signature
 from tinyagents_graph.threads import in_thread
 
-__all__ = ["OnError", "Tool", "check_name", "render", "tool"]
+__all__ = ["OnDoubt", "OnError", "Tool", "check_name", "render", "tool"]
+
+OnDoubt: TypeAlias = Literal["tell", "ask"]
+"""What becomes of a call of an irreversible tool of which nobody knows whether it happened: the
+model is told so (`"tell"`), or the human is asked (`"ask"`)."""
 
 OnError: TypeAlias = Literal["tell", "fail"] | Callable[[Exception], str]
 """What a tool's exception becomes: told to the model as a structured failure (`"tell"`), the
@@ -32,7 +36,8 @@ class Tool:
 
     Usually made by `@tool`. The schema comes from the signature, descriptions from the docstring
     (Google, NumPy or Sphinx style). A first parameter annotated `RunContext` (or called `ctx`) is
-    given the context and not shown to the model. A plain function runs in a worker thread.
+    given the context and not shown to the model. A parameter called `idempotency_key` is not shown
+    either: it is given `ctx.idempotency_key`. A plain function runs in a worker thread.
 
     Args:
         function: What to call, `async` or plain.
@@ -46,10 +51,15 @@ class Tool:
         max_result_chars: Longer results are cut in the middle for the model; the host keeps them
             whole in `ToolMessage.artifact`.
         strict: Whether the provider should enforce the schema where it can.
+        reversible: `False` for what cannot be undone or must not happen twice: its intent is
+            recorded before it starts, and after a crash in the middle it is in doubt, never
+            silently run again.
+        on_doubt: What becomes of a call that is in doubt, for `reversible=False`.
         signature: What the function takes, if its own signature does not say it.
 
     Raises:
-        ConfigError: The name is no tool name, or a parameter cannot be filled in by a model.
+        ConfigError: The name is no tool name, a parameter cannot be filled in by a model, or an
+            option is none that is allowed.
     """
 
     def __init__(
@@ -65,10 +75,13 @@ class Tool:
         on_error: OnError = "tell",
         max_result_chars: int = 100_000,
         strict: bool = False,
+        reversible: bool = True,
+        on_doubt: OnDoubt = "tell",
         signature: Signature | None = None,
     ) -> None:
         self.name = check_name("tool", name or _name_of(function))
         _check_options(self.name, timeout_s, retries, backoff_s, max_result_chars, on_error)
+        _check_doubt(self.name, reversible, on_doubt)
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             # Its body would run where its result is read: outside of its thread and time limit.
             raise ConfigError(f"tool {self.name!r} yields its results: return them in a list")
@@ -82,6 +95,8 @@ class Tool:
         self.sequential = sequential
         self.on_error = on_error
         self.max_result_chars = max_result_chars
+        self.reversible = reversible
+        self.on_doubt: OnDoubt = on_doubt
         self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
         self._adapter = signature.adapter
         self.has_own_place = False
@@ -90,6 +105,7 @@ class Tool:
         self.reversible = True
         self.on_doubt = "tell"
         self._takes_context = signature.takes_context
+        self._takes_key = signature.takes_key
         self.is_plain = timeout_s is None and not retries
         self._is_async = iscoroutinefunction(function) or iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  # an object with an async __call__
@@ -108,6 +124,8 @@ class Tool:
 
     def call(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Awaitable[Any]:
         """Call the function once with checked arguments."""
+        if self._takes_key:
+            arguments = {**arguments, IDEMPOTENCY_KEY: ctx.idempotency_key}
         if not self._is_async:
             return self._call_in_thread(ctx, arguments)
         made: Awaitable[Any]
@@ -154,6 +172,8 @@ def tool(
     on_error: OnError = "tell",
     max_result_chars: int = 100_000,
     strict: bool = False,
+    reversible: bool = True,
+    on_doubt: OnDoubt = "tell",
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None, /, **options: Any
@@ -262,5 +282,17 @@ def _check_options(
         wrong = f"max_result_chars={max_result_chars!r}: give at least 1"
     elif on_error not in ("tell", "fail") and not callable(on_error):
         wrong = f"on_error={on_error!r}: give 'tell', 'fail' or a function of the exception"
+    if wrong:
+        raise ConfigError(f"tool {tool!r}: {wrong}")
+
+
+def _check_doubt(tool: str, reversible: object, on_doubt: object) -> None:
+    wrong = ""
+    if not isinstance(reversible, bool):
+        wrong = f"reversible={reversible!r}: give True or False"
+    elif on_doubt not in ("tell", "ask"):
+        wrong = f"on_doubt={on_doubt!r}: give 'tell' or 'ask'"
+    elif reversible and on_doubt != "tell":
+        wrong = f"on_doubt={on_doubt!r} is for reversible=False: no other call is ever in doubt"
     if wrong:
         raise ConfigError(f"tool {tool!r}: {wrong}")

@@ -1,5 +1,6 @@
 """Chat Completions: what is sent, and what the model object knows of itself."""
 
+import re
 from typing import Any
 
 import pytest
@@ -100,9 +101,29 @@ async def test_a_budget_for_thinking_is_refused_with_what_to_give() -> None:
         await model.request(asking(thinking=2000))
 
 
-async def test_the_idempotency_key_is_a_header(wire: WireServer) -> None:
-    await asked(wire, idempotency_key="run-1/step-2")
-    assert wire.requests[0].headers["idempotency-key"] == "run-1/step-2"
+async def key_of(wire: WireServer, *messages: Message, **fields: Any) -> str:
+    await asked(wire, *messages, **fields)
+    return wire.requests[-1].headers["idempotency-key"]
+
+
+async def test_the_idempotency_key_is_a_header_that_names_the_call_and_what_is_asked(
+    wire: WireServer,
+) -> None:
+    first = await key_of(wire, idempotency_key="run-1#model-2")
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    assert await key_of(wire, idempotency_key="run-1#model-2") == first
+    assert await key_of(wire, idempotency_key="run-1#model-3") != first
+    # Another request under an old key would be refused, or answered with the old reply.
+    assert await key_of(wire, UserMessage("Hey"), idempotency_key="run-1#model-2") != first
+    assert await key_of(wire, seed=7, idempotency_key="run-1#model-2") != first
+
+
+@pytest.mark.parametrize("key", ["caf\xe9", "a\r\nx-forged: yes", "\udc80", ""])
+async def test_an_idempotency_key_may_hold_what_a_header_may_not(
+    wire: WireServer, key: str
+) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", await key_of(wire, idempotency_key=key))
+    assert "x-forged" not in wire.requests[0].headers
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ class AnthropicModel(HostedModel):
     async def _open(self, body: dict[str, Any], request: ModelRequest) -> httpx2.Response:
         client = await self._client()
         timeout_s = request.settings.timeout_s
+        # No idempotency key: the API knows none, and the SDK drops the one it takes.
         stream = await client.post(
             "/v1/messages",
             cast_to=object,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable
+from hashlib import sha256
 from typing import Any
 
 import anyio
@@ -63,7 +65,7 @@ class OpenAIModel(HostedModel):
             client = await self._client()
             with anyio.fail_after(request.settings.timeout_s):
                 response = await client.post(
-                    _PATH, cast_to=httpx2.Response, body=body, options=_options(request)
+                    _PATH, cast_to=httpx2.Response, body=body, options=_options(request, body)
                 )
         with self._failures.mapped(response):
             answer = self._failures.object_in(response)
@@ -84,7 +86,7 @@ class OpenAIModel(HostedModel):
             _PATH,
             cast_to=object,
             body=body,
-            options=_options(request),
+            options=_options(request, body),
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
@@ -105,10 +107,18 @@ class OpenAIModel(HostedModel):
         return await shared_client((openai.AsyncOpenAI, at), make)
 
 
-def _options(request: ModelRequest) -> openai.RequestOptions:
+def _options(request: ModelRequest, body: dict[str, Any]) -> openai.RequestOptions:
     options: openai.RequestOptions = {}
     if request.idempotency_key is not None:
-        options["headers"] = {"Idempotency-Key": request.idempotency_key}
+        options["headers"] = {"Idempotency-Key": _key(request.idempotency_key, body)}
     if request.settings.timeout_s is not None:
         options["timeout"] = request.settings.timeout_s
     return options
+
+
+def _key(key: str, body: dict[str, Any]) -> str:
+    # With the body in it: another model that falls back, a shorter reply that a budget asks for or
+    # a run id that is used twice are other requests, which a key alone would have answered with
+    # the reply of the first. And as digits, for an id may hold what no header can.
+    asked = json.dumps([key, body], sort_keys=True, default=str)
+    return sha256(asked.encode()).hexdigest()[:32]

@@ -99,7 +99,9 @@ class ModelRequest:
         settings: How it should answer.
         output_schema: Schema of the final answer, only for models with `native_output`.
         tool_choice: `"auto"`, `"none"`, `"required"`, or the name of the one tool to call.
-        idempotency_key: For providers that take one; `None` unless a `before_model` hook sets it.
+        idempotency_key: Names the call for providers that take such a key: the same for all its
+            tries, and when it is made again after a crash. `None` where the run's id was made up.
+            It is sent hashed together with the body, so that no other request has the same key.
     """
 
     messages: Sequence[Message]
