@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeAlias
 
@@ -21,11 +21,20 @@ from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings
 from tinyagents.models.resolve import resolve
 from tinyagents.output import FINAL_ANSWER, OutputPlan
-from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, items, limits_of, table_of
+from tinyagents.plan import (
+    Instructions,
+    OnMistake,
+    OnUnknownTool,
+    Plan,
+    check_modes,
+    items,
+    limits_of,
+    table_of,
+)
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgentTool, offer
-from tinyagents.tools import as_task, check_name
+from tinyagents.tools import Tool, as_task, check_name
 from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
@@ -132,6 +141,8 @@ class Agent(Generic[DepsT, OutputT]):
         delegates = [*items("subagents", subagents), *([self] if recursive else [])]
         offered = offer(items("tools", tools), delegates, background)
         table = table_of(offered, output)
+        if autonomy is not None:
+            check_modes(autonomy, table)
         plan = Plan(
             name=name,
             model=resolved,
@@ -162,6 +173,11 @@ class Agent(Generic[DepsT, OutputT]):
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, model={self._plan.model.name!r})"
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """Its tools by name, those by which it delegates included."""
+        return self._plan.tools
 
     @property
     def asks_leave(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 from tinyagents.errors import ConfigError
 from tinyagents.tools import check_name
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.limits import stricter
 
 __all__ = ["Autonomy", "Mode"]
 
@@ -31,13 +32,19 @@ class Autonomy:
     Attributes:
         default: The mode of tools that `modes` does not name.
         modes: The modes of some tools, by name. A copy of what was given, read-only.
+        expires_s: Seconds that a call waits for a human; then `on_expiry` holds. `None` waits for
+            as long as it takes.
+        on_expiry: What holds when nobody has said anything in time.
 
     Raises:
-        ConfigError: There is no such mode, a name is no tool name, or `modes` is no mapping.
+        ConfigError: There is no such mode, a name is no tool name, `modes` is no mapping, or
+            what is said of expiry does not do.
     """
 
     default: Mode = "autonomous"
     modes: Mapping[str, Mode] = field(default_factory=dict[str, Mode])
+    expires_s: float | None = None
+    on_expiry: Literal["approve", "reject"] = "reject"
 
     def __post_init__(self) -> None:
         _check_mode("default", self.default)
@@ -50,13 +57,20 @@ class Autonomy:
             check_name("Autonomy(modes=…): tool", name)
             _check_mode(f"modes[{name!r}]", mode)
         object.__setattr__(self, "modes", MappingProxyType(dict(self.modes)))
+        _check_expiry(self.expires_s, self.on_expiry)
 
     def __hash__(self) -> int:
-        return hash((self.default, frozenset(self.modes.items())))
+        facts = self.default, frozenset(self.modes.items()), self.expires_s, self.on_expiry
+        return hash(facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only view can be neither copied nor sent.
-        return Autonomy, (self.default, dict(self.modes))
+        return Autonomy, (self.default, dict(self.modes), self.expires_s, self.on_expiry)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a tool for which a human is asked."""
+        return "assisted" in (self.default, *self.modes.values())
 
     def mode_of(self, tool: str) -> Mode:
         """The mode of the tool of this name."""
@@ -68,7 +82,12 @@ class Autonomy:
             name: _stricter(self.mode_of(name), other.mode_of(name))
             for name in (*self.modes, *other.modes)
         }
-        return Autonomy(_stricter(self.default, other.default), modes)
+        return Autonomy(
+            _stricter(self.default, other.default),
+            modes,
+            stricter(self.expires_s, other.expires_s),
+            "approve" if self.on_expiry == other.on_expiry == "approve" else "reject",
+        )
 
     def unknown_names(self, known: Iterable[str]) -> Mapping[str, str | None]:
         """The names in `modes` that are none of the known tools, each with the nearest one.
@@ -81,6 +100,15 @@ class Autonomy:
         there = list(known)
         unknown = [name for name in self.modes if name not in there]
         return {name: _nearest(name, there) for name in unknown}
+
+
+def _check_expiry(expires_s: object, on_expiry: object) -> None:
+    if expires_s is not None and not (
+        type(expires_s) in (int, float) and cast("float", expires_s) > 0
+    ):
+        raise ConfigError(f"Autonomy(expires_s={expires_s!r}): give seconds, more than 0, or None")
+    if on_expiry not in ("approve", "reject"):
+        raise ConfigError(f"Autonomy(on_expiry={on_expiry!r}): give 'approve' or 'reject'")
 
 
 def _check_mode(where: str, given: object) -> None:

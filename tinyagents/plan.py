@@ -27,6 +27,7 @@ __all__ = [
     "OnMistake",
     "OnUnknownTool",
     "Plan",
+    "check_modes",
     "items",
     "limits_of",
     "table_of",
@@ -186,6 +187,29 @@ def table_of(tools: Sequence[Tool], output: OutputPlan) -> dict[str, Tool]:
             )
         table[FINAL_ANSWER] = output.tool
     return table
+
+
+def check_modes(autonomy: object, tools: Mapping[str, Tool]) -> None:
+    """A mode for a tool that nobody has would protect nothing.
+
+    Args:
+        autonomy: What an agent was given.
+        tools: Its tools; those of its sub-agents, and of theirs, are meant as well.
+
+    Raises:
+        ConfigError: It names a tool that there is not, or is no `Autonomy`.
+    """
+    _require_a(Autonomy, "autonomy", autonomy)
+    known: dict[str, Tool] = {}
+    ahead = [tools]
+    while ahead:
+        for name, tool in ahead.pop().items():
+            if name not in known:
+                known[name] = tool
+                ahead.append(tool.tools_behind)
+    for name, near in cast("Autonomy", autonomy).unknown_names(known).items():
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise ConfigError(f"autonomy names a tool {name!r}, and there is none{hint}")
 
 
 def _require(is_fine: bool, name: str, given: object, allowed: str) -> None:

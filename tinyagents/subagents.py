@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -185,6 +185,12 @@ class SubAgentTool(Tool):
             limits=sub.limits,
             allow_cycles=sub.allow_cycles,
         )
+
+    @property
+    def tools_behind(self) -> Mapping[str, Tool]:
+        """The sub-agent's tools, by name."""
+        tools: Mapping[str, Tool] = getattr(self.subagent.agent, "tools", {})
+        return tools
 
     def recall(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> None:
         """A call that was made before. What it started in the background goes on."""

@@ -102,8 +102,6 @@ class Tool:
         self.has_own_place = False
         self.outlives_its_call = False
         self.asks_leave = False
-        self.reversible = True
-        self.on_doubt = "tell"
         self._takes_context = signature.takes_context
         self._takes_key = signature.takes_key
         self.is_plain = timeout_s is None and not retries
@@ -134,6 +132,11 @@ class Tool:
         else:
             made = self.function(**arguments)
         return made
+
+    @property
+    def tools_behind(self) -> Mapping[str, Tool]:
+        """The tools that whoever it delegates to may use, by name."""
+        return {}
 
     def recall(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> None:
         """A call that was made before, and whose result is known: it is not made again."""
