@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from time import time
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryJournal"]
 
+_logger = logging.getLogger("tinyagents.journal")
 _TASK_CHARS = 1_000
 
 
@@ -40,8 +42,8 @@ class _Tree:
 
     __slots__ = (
         "about", "asks", "broken", "created", "deliveries", "epoch", "events", "forked_from",
-        "heard", "is_held", "n_known", "name", "number", "run_id", "status", "task", "updated",
-        "usage",
+        "heard", "is_held", "is_telling", "n_known", "name", "number", "run_id", "status", "task",
+        "updated", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +63,7 @@ class _Tree:
         self.status: RunStatus = "running"
         self.usage: Mapping[str, Any] = {}
         self.epoch = 0
-        self.is_held = False
+        self.is_held = self.is_telling = False
         self.created = self.updated = time()
         self.forked_from: tuple[str, int] | None = None
 
@@ -170,14 +172,23 @@ class MemoryJournal:
             if (tree := self._held(lease)) is None:
                 return
             tree.heard = heard
-            self._tell(tree)
+        self._tell(tree)
 
     def _tell(self, tree: _Tree) -> None:
-        """Tell of the deliveries that the holder does not know of; under the lock, for the order."""
-        while tree.heard is not None and tree.n_known < len(tree.deliveries):
-            delivery = list(tree.deliveries.values())[tree.n_known]
-            tree.n_known += 1
-            tree.heard(delivery)
+        """Tell of the deliveries that the holder does not know of, one thread at a time."""
+        while True:
+            with self._lock:
+                if tree.is_telling or tree.heard is None or tree.n_known >= len(tree.deliveries):
+                    return
+                delivery = list(tree.deliveries.values())[tree.n_known]
+                tree.n_known, tree.is_telling, heard = tree.n_known + 1, True, tree.heard
+            # Not under the lock, for whoever hears it may wait for what waits for the lock.
+            try:
+                heard(delivery)
+            except Exception:
+                _logger.exception("%r failed when told of a delivery", heard)
+            finally:
+                tree.is_telling = False
 
     async def deliver(self, delivery: Delivery) -> Delivery:
         """Leave something for a tree; see `Journal.deliver`."""
@@ -191,7 +202,7 @@ class MemoryJournal:
                 number, given.root_run_id, given.kind, given.key, given.payload, given.time
             )
             tree.deliveries[delivery.key] = delivery
-            self._tell(tree)
+        self._tell(tree)
         return delivery
 
     # --- reading ----------

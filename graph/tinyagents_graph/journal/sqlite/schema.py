@@ -87,19 +87,23 @@ def open_to_write(
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _make_wal(connection)
         if version < len(migrations):
-            with immediate(connection):
-                # Another process may have done it meanwhile, so it looks again.
-                for step in migrations[_version(connection, path, migrations) :]:
-                    for statement in step:
-                        connection.execute(statement)
-                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version={len(migrations)}")
+            _migrate(connection, path, migrations)
         # Else the file that new events go to stays as large as it ever was.
         connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    with immediate(connection):
+        # Another process may have done it meanwhile, so it looks again.
+        for step in migrations[_version(connection, path, migrations) :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={len(migrations)}")
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
