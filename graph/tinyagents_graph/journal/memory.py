@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from tinyagents_graph.errors import RunConflict
+from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event
 from tinyagents_graph.interruptible import RunStatus
 from tinyagents_graph.journal.protocol import (
@@ -18,7 +19,13 @@ from tinyagents_graph.journal.protocol import (
     Opening,
     TreeRecord,
 )
-from tinyagents_graph.journal.standing import ask_changes, standing_after
+from tinyagents_graph.journal.standing import (
+    ENDED,
+    ask_changes,
+    prunable,
+    standing_after,
+    why_not_next,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryJournal"]
 
+_logger = logging.getLogger("tinyagents.journal")
 _TASK_CHARS = 1_000
 
 
@@ -33,11 +41,15 @@ class _Tree:
     """What is kept of one tree."""
 
     __slots__ = (
-        "about", "asks", "created", "deliveries", "epoch", "events", "forked_from", "heard",
-        "is_held", "name", "run_id", "status", "task", "updated", "usage",
+        "about", "asks", "broken", "created", "deliveries", "epoch", "events", "forked_from",
+        "heard", "is_held", "is_telling", "n_known", "name", "number", "run_id", "status", "task",
+        "updated", "usage",
     )  # fmt: skip
 
-    def __init__(self, run_id: str, name: str, task: str, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, number: int, run_id: str, name: str, task: str, about: Mapping[str, Any]
+    ) -> None:
+        self.number = number  # another one of the same id is another tree
         self.run_id = run_id
         self.name = name
         self.task = task[:_TASK_CHARS]
@@ -45,11 +57,13 @@ class _Tree:
         self.events: list[Event] = []
         self.asks: dict[str, AskRecord] = {}
         self.deliveries: dict[str, Delivery] = {}
+        self.n_known = 0  # deliveries that the holder knows of
         self.heard: Callable[[Delivery], None] | None = None
+        self.broken: JournalError | None = None
         self.status: RunStatus = "running"
         self.usage: Mapping[str, Any] = {}
         self.epoch = 0
-        self.is_held = False
+        self.is_held = self.is_telling = False
         self.created = self.updated = time()
         self.forked_from: tuple[str, int] | None = None
 
@@ -94,6 +108,7 @@ class MemoryJournal:
         self._lock = threading.RLock()
         self._trees: dict[str, _Tree] = {}
         self._texts: dict[str, str] = {}
+        self._n_made = 0
         self._n_delivered = 0
 
     def __repr__(self) -> str:
@@ -104,26 +119,40 @@ class MemoryJournal:
     ) -> Opening:
         """Take a tree, to append to it; see `Journal.open`."""
         with self._lock:
-            tree = self._trees.get(run_id)
-            if tree is None:
-                tree = self._trees[run_id] = _Tree(run_id, name, task, about or {})
+            tree = self._trees.get(run_id) or self._made(run_id, name, task, about or {})
             if tree.is_held:
-                raise RunConflict(f"run {run_id!r}", "it is under way in this process")
+                raise RunConflict(
+                    f"run {run_id!r}",
+                    "this process has it under way; wait for it, or give another run_id",
+                )
             record = tree.record
+            self._trees[run_id] = self._trees.pop(run_id, tree)  # to the end, as the last opened
             tree.epoch += 1
-            tree.is_held = True
-            lease = Lease(run_id, tree.epoch)
+            tree.is_held, tree.broken = True, None
+            tree.n_known = len(tree.deliveries)
+            lease = Lease(run_id, tree.epoch, tree.number)
             return Opening(lease, record, tuple(tree.events), tuple(tree.deliveries.values()))
+
+    def _made(self, run_id: str, name: str, task: str, about: Mapping[str, Any]) -> _Tree:
+        self._n_made += 1
+        return _Tree(self._n_made, run_id, name, task, about)
 
     def append(self, lease: Lease, events: Sequence[Event], done: Done) -> None:
         """Keep events; see `Journal.append`."""
         with self._lock:
-            tree = self._held(lease)
-            if tree is not None:
-                tree.keep(events)
-                tree.updated = events[-1].time
-        lost = RunConflict(f"run {lease.run_id!r}", "somebody else has taken it over")
-        done(None if tree is not None else lost)
+            error = self._append(lease, events)
+        done(error)
+
+    def _append(self, lease: Lease, events: Sequence[Event]) -> RunConflict | JournalError | None:
+        tree = self._held(lease)
+        if tree is None:
+            return RunConflict(f"run {lease.run_id!r}", "it was closed, or taken over by another")
+        if tree.broken is None and (why := why_not_next(lease.run_id, len(tree.events), events)):
+            tree.broken = JournalError(repr(self), why)
+        if tree.broken is None:
+            tree.keep(events)
+            tree.updated = max(tree.updated, events[-1].time)
+        return tree.broken
 
     async def close(self, lease: Lease) -> None:
         """Give up a tree; see `Journal.close`."""
@@ -133,13 +162,33 @@ class MemoryJournal:
 
     def _held(self, lease: Lease) -> _Tree | None:
         tree = self._trees.get(lease.run_id)
-        return tree if tree is not None and tree.is_held and tree.epoch == lease.epoch else None
+        if tree is None or not tree.is_held:
+            return None
+        return tree if (tree.number, tree.epoch) == (lease.number, lease.epoch) else None
 
     def listen(self, lease: Lease, heard: Callable[[Delivery], None]) -> None:
         """Be told of what is delivered to a tree; see `Journal.listen`."""
         with self._lock:
-            if (tree := self._held(lease)) is not None:
-                tree.heard = heard
+            if (tree := self._held(lease)) is None:
+                return
+            tree.heard = heard
+        self._tell(tree)
+
+    def _tell(self, tree: _Tree) -> None:
+        """Tell of the deliveries that the holder does not know of, one thread at a time."""
+        while True:
+            with self._lock:
+                if tree.is_telling or tree.heard is None or tree.n_known >= len(tree.deliveries):
+                    return
+                delivery = list(tree.deliveries.values())[tree.n_known]
+                tree.n_known, tree.is_telling, heard = tree.n_known + 1, True, tree.heard
+            # Not under the lock, for whoever hears it may wait for what waits for the lock.
+            try:
+                heard(delivery)
+            except Exception:
+                _logger.exception("%r failed when told of a delivery", heard)
+            finally:
+                tree.is_telling = False
 
     async def deliver(self, delivery: Delivery) -> Delivery:
         """Leave something for a tree; see `Journal.deliver`."""
@@ -153,9 +202,7 @@ class MemoryJournal:
                 number, given.root_run_id, given.kind, given.key, given.payload, given.time
             )
             tree.deliveries[delivery.key] = delivery
-            heard = tree.heard
-        if heard is not None:
-            heard(delivery)
+        self._tell(tree)
         return delivery
 
     # --- reading ----------
@@ -217,7 +264,9 @@ class MemoryJournal:
         with self._lock:
             if record.run_id in self._trees:
                 raise RunConflict(f"run {record.run_id!r}", "there is one with this id already")
-            tree = _Tree(record.run_id, record.name, record.task, record.about)
+            if events and (why := why_not_next(record.run_id, 0, events)):
+                raise JournalError(repr(self), why)
+            tree = self._made(record.run_id, record.name, record.task, record.about)
             tree.keep(events)
             tree.status, tree.usage, tree.epoch = record.status, record.usage, record.epoch
             tree.created, tree.updated = record.created, record.updated
@@ -232,6 +281,19 @@ class MemoryJournal:
             for each in free:
                 del self._trees[each]
         return len(free)
+
+    async def prune(
+        self,
+        *,
+        older_than_s: float | None = None,
+        keep: int | None = None,
+        status: Collection[RunStatus] = ENDED,
+    ) -> int:
+        """Forget trees that are over; see `SqliteJournal.prune`."""
+        named = prunable(
+            await self.trees(), time(), older_than_s=older_than_s, keep=keep, status=status
+        )
+        return await self.drop(named)
 
     async def aclose(self) -> None:
         """Nothing is left to write."""

@@ -183,9 +183,11 @@ class Journal(Protocol):
         ...
 
     def listen(self, lease: Lease, heard: Callable[[Delivery], None]) -> None:
-        """Be told of what is delivered to a tree from now on, until `close`; from any thread.
+        """Be told of what is delivered to a tree after it was opened, until `close`.
 
-        What another process delivers is heard soon, within about a tenth of a second.
+        Each delivery is told once, in order, from any thread; what came between `open` and this
+        call as well, so that none is missed. What another process delivers is heard soon, within
+        about a tenth of a second.
         """
         ...
 
@@ -241,6 +243,7 @@ class Journal(Protocol):
 
         Raises:
             RunConflict: There is one with this id.
+            JournalError: The events are not this tree's from 0 on, or they cannot be kept.
         """
         ...
 

@@ -1,0 +1,165 @@
+"""What the writer changes inside a transaction: who holds a tree, and what is left for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tinyagents_graph.errors import RunConflict
+from tinyagents_graph.journal.protocol import Delivery, Lease, TreeRecord
+from tinyagents_graph.journal.sqlite.owners import is_gone, this_process
+from tinyagents_graph.journal.sqlite.reading import (
+    deliveries_of,
+    delivery_with,
+    number_of,
+    record_of,
+)
+from tinyagents_graph.journal.sqlite.rows import as_stored, as_text
+
+__all__ = [
+    "deliver", "give_up", "insert_tree", "is_held", "next_seq", "renew", "save", "take",
+]  # fmt: skip
+
+_TASK_CHARS = 1_000
+_LATEST = "(SELECT coalesce(max(opened), 0) + 1 FROM tree)"
+
+
+def take(
+    db: sqlite3.Connection, record: TreeRecord, where: str, now: float, lease_s: float
+) -> tuple[Lease, TreeRecord, list[Delivery]]:
+    """Take a tree for this process.
+
+    Args:
+        db: The writer's connection.
+        record: What the tree is like if it is a new one.
+        where: The journal, for an error.
+        now: The time.
+        lease_s: How long it is held without being renewed, in seconds.
+
+    Raises:
+        RunConflict: Somebody else holds it.
+    """
+    run_id = record.run_id
+    known = record_of(db, run_id)
+    if known is None:
+        insert_tree(db, record, where)
+    elif is_held(known.owner, known.lease_until, now):
+        until = datetime.fromtimestamp(known.lease_until, UTC).isoformat(" ", "seconds")
+        raise RunConflict(
+            f"run {run_id!r}",
+            f"{_who(known.owner)} has it under way, and holds it until {until} at least; "
+            "wait for it, or give another run_id",
+        )
+    before = known or record
+    db.execute(
+        f"""UPDATE tree SET epoch = epoch + 1, owner = ?, lease_until = ?, opened = {_LATEST}
+        WHERE run_id = ?""",
+        (this_process(), now + lease_s, as_stored(run_id)),
+    )
+    number = number_of(db, where, run_id)
+    return Lease(run_id, before.epoch + 1, number), before, deliveries_of(db, number)
+
+
+def _who(owner: str) -> str:
+    return f"this process ({owner})" if owner == this_process() else f"process {owner}"
+
+
+def is_held(owner: str, until: float, now: float) -> bool:
+    """Whether somebody holds a tree: the lease has not run out, and its process may be alive."""
+    return bool(owner) and until > now and not is_gone(owner)
+
+
+def insert_tree(db: sqlite3.Connection, record: TreeRecord, where: str) -> int:
+    """Make a tree without events, which nobody holds.
+
+    Returns:
+        The journal's own name for it.
+    """
+    forked_run_id, forked_seq = record.forked_from or (None, None)
+    return (
+        db.execute(
+            f"""INSERT INTO tree(run_id, name, task, about, status, usage, epoch, owner,
+            lease_until, opened, created, updated, forked_run_id, forked_seq)
+        VALUES (?, ?, ?, ?, ?, ?, ?, '', 0, {_LATEST}, ?, ?, ?, ?)""",
+            (
+                as_stored(record.run_id),
+                as_stored(record.name),
+                as_stored(record.task[:_TASK_CHARS]),
+                _json(where, record.about, f"what run {record.run_id!r} is about"),
+                record.status,
+                _json(where, record.usage, f"the usage of run {record.run_id!r}"),
+                record.epoch,
+                record.created,
+                record.updated,
+                None if forked_run_id is None else as_stored(forked_run_id),
+                forked_seq,
+            ),
+        ).lastrowid
+        or 0
+    )
+
+
+def _json(where: str, value: Mapping[str, Any], what: str) -> str:
+    return as_text(where, value, what)
+
+
+def next_seq(db: sqlite3.Connection, lease: Lease) -> int | None:
+    """The number of the next event of a tree; `None` if the lease is no longer valid."""
+    row = db.execute(
+        """SELECT (SELECT coalesce(max(seq) + 1, 0) FROM event WHERE tree = id) FROM tree
+        WHERE id = ? AND epoch = ? AND owner <> ''""",
+        (lease.number, lease.epoch),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def give_up(db: sqlite3.Connection, lease: Lease) -> None:
+    """Hold a tree no longer; an older lease than the last one changes nothing."""
+    db.execute(
+        "UPDATE tree SET owner = '', lease_until = 0 WHERE id = ? AND epoch = ?",
+        (lease.number, lease.epoch),
+    )
+
+
+def renew(
+    db: sqlite3.Connection, leases: Iterable[Lease], now: float, lease_s: float
+) -> list[Lease]:
+    """Hold trees for longer.
+
+    Returns:
+        Those that somebody else has taken over.
+    """
+    return [
+        lease
+        for lease in leases
+        if not db.execute(
+            "UPDATE tree SET lease_until = ? WHERE id = ? AND epoch = ? AND owner <> ''",
+            (now + lease_s, lease.number, lease.epoch),
+        ).rowcount
+    ]
+
+
+def deliver(db: sqlite3.Connection, given: Delivery, where: str) -> Delivery:
+    """Leave something for a tree, unless there is something with this key.
+
+    Returns:
+        The one that stands.
+
+    Raises:
+        LookupError: There is no such tree.
+        JournalError: Its payload is no JSON.
+    """
+    number = number_of(db, where, given.root_run_id)
+    payload = as_text(where, given.payload, f"the payload of {given.key!r}")
+    db.execute(
+        "INSERT OR IGNORE INTO delivery(tree, kind, key, payload, time) VALUES (?, ?, ?, ?, ?)",
+        (number, given.kind, as_stored(given.key), payload, given.time),
+    )
+    return delivery_with(db, number, given.key)
+
+
+def save(db: sqlite3.Connection, name: str, text: str) -> None:
+    """Keep a text by name; an earlier one is replaced."""
+    db.execute("INSERT OR REPLACE INTO text VALUES (?, ?)", (as_stored(name), as_stored(text)))
