@@ -42,7 +42,8 @@ def as_rows(where: str, number: int, events: Iterable[Event]) -> list[EventRow]:
         if not origin.path.isascii():
             path, above = as_stored(origin.path), None if above is None else as_stored(str(above))
         try:
-            text = to_json(data).decode()
+            # Some data is a read-only view, which every run shares.
+            text = to_json(data if type(data) is dict else dict(data)).decode()
         except PydanticSerializationError:
             text = _odd_text(where, data, f"data of {kind!r} of {origin.path!r}")
         rows.append((number, seq, time, kind, path, above, origin.depth, text))
