@@ -28,7 +28,7 @@ from tinyagents_graph.sink import EventSink
 if TYPE_CHECKING:
     from tinyagents.state import AgentRun
 
-__all__ = ["IN_MEMORY", "Kept"]
+__all__ = ["IN_MEMORY", "Begin", "Kept"]
 
 IN_MEMORY = MemoryJournal()
 """Where runs wait for the human that are kept in no other journal: as long as the process lives."""
@@ -118,6 +118,10 @@ class Kept:
         task = from_dict(then["task"]) if "task" in then else None
         return task, [from_dict(each) for each in then.get("history", ())]
 
+    async def run(self) -> Result[Any]:
+        """Open it and drive it; see these."""
+        return await self.drive(await self.open())
+
     async def drive(self, work: AgentRun) -> Result[Any]:
         """Run what was opened, until it has ended or waits for an answer.
 
@@ -132,8 +136,8 @@ class Kept:
             try:
                 take_late(ledger, work.run)
                 result: Result[Any] = await execute(work)
-            except Parked:
-                await self._close(ledger, None)
+            except Parked as parked:
+                await self._close(ledger, parked)
                 if ledger.is_silent or not ledger.has_news:
                     return paused(work, await asks_of(self._journal, self._run_id))
                 work = await self.open()
@@ -146,6 +150,8 @@ class Kept:
 
     async def _close(self, ledger: Ledger, error: BaseException | None) -> None:
         await ledger.close()
+        if self._journal is IN_MEMORY and not isinstance(error, Parked):
+            await IN_MEMORY.drop([self._run_id])  # nobody could want it any more
         for each in ledger.drift:
             _logger.warning(
                 "%s %s: its %s is not what it was when the run began: %s, then %s",

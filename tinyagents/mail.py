@@ -13,9 +13,9 @@ from tinyagents.state import MISSING, AgentRun
 from tinyagents_graph.commands import Inject, Redirect, SteerCommand
 from tinyagents_graph.errors import LimitExceeded, Parked
 from tinyagents_graph.pausing import lock
-from tinyagents_graph.recalling import is_known_step
+from tinyagents_graph.recalling import has_mail, is_known_step
 from tinyagents_graph.run import Run
-from tinyagents_graph.steering import expire_all, has_mail, take
+from tinyagents_graph.steering import expire_all, take
 
 __all__ = ["fall_back", "is_called_back", "read_mail"]
 

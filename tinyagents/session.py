@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, TypeVar
 
-from tinyagents.agent import Agent, Task
+from tinyagents.agent import Agent
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import delegate
 from tinyagents.handle import RunHandle
@@ -27,6 +27,7 @@ from tinyagents.messages import (
     to_json,
 )
 from tinyagents.result import OutputT, Result
+from tinyagents.running import Task
 from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
 from tinyagents.subagents import SubAgent

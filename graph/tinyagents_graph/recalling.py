@@ -14,7 +14,7 @@ from tinyagents_graph.pausing import exclusive
 if TYPE_CHECKING:  # for its name only: it is the one that recalls
     from tinyagents_graph.run import Run
 
-__all__ = ["is_known_step", "recall_mail", "take_recalled"]
+__all__ = ["has_mail", "is_known_step", "recall_mail", "take_recalled"]
 
 _OF_A_TURN = "model-"
 
@@ -59,3 +59,9 @@ def take_recalled(run: Run) -> list[Letter]:
         return []
     with exclusive(run.tree):
         return run.controls.due.pop(run.step, [])
+
+
+def has_mail(run: Run) -> bool:
+    """Whether something is to take hold at the step that a run is about to take."""
+    controls = run.controls
+    return run.step in controls.due or (bool(controls.mail) and not is_known_step(run, run.step))

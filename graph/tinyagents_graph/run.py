@@ -239,30 +239,14 @@ class Run(Spending):
         return self
 
     def _tell_start(self) -> None:
-        ledger = self.tree.ledger
-        is_again = self._before is not None
+        is_again, ledger = self._before is not None, self.tree.ledger
         if ledger is not None and ledger.past.n_events:
             is_again = ledger.past.opens_again(self.path)
             if ledger.past.sent_to(self.path):
                 self.tree.is_stirred = True  # so that its mail is given back to it
-            self.emit("run.resumed" if is_again else "run.started", self.about)
-            if self.parent is None:
-                ledger.tell_restored(self.origin)
-            return
         self.emit("run.resumed" if is_again else "run.started", self.about)
-
-    def recall(self, place: str) -> None:
-        """A call, or a node, that is done already: what the runs below it used counts.
-
-        Args:
-            place: Its address.
-        """
-        assert self.tree.ledger is not None
-        ended, n_runs = self.tree.ledger.past.spent_below(place)
-        used = sum((Usage.from_dict(data["tree_usage"]) for data in ended), NOTHING)
-        if n_runs:
-            self._children_usage = self._children_usage + used
-            self.accounts.note(used, n_runs)
+        if ledger is not None and self.parent is None:
+            ledger.tell_restored(self.origin)
 
     async def __aexit__(
         self,

@@ -47,6 +47,19 @@ class Spending(Interruptible):
         """Count what a call of this run took."""
         self._spent = usage if self._spent is NOTHING else self._spent + usage
 
+    def recall(self, place: str) -> None:
+        """A call, or a node, that is done already: what the runs below it used counts.
+
+        Args:
+            place: Its address.
+        """
+        assert self.tree.ledger is not None
+        ended, n_runs = self.tree.ledger.past.spent_below(place)
+        used = sum((Usage.from_dict(data["tree_usage"]) for data in ended), NOTHING)
+        if n_runs:
+            self._children_usage = self._children_usage + used
+            self.accounts.note(used, n_runs)
+
     @property
     def usage(self) -> Usage:
         """What the run itself has used so far."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # for their names only: what is steered is above what steers 
     from tinyagents_graph.run import Run
 
 __all__ = [
-    "SteerPolicy", "begin_steering", "cancel", "end_steering", "expire_all", "has_mail", "receive",
+    "SteerPolicy", "begin_steering", "cancel", "end_steering", "expire_all", "receive",
     "steer", "take", "undelivered",
 ]  # fmt: skip
 
@@ -224,12 +224,6 @@ def _let_in(run: Run, letters: list[Letter]) -> None:
 
 
 # --- applying ----------
-
-
-def has_mail(run: Run) -> bool:
-    """Whether something is to take hold at the step that a run is about to take."""
-    controls = run.controls
-    return run.step in controls.due or (bool(controls.mail) and not is_known_step(run, run.step))
 
 
 def take(run: Run, read: Callable[[SteerCommand], object]) -> None:

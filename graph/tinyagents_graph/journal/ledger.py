@@ -146,7 +146,7 @@ class Ledger:
     def tell_restored(self, origin: Origin) -> None:
         """The tree goes on: say from where."""
         past = self.past
-        if self._lease is None or past.is_finished("root"):
+        if self._lease is None or not past.n_events or past.is_finished("root"):
             return
         told = {
             "epoch": self._lease.epoch, "n_events": past.n_events, "n_steps": past.n_steps,
