@@ -68,6 +68,7 @@ async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
     known = recall_reply(work, ledger, call_id)
     if known is not None:
         return known
+    ledger.past.arrive(work.run.path)
     if (begun := ledger.past.begun("model", work.run.path, call_id)) is not None:
         about = {"call_id": call_id, "reason": "resumed", "since": begun.event.seq}
         work.run.emit("model.retried", about)

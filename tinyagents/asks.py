@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
@@ -20,7 +21,9 @@ from tinyagents.output import OutputPlan
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut
 from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.errors import Parked
 from tinyagents_graph.host import Host
+from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.pausing import rest, unrest
 from tinyagents_graph.run import CHILD_LIMITS, Run
 from tinyagents_graph.time_limit import time_limit
@@ -158,6 +161,8 @@ async def _ask(
     run = ctx.run
     asker = run.work.speaks_for or run if run.work is not None else run
     parent = _agent_above(asker)
+    if parent is None and run.tree.ledger is not None:
+        return _inquire(ctx, run.tree.ledger, question, timeout_s, default)
     ask = PendingAsk(ctx.next_path("ask"), run.path, question, parent.path if parent else "human")
     facts = {"ask_id": ask.id, "question": question, "to": ask.to}
     run.emit("ask.raised", {**facts, "timeout_s": timeout_s} if timeout_s is not None else facts)
@@ -179,6 +184,27 @@ async def _ask(
     if default is not None:
         return default
     raise ToolError("ask_parent", f"{ask.reason}; go on without", category="unanswered")
+
+
+def _inquire(
+    ctx: RunContext[Any],
+    ledger: Ledger,
+    question: str,
+    timeout_s: float | None,
+    default: str | None,
+) -> str:
+    """Ask the human by way of the journal: the run parks until there is an answer."""
+    bound = blake2b(question.encode(errors="replace"), digest_size=8).hexdigest()
+    facts = {"ask_id": ctx.next_path("ask"), "what": "question", "question": question}
+    facts |= {"to": "human", "bound": bound}
+    given = ledger.answer_to(ctx.run.origin, facts, timeout_s, default)
+    if given is None:
+        raise Parked
+    if given["verdict"] != "expired":
+        return str(given.get("value"))
+    if default is not None:
+        return default
+    raise ToolError("ask_parent", f"{given['reason']}; go on without", category="unanswered")
 
 
 async def _wait_for_answer(ask: PendingAsk, asker: Run, parent: Run | None, run: Run) -> None:
@@ -223,11 +249,11 @@ async def _consult(ask: PendingAsk, parent: Run, asker: Run) -> None:
     run = Run(
         parent.name,
         parent=parent,
-        path=parent.next_path("answer"),
+        path=_path_of_answer(parent, ask),
         task=text,
         limits=CHILD_LIMITS,
         allow_cycles=True,
-        about={"model": plan.model.name, "task": text},
+        about={"model": plan.model.name, "task": text, "ask_id": ask.id},
     )
     consulted = AgentRun(plan, run, UserMessage(text), tuple(told))
     consulted.speaks_for = parent
@@ -237,6 +263,17 @@ async def _consult(ask: PendingAsk, parent: Run, asker: Run) -> None:
         ask.settle("expired", reason=f"{parent.path} could not answer: {error}")
     else:
         ask.settle("answered", reply=str(result.output or ""), by=parent.path)
+
+
+def _path_of_answer(parent: Run, ask: PendingAsk) -> str:
+    """Where a parent that is asked aside answers; after a crash, where it did before."""
+    if (ledger := parent.tree.ledger) is None:
+        return parent.next_path("answer")
+    known = ledger.past.answers.get(ask.id)
+    path = known or parent.next_path("answer")
+    while known is None and ledger.past.run(path) is not None:
+        path = parent.next_path("answer")
+    return path
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
+from tinyagents_graph.errors import Parked
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Run
@@ -48,11 +49,14 @@ async def map_tasks(
     # Numbered before any starts: a child's address must not depend on who is quicker.
     paths = [run.next_path(agent.name) for _ in tasks]
     results: dict[int, Result[Any]] = {}
+    waiting: list[int] = []
 
     async def do(index: int) -> None:
         try:
             work = agent.open(tasks[index], place=run, path=paths[index])
             results[index] = await execute(work)
+        except Parked:
+            waiting.append(index)
         except Exception as error:
             results[index] = _kept(error) or _never_began(run, paths[index], "failed", error)
         except BaseException as error:
@@ -70,7 +74,11 @@ async def map_tasks(
         async with run:
             jobs = [partial(do, index) for index in range(len(tasks))]
             await gather(jobs, max_concurrency, name=run.path)
+            if waiting:
+                raise Parked
             run.complete({"output": [result.status for result in in_order()]})
+    except Parked:
+        raise
     except BaseException as error:
         vars(error)["result"] = _of_all(run, in_order(), error)
         raise

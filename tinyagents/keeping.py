@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyagents.errors import RunConflict
+from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import execute, paused
 from tinyagents.messages import Message, from_dict, to_dict, user_message
 from tinyagents.result import Result
@@ -99,7 +99,7 @@ class Kept:
             is_resumed=self._is_resumed,
         )
         try:
-            task, history = self._asked(ledger.about, asked)
+            task, history = self._asked(ledger, asked)
             work = self._begin(task, history=history, run_id=self._run_id, sink=self._sink)
             attach(ledger, work.run)
         except BaseException:
@@ -108,8 +108,12 @@ class Kept:
         self._ledger = ledger
         return work
 
-    def _asked(self, then: Any, now: Any) -> tuple[Message | None, Sequence[Message]]:
+    def _asked(self, ledger: Ledger, now: Any) -> tuple[Message | None, Sequence[Message]]:
         """What it was asked when it began, which is what it is asked now."""
+        began = ledger.past.began_as
+        if began not in ("", self._name):
+            raise ConfigError(f"run {self._run_id!r} is one of {began!r}, not of {self._name!r}")
+        then = ledger.about
         if now and then.get("task") != now["task"]:
             raise RunConflict(
                 f"run {self._run_id!r}",
@@ -134,6 +138,7 @@ class Kept:
             ledger = self._ledger
             assert ledger is not None
             try:
+                work.run.enrol()
                 take_late(ledger, work.run)
                 result: Result[Any] = await execute(work)
             except Parked as parked:
@@ -158,6 +163,7 @@ class Kept:
                 self._run_id, each["path"], each["what"], _short(each["now"]), _short(each["then"]),
             )  # fmt: skip
         if ledger.error is not None and error is not ledger.error:
+            vars(ledger.error)["result"] = getattr(error, "result", None)
             raise ledger.error from error
 
 

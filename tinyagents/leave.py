@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -47,14 +46,16 @@ def ask_leave(pending: Pending, expires_s: float | None, default: str) -> None:
         return
     call = pending.call
     facts = _facts(pending, "approval", f"Run {call.name}?")
-    verdict = _answered(pending, ledger, facts, expires_s, {"verdict": default})
+    verdict = ledger.answer_to(pending.work.run.origin, facts, expires_s, default)
     if verdict is None:
         pending.waits = True
-    elif verdict["verdict"] == "approve":
+        return
+    said = default if verdict["verdict"] == "expired" else verdict["verdict"]
+    if said == "approve":
         _approve(pending, verdict)
     else:
         why = verdict.get("reason") or "no reason was given"
-        told = {"message": f"{verdict.get('by') or 'a human'} did not allow it: {why}"}
+        told = {"message": f"not allowed by {verdict.get('by') or 'anybody'}: {why}"}
         pending.message = pending.refuse("rejected", told)
 
 
@@ -79,7 +80,7 @@ def settle_doubt(pending: Pending, ledger: Ledger, since: int) -> ToolMessage | 
     question = f"Was {tool} done? Its process died while it ran ({path})."
     facts = _facts(pending, "doubt", question)
     facts["ask_id"] += f"-{since}"
-    verdict = _answered(pending, ledger, facts, None, {})
+    verdict = ledger.answer_to(pending.work.run.origin, facts)
     if verdict is None:
         pending.waits = True
         return None
@@ -106,30 +107,6 @@ def _facts(pending: Pending, what: str, question: str) -> dict[str, Any]:
         "reasoning": cut(said, _WORDS),
         "bound": bound,
     }
-
-
-def _answered(
-    pending: Pending,
-    ledger: Ledger,
-    facts: dict[str, Any],
-    expires_s: float | None,
-    default: Mapping[str, Any],
-) -> Mapping[str, Any] | None:
-    """The answer to a question about this very call; it is asked if it was not."""
-    run = pending.work.run
-    raised = ledger.raise_ask(run.origin, facts, expires_s)
-    ask_id = raised.data["ask_id"]
-    given = ledger.answers.get(ask_id)
-    if given is not None and given.get("bound") == facts["bound"]:
-        told = {name: value for name, value in given.items() if value not in (None, "")}
-        ledger.close_ask("ask.answered", run.origin, {"ask_id": ask_id, **told})
-        return given
-    expires_at = raised.data.get("expires_at")
-    if expires_at is not None and time() >= expires_at:
-        told = {"ask_id": ask_id, "reason": "nobody answered in time", "default": default}
-        ledger.close_ask("ask.expired", run.origin, told)
-        return {**default, "by": "", "reason": told["reason"]}
-    return None
 
 
 def _approve(pending: Pending, verdict: Mapping[str, Any]) -> None:

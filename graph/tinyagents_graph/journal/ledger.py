@@ -181,6 +181,41 @@ class Ledger:
         self._asks[ask_id] = self._open_asks[ask_id] = event
         return event
 
+    def answer_to(
+        self,
+        origin: Origin,
+        facts: Mapping[str, Any],
+        expires_s: float | None = None,
+        default: Any = None,
+    ) -> Mapping[str, Any] | None:
+        """The answer to a question, which is asked if it was not.
+
+        Args:
+            origin: The run that asks.
+            facts: As for `raise_ask`.
+            expires_s: As for `raise_ask`.
+            default: What its event says holds when nobody has answered in time.
+
+        Returns:
+            What was delivered: `verdict`, `by`, and with it `arguments`, `value` or `reason`; with
+            the verdict `"expired"` if nobody answered in time; `None` while it is open.
+        """
+        raised = self.raise_ask(origin, facts, expires_s).data
+        ask_id, told = raised["ask_id"], dict[str, Any]()
+        given = self.answers.get(ask_id)
+        if given is not None and given.get("bound", "") == facts.get("bound", ""):
+            told = {name: value for name, value in given.items() if value not in (None, "")}
+            self.close_ask("ask.answered", origin, {"ask_id": ask_id, **told})
+            return given
+        ends = raised.get("expires_at")
+        if ends is None or time() < ends:
+            return None
+        told = {"ask_id": ask_id, "reason": "nobody answered in time"}
+        if default is not None:
+            told["default"] = default
+        self.close_ask("ask.expired", origin, told)
+        return {"verdict": "expired", "by": "", "reason": told["reason"]}
+
     def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
         """A question of `raise_ask` needs no answer any more: publish what became of it."""
         self._open_asks.pop(data["ask_id"], None)

@@ -38,6 +38,8 @@ _OF_SEGMENT = frozenset(
 )  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
+# What has no name of its own by which one could be told from another.
+_LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "path", "step", "node", "name")
 
 _NAMING = frozenset({str, int, type(None)})
@@ -92,6 +94,7 @@ class Past:
         saved: The data of every `checkpoint.saved`, by the run's path.
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
+        answers: Paths of the runs by which parents answered, by the question's id.
         taken: Numbers of the deliveries that runs have got.
         n_sent: How many commands were sent to its runs.
     """
@@ -100,6 +103,7 @@ class Past:
         self.n_events = len(events)
         self._facts: dict[Key, Event] = {}
         self._begun: dict[Key, tuple[int, Event]] = {}
+        self._loose: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self._repeats: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
         self._runs: dict[str, Event] = {}
         self._paused_at: dict[str, int] = {}
@@ -112,7 +116,9 @@ class Past:
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
         self.taken: set[int] = set()
+        self.answers: dict[str, str] = {}
         self.n_sent = 0
+        self._root_name = ""
         self._read(events)
         for _, event in self._begun.values():
             self._repeat(event)
@@ -149,6 +155,10 @@ class Past:
         path = origin.path
         self._runs[path] = event
         if event.kind == "run.started":
+            if "ask_id" in event.data:
+                self.answers[event.data["ask_id"]] = path
+            if origin.parent_run_id is None:
+                self._root_name = event.data.get("name", "")
             self._repeat(event)
             self._count(origin)
         elif event.kind == "run.paused":
@@ -194,7 +204,19 @@ class Past:
                 self._begun[key] = at, opened[1]  # from here on it is at work anew
 
     def _repeat(self, event: Event) -> None:
-        self._repeats[_identity(event.kind, event.origin.path, event.data)].append(event)
+        path = event.origin.path
+        identity = _identity(event.kind, path, event.data)
+        self._repeats[identity].append(event)
+        if event.kind in _LOOSE:
+            self._loose[path].append(identity)
+
+    def arrive(self, path: str) -> None:
+        """A run has come to its first new step: what it publishes from here on is new.
+
+        Events of bodies that are not run again would else stand for new ones that look like them.
+        """
+        for identity in self._loose.pop(path, ()):
+            self._repeats.pop(identity, None)
 
     # --- looking up ----------
 
@@ -224,6 +246,11 @@ class Past:
     def run(self, path: str) -> Event | None:
         """The last event that tells how a run stands."""
         return self._runs.get(path)
+
+    @property
+    def began_as(self) -> str:
+        """What the root was called; empty if it had not begun."""
+        return self._root_name
 
     def is_finished(self, path: str) -> bool:
         """Whether a run has completed: it will say nothing new."""
