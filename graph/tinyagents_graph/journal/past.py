@@ -40,7 +40,7 @@ _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
-_IDS = ("call_id", "ask_id", "steer_id", "path", "step", "node", "name")
+_IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
 _NAMING = frozenset({str, int, type(None)})
 
@@ -95,6 +95,7 @@ class Past:
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
         answers: Paths of the runs by which parents answered, by the question's id.
+        sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
         n_sent: How many commands were sent to its runs.
     """
@@ -115,6 +116,7 @@ class Past:
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
+        self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
         self.answers: dict[str, str] = {}
         self.n_sent = 0
@@ -181,27 +183,40 @@ class Past:
         kind, data, path = event.kind, event.data, event.origin.path
         if kind == "checkpoint.saved":
             self.saved[path].append(data)
-        elif kind == "ask.raised":
-            self.asks[data["ask_id"]] = self.open_asks[data["ask_id"]] = event
-        elif kind in ("ask.answered", "ask.expired"):
-            self.open_asks.pop(data["ask_id"], None)
-        elif kind == "steer.received":
-            self.n_sent += 1
-            if "delivery" in data:
-                self.taken.add(data["delivery"])
-            sent = Sent(data["steer_id"], data)
-            self._sent.setdefault(data["to"], {})[sent.steer_id] = sent
-        elif kind == "steer.applied":
-            letters = self._sent[data["to"]]
-            sent = letters[data["steer_id"]]
-            letters[sent.steer_id] = Sent(sent.steer_id, sent.data, data.get("step") or "applied")
-        elif kind in ("steer.denied", "steer.expired"):
-            self._sent.get(data["to"], {}).pop(data["steer_id"], None)
+            if "session" in data:
+                self.sessions.setdefault(data["session"], []).append(data)
+        elif kind.startswith("ask."):
+            self._read_ask(event)
+        elif kind.startswith("steer."):
+            self._read_steer(event)
         elif kind in ("tool.retried", "node.retried"):
             group = kind.partition(".")[0]
             key = group, path, data[_NAMES[group]]
             if (opened := self._begun.get(key)) is not None:
                 self._begun[key] = at, opened[1]  # from here on it is at work anew
+
+    def _read_ask(self, event: Event) -> None:
+        ask_id = event.data["ask_id"]
+        if event.kind == "ask.raised":
+            self.asks[ask_id] = self.open_asks[ask_id] = event
+        else:
+            self.open_asks.pop(ask_id, None)
+
+    def _read_steer(self, event: Event) -> None:
+        data = event.data
+        to, steer_id = data["to"], data["steer_id"]
+        letters = self._sent.setdefault(to, {})
+        if event.kind == "steer.received":
+            self.n_sent += 1
+            if "delivery" in data:
+                self.taken.add(data["delivery"])
+            letters[steer_id] = Sent(steer_id, data)
+        elif event.kind == "steer.applied":
+            letters[steer_id] = Sent(
+                steer_id, letters[steer_id].data, data.get("step") or "applied"
+            )
+        else:
+            letters.pop(steer_id, None)
 
     def _repeat(self, event: Event) -> None:
         path = event.origin.path
