@@ -66,9 +66,11 @@ async def ask(work: AgentRun) -> ModelReply:
 async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
     """The reply that a journal has of this call; else a new one."""
     known = recall_reply(work, ledger, call_id)
-    if known is not None:
+    if known is not None and ledger.past.fact("model", work.run.path, call_id) is not None:
         return known
     ledger.past.arrive(work.run.path)
+    if known is not None:  # by another tree
+        return known
     if (begun := ledger.past.begun("model", work.run.path, call_id)) is not None:
         about = {"call_id": call_id, "reason": "resumed", "since": begun.event.seq}
         work.run.emit("model.retried", about)
@@ -98,8 +100,11 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
         "usage": usage.to_dict(),
         "stop_reason": reply.stop_reason,
     }
-    if run.tree.ledger is not None:
+    if (ledger := run.tree.ledger) is not None:
         told["input"] = fingerprint(work)
+        if ledger.candidates is not None:
+            taken = ledger.candidates.name_of_reply(run.path, call_id)
+            told |= {"recalled_from": taken} if taken else {}
     run.emit("model.completed", told)
     return reply
 

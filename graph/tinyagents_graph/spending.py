@@ -54,7 +54,7 @@ class Spending(Interruptible):
             place: Its address.
         """
         assert self.tree.ledger is not None
-        ended, n_runs = self.tree.ledger.past.spent_below(place)
+        ended, n_runs = self.tree.ledger.spent_below(place)
         used = sum((Usage.from_dict(data["tree_usage"]) for data in ended), NOTHING)
         if n_runs:
             self._children_usage = self._children_usage + used
