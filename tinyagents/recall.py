@@ -27,7 +27,8 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "fingerprint", "keep_opening", "recall_opening", "recall_output", "recall_reply", "result_of",
+    "fingerprint", "keep_opening", "recall_opening", "recall_output", "recall_reply", "reply_of",
+    "result_of",
 ]  # fmt: skip
 
 
@@ -65,11 +66,17 @@ def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | N
         event = ledger.candidates.reply(run.path, call_id, asked, facts)
     if event is None:
         return None
+    reply = reply_of(event)
+    run.add_usage(reply.usage)
+    run.accounts.note(reply.usage)
+    return reply
+
+
+def reply_of(event: Event) -> ModelReply:
+    """The reply that a `model.completed` tells of."""
     data = event.data
     message = cast("AssistantMessage", from_dict(data["message"]))
     usage = Usage.from_dict(data["usage"])
-    run.add_usage(usage)
-    run.accounts.note(usage)
     return ModelReply(message, usage, data["stop_reason"], data["model"], data.get("request_id"))
 
 

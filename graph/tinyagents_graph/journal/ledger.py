@@ -20,9 +20,10 @@ import anyio
 
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
-from tinyagents_graph.journal.candidates import Candidates, moved
+from tinyagents_graph.journal.candidates import Candidates
 from tinyagents_graph.journal.past import Past, Sent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
+from tinyagents_graph.journal.sources import moved
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
 
@@ -59,8 +60,8 @@ class Ledger:
     __slots__ = (
         "_arrived", "_asks", "_flusher", "_is_scheduled", "_lease", "_lock", "_loop",
         "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published", "_sink",
-        "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error", "journal", "past",
-        "sessions", "untaken",
+        "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error", "journal",
+        "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
