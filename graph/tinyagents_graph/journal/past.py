@@ -42,6 +42,7 @@ _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
+_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
@@ -75,6 +76,11 @@ class Sent:
     steer_id: str
     data: Mapping[str, Any]
     step: str = ""
+
+    @property
+    def command(self) -> Mapping[str, Any]:
+        """The command, as `to_dict` gave it."""
+        return {name: value for name, value in self.data.items() if name not in _OF_A_LETTER}
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -121,6 +127,8 @@ class Past:
         self.answers: dict[str, str] = {}
         self.n_sent = 0
         self._root_name = ""
+        self._asked: dict[str, str] = {}
+        self._askers: dict[str, set[str]] = {}
         self._read(events)
         for _, event in self._begun.values():
             self._repeat(event)
@@ -159,6 +167,7 @@ class Past:
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path
+                self._note_answer(path, event.data["ask_id"].rpartition("/")[0])
             if origin.parent_run_id is None:
                 self._root_name = event.data.get("name", "")
             self._repeat(event)
@@ -166,7 +175,14 @@ class Past:
         elif event.kind == "run.paused":
             self._paused_at[path] = at
         if event.kind in _ENDED and (parent := self._parents.get(path)) is not None:
-            self._spent[_call_of(parent, path)][path] = event
+            self._spent[self._call_of(parent, path)][path] = event
+
+    def _note_answer(self, path: str, asker: str) -> None:
+        """A run answers a question of another: it was started from the call that asks."""
+        self._asked[path] = above = asker
+        while "/" in above:
+            above = above.rpartition("/")[0]
+            self._askers.setdefault(above, set()).add(asker)
 
     def _count(self, origin: Origin) -> None:
         """One run more, below each of those above it."""
@@ -277,19 +293,34 @@ class Past:
         last = self._runs.get(path)
         return last is not None and last.kind in _REOPENED
 
-    def spent_below(self, place: str) -> tuple[Sequence[Mapping[str, Any]], int]:
+    def _call_of(self, parent: str, path: str) -> str:
+        """The place in a run from which a child of it was started: the next part of its path.
+
+        A run that answers another one belongs to the call that asks.
+        """
+        asked = self._asked.get(path)
+        if asked is not None:
+            return asked
+        rest = path[len(parent) + 1 :]
+        return f"{parent}/{rest.partition('/')[0]}"
+
+    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
             place: Address of the call.
 
         Returns:
-            The data of their last events, which has their `tree_usage`; and how many runs there
-            were, with those below.
+            Of each of them the path of the run above it, the data of its last event, which has its
+            `tree_usage`, and how many runs there were, with those below.
         """
-        ended = self._spent.get(place) or {}
-        n_runs = sum(1 + self._n_below[path] for path in ended)
-        return [event.data for event in ended.values()], n_runs
+        ended = dict(self._spent.get(place) or {})
+        for asker in self._askers.get(place, ()):
+            ended |= self._spent.get(asker) or {}
+        return [
+            (self._parents[path], event.data, 1 + self._n_below[path])
+            for path, event in ended.items()
+        ]
 
     def sent_to(self, path: str) -> list[Sent]:
         """The commands that were sent to a run and let in, in order."""
@@ -323,9 +354,3 @@ def _identity(kind: str, path: str, data: Mapping[str, Any]) -> tuple[Any, ...]:
     # Of what a user's own event says, only what can name something.
     names = [value if type(value) in _NAMING else None for value in map(data.get, _IDS)]
     return (kind, path, *names)
-
-
-def _call_of(parent: str, path: str) -> str:
-    """The place in a run from which a child of it was started: the next part of its path."""
-    rest = path[len(parent) + 1 :]
-    return f"{parent}/{rest.partition('/')[0]}"
