@@ -55,10 +55,10 @@ class Ledger:
     """
 
     __slots__ = (
-        "_arrived", "_asks", "_flusher", "_is_scheduled", "_lease", "_lock", "_loop",
-        "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published", "_sink",
-        "_waiters", "_waiting", "about", "answers", "drift", "error", "journal", "past", "sessions",
-        "untaken",
+        "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
+        "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
+        "_sink", "_waiters", "_waiting", "about", "answers", "drift", "error", "journal",
+        "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +73,7 @@ class Ledger:
         self.about = about
         self.journal = journal
         self.past = Past(past)
+        self._has_past = bool(past)
         self._lease = lease
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
@@ -132,7 +133,7 @@ class Ledger:
     def emit(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
         """Publish an event, unless the past has it; in place of `EventSink.emit`."""
         with self._lock:
-            if (known := self.past.take_repeat(kind, origin, data)) is not None:
+            if self._has_past and (known := self.past.take_repeat(kind, origin, data)) is not None:
                 return known
             event = _new_event(Event, (self._next, time(), kind, origin, data))
             if self._lease is None:
@@ -297,9 +298,10 @@ class Ledger:
         if not self.is_settled:
             self.flush()
         if not self.is_settled:
-            heard = anyio.Event()
+            loop = self._loop if self._loop.is_here else EventLoop()
+            heard = loop.new_event()
             with self._lock:
-                self._waiters.append((self._next, EventLoop(), heard))
+                self._waiters.append((self._next, loop, heard))
             if self._published >= self._next:
                 self._loop.call(self._publish)
             await heard.wait()
