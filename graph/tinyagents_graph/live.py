@@ -11,6 +11,7 @@ from tinyagents_graph.commands import SteerCommand, batch_of
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.host import Host, host_of
+from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.log import EventView
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.run import Run, RunStatus
@@ -167,9 +168,13 @@ class LiveRun:
         """
         return call_off(self._run, reason)
 
-    def pending(self) -> list[PendingAsk]:
+    def pending(self) -> list[PendingAsk | InboxAsk]:
         """The open questions of the run and its descendants to the human."""
-        asks = [ask for ask in self._host.asks.values() if ask.status == "open"]
+        asks: list[PendingAsk | InboxAsk] = [
+            ask for ask in self._host.asks.values() if ask.status == "open"
+        ]
+        if (ledger := self._run.tree.ledger) is not None:
+            asks += [InboxAsk(ledger.journal, each) for each in ledger.pending]
         return [ask for ask in asks if is_at_or_below(ask.path, self.path)]
 
     async def result(self) -> Any:

@@ -222,8 +222,7 @@ class Run(Spending):
         self._scope.enter()
         if self.limits.max_seconds is not None:
             above = None if parent is None else parent.clock
-            was = self.clock if self._before is not None else None
-            self.clock = Clock(self.limits.max_seconds, self.path, above, was)
+            self.clock = Clock(self.limits.max_seconds, self.path, above, self._used_s)
             self.start_clock()
         try:
             self._tell_start()

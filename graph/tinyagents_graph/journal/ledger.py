@@ -21,7 +21,7 @@ import anyio
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.past import Past
-from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
+from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
 
@@ -113,6 +113,15 @@ class Ledger:
             return True
         ends = [event.data.get("expires_at") for event in self._open_asks.values()]
         return any(each is not None and each <= time() for each in ends)
+
+    @property
+    def pending(self) -> list[AskRecord]:
+        """The questions that nobody has answered."""
+        return [
+            AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
+            for ask_id, event in self._open_asks.items()
+            if ask_id not in self.answers
+        ]
 
     def watch(
         self, on_error: Callable[[Exception], None], on_steer: Callable[[Delivery], None]
