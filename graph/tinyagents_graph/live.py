@@ -150,7 +150,10 @@ class LiveRun:
         Raises:
             ConfigError: It is no command, or nothing a model can read; or `to` or `by` is no text.
         """
-        return send(self._run, command, to, by)
+        ack = send(self._run, command, to, by)
+        if (ledger := self._run.tree.ledger) is not None and ledger.error is None:
+            await ledger.settle()  # who was told that it came must not find it lost
+        return ack
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the run and its descendants, if `steer(Cancel(reason))` would.
