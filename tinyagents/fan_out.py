@@ -74,8 +74,7 @@ async def map_tasks(
         async with run:
             jobs = [partial(do, index) for index in range(len(tasks))]
             await gather(jobs, max_concurrency, name=run.path)
-            if waiting:
-                raise Parked
+            _park_for(waiting)
             run.complete({"output": [result.status for result in in_order()]})
     except Parked:
         raise
@@ -83,6 +82,11 @@ async def map_tasks(
         vars(error)["result"] = _of_all(run, in_order(), error)
         raise
     return in_order()
+
+
+def _park_for(waiting: Sequence[int]) -> None:
+    if waiting:
+        raise Parked
 
 
 def _kept(error: BaseException) -> Result[Any] | None:

@@ -26,6 +26,7 @@ from tinyagents.messages import (
     from_json,
     to_json,
 )
+from tinyagents.remembering import Remembered, SessionState
 from tinyagents.result import OutputT, Result
 from tinyagents.running import Task
 from tinyagents.schema import describe_invalid
@@ -34,6 +35,7 @@ from tinyagents.subagents import SubAgent
 from tinyagents.tools import as_task, cut
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.live import call_off, send
 from tinyagents_graph.place import Place, current_place
@@ -108,6 +110,8 @@ class SubAgentSession(Generic[OutputT]):
         self.compact = compact
         self._deps = deps
         self._limits = limits
+        self._key = session_id or self.subagent.called
+        self._remembered: Remembered | None = None
         self._transcript: tuple[Message, ...] = ()
         self._turns = 0
         self._sent = 0
@@ -195,6 +199,9 @@ class SubAgentSession(Generic[OutputT]):
         self._refuse_while_busy()
         self._transcript = ()
         self._turns = 0
+        place = current_place.get()
+        if self._remembered is not None and place is not None and place.is_alive:
+            self._remembered.keep(place.run, "", self._state)
 
     def fork(self, *, session_id: str | None = None) -> SubAgentSession[OutputT]:
         """Another session that begins with all that was said in this one."""
@@ -254,21 +261,24 @@ class SubAgentSession(Generic[OutputT]):
         self._refuse_while_busy()
         self._busy = True
         try:
-            history = self._transcript
-            if self.compact is not None and self._turns:
-                made = self.compact(history)
-                history = _compacted(await made if isawaitable(made) else made, history)
             place = current_place.get()
             if place is not None and not place.is_alive:
                 place = None
             sub = self.subagent
+            if place is not None:
+                path = path or place.next_path(sub.called)
+                self._catch_up(place.run.tree.ledger, path)
+            history = self._transcript
+            if self.compact is not None and self._turns:
+                made = self.compact(history)
+                history = _compacted(await made if isawaitable(made) else made, history)
             limits = self._limits
             if sub.limits is not None:
                 limits = sub.limits.narrowed(limits)
             work = sub.agent.open(
                 content,
                 place=place,
-                path=(path or place.next_path(sub.called)) if place else None,
+                path=path or None,
                 deps=self._deps if self._deps is not None else sub.deps,
                 history=history,
                 sink=self.sink,
@@ -290,15 +300,31 @@ class SubAgentSession(Generic[OutputT]):
         return work
 
     async def _take_turn(self, work: AgentRun) -> Result[OutputT]:
-        teller = (work.run.parent or work.run).origin
+        above = (work.run.parent or work.run).origin
         try:
-            result = await delegate(work, teller, self._turns)
+            result = await delegate(work, above, self._turns)
             if result.status == "completed":
                 self._transcript = result.messages
                 self._turns += 1
+                if self._remembered is not None and (teller := work.run.parent) is not None:
+                    self._remembered.keep(teller, work.run.path, self._state)
             return result
         finally:
             self._close(work)
+
+    @property
+    def _state(self) -> SessionState:
+        return SessionState(self._transcript, self._turns, self._sent)
+
+    def _catch_up(self, ledger: Ledger | None, path: str) -> None:
+        """In a tree that is kept, it is as far as the journal says."""
+        if ledger is None:
+            self._remembered = None
+            return
+        if self._remembered is None or self._remembered.ledger is not ledger:
+            self._remembered = Remembered(ledger, self._key, self)
+        state = self._remembered.state_at(path, self._state)
+        self._transcript, self._turns, self._sent = state.transcript, state.turns, state.sent
 
     def _close(self, work: AgentRun) -> None:
         if self._live is work:

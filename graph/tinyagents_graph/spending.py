@@ -54,11 +54,11 @@ class Spending(Interruptible):
             place: Its address.
         """
         assert self.tree.ledger is not None
-        ended, n_runs = self.tree.ledger.past.spent_below(place)
-        used = sum((Usage.from_dict(data["tree_usage"]) for data in ended), NOTHING)
-        if n_runs:
-            self._children_usage = self._children_usage + used
-            self.accounts.note(used, n_runs)
+        for parent, data, n_runs in self.tree.ledger.past.spent_below(place):
+            used = Usage.from_dict(data["tree_usage"])
+            run = self.tree.live.get(parent, self)
+            run._children_usage = run._children_usage + used
+            run.accounts.note(used, n_runs)
 
     @property
     def usage(self) -> Usage:

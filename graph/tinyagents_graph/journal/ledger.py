@@ -50,13 +50,14 @@ class Ledger:
             what began has to end for those who watch.
         answers: The answers that were given to questions of the tree, by id.
         drift: How the tree's code differs from when it was begun, as it is found.
+        sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
     """
 
     __slots__ = (
         "_arrived", "_asks", "_flusher", "_is_scheduled", "_lease", "_lock", "_loop",
         "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published", "_sink",
-        "_waiters", "_waiting", "about", "answers", "drift", "error", "journal", "past",
+        "_waiters", "_waiting", "about", "answers", "drift", "error", "journal", "past", "sessions",
         "untaken",
     )  # fmt: skip
 
@@ -90,6 +91,7 @@ class Ledger:
         self._on_error: Callable[[Exception], None] | None = None
         self._on_steer: Callable[[Delivery], None] | None = None
         self.answers = {each.key: each.payload for each in deliveries if each.kind == "answer"}
+        self.sessions: dict[str, object] = {}
         self.untaken = [
             each
             for each in deliveries

@@ -40,8 +40,9 @@ _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
-_IDS = ("call_id", "ask_id", "steer_id", "path", "step", "node", "name")
+_IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
+_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
@@ -77,6 +78,11 @@ class Sent:
     step: str = ""
 
     @property
+    def command(self) -> Mapping[str, Any]:
+        """The command, as `to_dict` gave it."""
+        return {name: value for name, value in self.data.items() if name not in _OF_A_LETTER}
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """What the event told of it besides the command."""
         return {name: self.data[name] for name in ("about", "delivery") if name in self.data}
@@ -95,6 +101,7 @@ class Past:
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
         answers: Paths of the runs by which parents answered, by the question's id.
+        sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
         n_sent: How many commands were sent to its runs.
     """
@@ -115,10 +122,13 @@ class Past:
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
+        self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
         self.answers: dict[str, str] = {}
         self.n_sent = 0
         self._root_name = ""
+        self._asked: dict[str, str] = {}
+        self._askers: dict[str, set[str]] = {}
         self._read(events)
         for _, event in self._begun.values():
             self._repeat(event)
@@ -157,6 +167,7 @@ class Past:
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path
+                self._note_answer(path, event.data["ask_id"].rpartition("/")[0])
             if origin.parent_run_id is None:
                 self._root_name = event.data.get("name", "")
             self._repeat(event)
@@ -164,7 +175,14 @@ class Past:
         elif event.kind == "run.paused":
             self._paused_at[path] = at
         if event.kind in _ENDED and (parent := self._parents.get(path)) is not None:
-            self._spent[_call_of(parent, path)][path] = event
+            self._spent[self._call_of(parent, path)][path] = event
+
+    def _note_answer(self, path: str, asker: str) -> None:
+        """A run answers a question of another: it was started from the call that asks."""
+        self._asked[path] = above = asker
+        while "/" in above:
+            above = above.rpartition("/")[0]
+            self._askers.setdefault(above, set()).add(asker)
 
     def _count(self, origin: Origin) -> None:
         """One run more, below each of those above it."""
@@ -181,27 +199,40 @@ class Past:
         kind, data, path = event.kind, event.data, event.origin.path
         if kind == "checkpoint.saved":
             self.saved[path].append(data)
-        elif kind == "ask.raised":
-            self.asks[data["ask_id"]] = self.open_asks[data["ask_id"]] = event
-        elif kind in ("ask.answered", "ask.expired"):
-            self.open_asks.pop(data["ask_id"], None)
-        elif kind == "steer.received":
-            self.n_sent += 1
-            if "delivery" in data:
-                self.taken.add(data["delivery"])
-            sent = Sent(data["steer_id"], data)
-            self._sent.setdefault(data["to"], {})[sent.steer_id] = sent
-        elif kind == "steer.applied":
-            letters = self._sent[data["to"]]
-            sent = letters[data["steer_id"]]
-            letters[sent.steer_id] = Sent(sent.steer_id, sent.data, data.get("step") or "applied")
-        elif kind in ("steer.denied", "steer.expired"):
-            self._sent.get(data["to"], {}).pop(data["steer_id"], None)
+            if "session" in data:
+                self.sessions.setdefault(data["session"], []).append(data)
+        elif kind.startswith("ask."):
+            self._read_ask(event)
+        elif kind.startswith("steer."):
+            self._read_steer(event)
         elif kind in ("tool.retried", "node.retried"):
             group = kind.partition(".")[0]
             key = group, path, data[_NAMES[group]]
             if (opened := self._begun.get(key)) is not None:
                 self._begun[key] = at, opened[1]  # from here on it is at work anew
+
+    def _read_ask(self, event: Event) -> None:
+        ask_id = event.data["ask_id"]
+        if event.kind == "ask.raised":
+            self.asks[ask_id] = self.open_asks[ask_id] = event
+        else:
+            self.open_asks.pop(ask_id, None)
+
+    def _read_steer(self, event: Event) -> None:
+        data = event.data
+        to, steer_id = data["to"], data["steer_id"]
+        letters = self._sent.setdefault(to, {})
+        if event.kind == "steer.received":
+            self.n_sent += 1
+            if "delivery" in data:
+                self.taken.add(data["delivery"])
+            letters[steer_id] = Sent(steer_id, data)
+        elif event.kind == "steer.applied":
+            letters[steer_id] = Sent(
+                steer_id, letters[steer_id].data, data.get("step") or "applied"
+            )
+        else:
+            letters.pop(steer_id, None)
 
     def _repeat(self, event: Event) -> None:
         path = event.origin.path
@@ -262,19 +293,34 @@ class Past:
         last = self._runs.get(path)
         return last is not None and last.kind in _REOPENED
 
-    def spent_below(self, place: str) -> tuple[Sequence[Mapping[str, Any]], int]:
+    def _call_of(self, parent: str, path: str) -> str:
+        """The place in a run from which a child of it was started: the next part of its path.
+
+        A run that answers another one belongs to the call that asks.
+        """
+        asked = self._asked.get(path)
+        if asked is not None:
+            return asked
+        rest = path[len(parent) + 1 :]
+        return f"{parent}/{rest.partition('/')[0]}"
+
+    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
             place: Address of the call.
 
         Returns:
-            The data of their last events, which has their `tree_usage`; and how many runs there
-            were, with those below.
+            Of each of them the path of the run above it, the data of its last event, which has its
+            `tree_usage`, and how many runs there were, with those below.
         """
-        ended = self._spent.get(place) or {}
-        n_runs = sum(1 + self._n_below[path] for path in ended)
-        return [event.data for event in ended.values()], n_runs
+        ended = dict(self._spent.get(place) or {})
+        for asker in self._askers.get(place, ()):
+            ended |= self._spent.get(asker) or {}
+        return [
+            (self._parents[path], event.data, 1 + self._n_below[path])
+            for path, event in ended.items()
+        ]
 
     def sent_to(self, path: str) -> list[Sent]:
         """The commands that were sent to a run and let in, in order."""
@@ -308,9 +354,3 @@ def _identity(kind: str, path: str, data: Mapping[str, Any]) -> tuple[Any, ...]:
     # Of what a user's own event says, only what can name something.
     names = [value if type(value) in _NAMING else None for value in map(data.get, _IDS)]
     return (kind, path, *names)
-
-
-def _call_of(parent: str, path: str) -> str:
-    """The place in a run from which a child of it was started: the next part of its path."""
-    rest = path[len(parent) + 1 :]
-    return f"{parent}/{rest.partition('/')[0]}"
