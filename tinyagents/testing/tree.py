@@ -19,6 +19,10 @@ _ENDINGS: Mapping[str, frozenset[str]] = {
 _OPENERS = {ending: opener for opener, endings in _ENDINGS.items() for ending in endings}
 # What may open, and close, again and again.
 _REPEATED = frozenset({"run.paused"})
+_UNDONE = frozenset(
+    ending for endings in TERMINAL.values() for ending in endings
+    if not ending.endswith(".completed")
+)  # fmt: skip
 _Key: TypeAlias = tuple[str, str, str]
 _SUBJECT = {
     "model": "call_id", "tool": "call_id", "subagent": "run_id", "node": "path",
@@ -35,6 +39,8 @@ def check_tree(events: Iterable[Event], *, complete: bool = True) -> None:
     - a child lives within its parent, one deeper, under its path; so do a run's calls within it;
     - a run is paused and resumed in turns, and has been resumed when it ends; a tree that is
       parked, so that it ends with `run.paused`, may have open what goes on with it;
+    - out of a journal, a run that failed or was cancelled may be resumed, and go on to another
+      end; from `checkpoint.restored` on, so may what failed or was cancelled in it;
     - every command that a run received has exactly one final acknowledgement, of the same run.
 
     Args:
@@ -73,6 +79,7 @@ class _Open:
         self.things: dict[_Key, str | None] = {}
         self._in: defaultdict[str | None, set[_Key]] = defaultdict(set)
         self._ever: set[_Key] = set()
+        self._undone: set[_Key] = set()
 
     def follow(self, event: Event, where: str) -> Iterator[str]:
         """Note what `event` opens or closes."""
@@ -89,6 +96,20 @@ class _Open:
                 yield f"{where}: ends what is not open"
             else:
                 self._in[self.things.pop(key)].discard(key)
+            if event.kind in _UNDONE:
+                self._undone.add(key)
+
+    def restore(self, root_id: str) -> None:
+        """The tree goes on, out of a journal: what did not end well may start again."""
+        again = {key for key in self._undone if key[1].partition("/")[0] == root_id}
+        self._undone -= again
+        self._ever -= again
+
+    def reopen(self, event: Event) -> None:
+        """A run goes on that had ended."""
+        key = _key(event, "run.started")
+        self.things[key] = holder = event.parent_run_id
+        self._in[holder].add(key)
 
     def left_in(self, run_id: str) -> Iterable[_Key]:
         """What may not be open any more once a run ends."""
@@ -99,7 +120,8 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
     expected: dict[str, int] = {}
     still_open = _Open()
     runs: dict[str, Event] = {}
-    ended: set[str] = set()
+    ended: dict[str, Event] = {}
+    restored: dict[str, int] = {}
     last: dict[str, Event] = {}
     for event in events:
         last[event.root_run_id] = event
@@ -108,12 +130,19 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
         if event.seq != due:
             yield f"{where}: seq {event.seq}, but {due} was due"
         expected[event.root_run_id] = event.seq + 1
+        if event.kind == "checkpoint.restored":
+            restored[event.root_run_id] = event.seq
+            still_open.restore(event.root_run_id)
+        if _goes_on(event, ended, restored):
+            del ended[event.run_id]
+            still_open.reopen(event)
+            continue
         yield from _place(event, where, runs, ended)
         yield from still_open.follow(event, where)
         if event.kind == "run.started":
             runs[event.run_id] = event
         elif event.kind in TERMINAL["run.started"]:
-            ended.add(event.run_id)
+            ended[event.run_id] = event
             for kind, _, subject in still_open.left_in(event.run_id):
                 yield f"{where}: before the end of {kind} {subject!r}"
     if complete:
@@ -125,7 +154,18 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
             yield f"{kind} {subject!r} has no terminal event"
 
 
-def _place(event: Event, where: str, runs: dict[str, Event], ended: set[str]) -> Iterator[str]:
+def _goes_on(event: Event, ended: Mapping[str, Event], restored: Mapping[str, int]) -> bool:
+    """Whether a run is resumed that had failed or was cancelled, as only a journal can do it."""
+    end = ended.get(event.run_id)
+    if event.kind != "run.resumed" or end is None or end.kind == "run.completed":
+        return False
+    # A root says itself that its tree goes on, right after this.
+    return event.parent_run_id is None or restored.get(event.root_run_id, -1) > end.seq
+
+
+def _place(
+    event: Event, where: str, runs: Mapping[str, Event], ended: Mapping[str, Event]
+) -> Iterator[str]:
     # A session without a parent tells of its child in the child's own name, around its run.
     outside = event.kind.startswith("subagent.") or event.kind == "limit.reached"
     if event.run_id not in runs and event.kind != "run.started" and not outside:
