@@ -20,7 +20,7 @@ from tinyagents.testing import FunctionModel
 from tinyagents_graph.journal import Journal, MemoryJournal
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 
-__all__ = ["Scene", "Stage", "flaky", "resumes_from_every_prefix"]
+__all__ = ["RUN_ID", "Scene", "Stage", "cut_off", "flaky", "resumes_from_every_prefix"]
 
 RUN_ID = "r-1"
 
@@ -81,6 +81,7 @@ class Scene:
         is_streamed: Whether its models stream.
         before: Done before it begins, if the tree is known.
         irreversible: Names of tools that must not run twice.
+        varies: Whether its course depends on who is quicker, and only its end is the same.
     """
 
     make: Callable[[Stage], Agent[Any, Any]]
@@ -90,6 +91,7 @@ class Scene:
     is_streamed: bool = False
     before: Callable[[Stage], Awaitable[Any]] | None = None
     irreversible: frozenset[str] = frozenset()
+    varies: bool = False
 
     async def play(self, stage: Stage) -> Story:
         """Run it to its end, answering what it asks."""
@@ -142,12 +144,12 @@ async def resumes_from_every_prefix(scene: Scene, *, seed: int = 0) -> Story:
     whole = await scene.play(first)
     check_resumed(whole, whole, whole.events)
     _check_deeds(scene, first.deeds, ())
-    for cut in range(len(whole.events) + 1):
+    for cut in _cuts(whole.events):
         prefix = whole.events[:cut]
         again = 0
         try:
             stage, resumed = await _resume(scene, whole, prefix, first.journal)
-            again = chance.randint(cut, len(resumed.events))
+            again = chance.choice([n for n in _cuts(resumed.events) if n >= cut])
             await _resume(scene, whole, resumed.events[:again], stage.journal)
         except Exception as error:
             last = f"{prefix[-1].kind} {prefix[-1].path}" if prefix else "nothing"
@@ -156,17 +158,23 @@ async def resumes_from_every_prefix(scene: Scene, *, seed: int = 0) -> Story:
     return whole
 
 
+def _cuts(events: Sequence[Event]) -> list[int]:
+    """After how many events a run may be cut off: what is delivered together is kept together."""
+    received = [event.data.get("delivery", event.seq + 0.5) for event in events]
+    return [n for n in range(len(events) + 1) if received[n - 1 : n] != received[n : n + 1]]
+
+
 async def _resume(
     scene: Scene, whole: Story, prefix: Sequence[Event], before: Journal
 ) -> tuple[Stage, Story]:
-    stage = Stage(await _cut_off(before, len(prefix)))
+    stage = Stage(await cut_off(before, len(prefix)))
     resumed = await scene.play(stage)
-    check_resumed(whole, resumed, prefix)
+    check_resumed(whole, resumed, prefix, varies=scene.varies)
     _check_deeds(scene, stage.deeds, prefix)
     return stage, resumed
 
 
-async def _cut_off(before: Journal, n: int) -> MemoryJournal:
+async def cut_off(before: Journal, n: int) -> MemoryJournal:
     """A journal as it is when its process dies after `n` events, with what had come by then."""
     journal = MemoryJournal()
     record = await before.find(RUN_ID)
@@ -177,8 +185,9 @@ async def _cut_off(before: Journal, n: int) -> MemoryJournal:
     taken = {event.data.get("ask_id") for event in prefix if event.kind == "ask.answered"}
     numbers = {event.data.get("delivery") for event in prefix}
     deliveries = await before.deliveries(RUN_ID)
-    n_come = max((i for i, d in enumerate(deliveries, 1) if d.key in taken or d.number in numbers),
-                 default=0)
+    n_come = max(
+        (i for i, d in enumerate(deliveries, 1) if d.key in taken or d.number in numbers), default=0
+    )
     for delivery in deliveries[:n_come]:
         await journal.deliver(delivery)
     return journal
@@ -197,4 +206,3 @@ def _check_deeds(scene: Scene, deeds: Sequence[Deed], prefix: Sequence[Event]) -
         assert deed.what not in scene.irreversible or deed.path not in begun, f"in doubt: {deed}"
     keys = Counter(deed.key for deed in deeds if deed.what in scene.irreversible)
     assert set(keys.values()) <= {1}, "an irreversible call was made twice"
-

@@ -10,6 +10,7 @@ import anyio
 from pydantic import BaseModel
 
 from tests.journal.prefixes import RUN_ID, Scene, Stage, flaky
+from tests.journal.stories import Deed
 from tinyagents import (
     Agent,
     Autonomy,
@@ -24,6 +25,7 @@ from tinyagents import (
     RunContext,
     RunLimits,
     SetMetadata,
+    SubAgentSession,
     SubAgentTool,
     Text,
     Thinking,
@@ -33,8 +35,8 @@ from tinyagents import (
     report,
     tool,
 )
-from tinyagents.models.protocol import Capabilities, ModelReply
-from tinyagents.testing import call
+from tinyagents.models.protocol import Capabilities, ModelReply, ModelRequest
+from tinyagents.testing import FunctionModel, call
 from tinyagents_graph import SteerCommand
 from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.journal.protocol import Delivery
@@ -244,9 +246,7 @@ def invalid_calls(stage: Stage) -> Agent[Any, Any]:
         "",
         "end",
     )
-    return Agent(
-        stage.model(*turns), tools=[look(stage)], on_unknown_tool={"peek": "look"}
-    )
+    return Agent(stage.model(*turns), tools=[look(stage)], on_unknown_tool={"peek": "look"})
 
 
 def streamed(stage: Stage) -> Agent[Any, Any]:
@@ -293,15 +293,20 @@ def many_in_a_tool(stage: Stage) -> Agent[Any, Any]:
 def background(stage: Stage) -> Agent[Any, Any]:
     kid = Agent(stage.model(call("look", x=1), "kid end"), name="kid", tools=[look(stage)])
     turns = (call("kid", input="a"), call("wait_for_children"), "end", "end")
-    return Agent(
-        stage.model(*turns), tools=[SubAgentTool(kid, background=True)]
-    )
+    return Agent(stage.model(*turns), tools=[SubAgentTool(kid, background=True)])
 
 
 def background_two(stage: Stage) -> Agent[Any, Any]:
     kid = Agent(stage.model(call("look", x=1), "kid end"), name="kid", tools=[look(stage)])
-    boss = stage.model([call("kid", input="a"), call("kid", input="b")], "early", "informed")
-    return Agent(boss, subagents=[kid], background=True)
+
+    async def answer(request: ModelRequest) -> Any:
+        stage.deeds.append(Deed("model", str(request.idempotency_key)))
+        said = [each.text for each in request.messages if each.role == "user"]
+        if len(request.messages) == 1:
+            return [call("kid", input="a"), call("kid", input="b")]
+        return "informed" if sum("has completed" in text for text in said) == 2 else "early"
+
+    return Agent(FunctionModel(answer), subagents=[kid], background=True)
 
 
 def asking_parent(stage: Stage) -> Agent[Any, Any]:
@@ -310,29 +315,34 @@ def asking_parent(stage: Stage) -> Agent[Any, Any]:
         name="kid",
         tools=[ask_parent],
     )
-    boss = stage.model(flaky_by_task({"go": call("kid", input="a")}, "the left one"), "end")
-    return Agent(boss, subagents=[kid])
 
+    async def answer(request: ModelRequest) -> Any:
+        stage.deeds.append(Deed("model", str(request.idempotency_key)))
+        if "asks you" in request.messages[-1].text:
+            return "the left one"
+        return call("kid", input="a") if len(request.messages) == 1 else "end"
 
-def flaky_by_task(by_task: dict[str, Any], other: Any) -> Any:
-    return lambda n: by_task.get("go", other)
+    return Agent(FunctionModel(answer), subagents=[kid])
 
 
 def asking_human(stage: Stage) -> Agent[Any, Any]:
-    kid = Agent(
-        stage.model(call("look", x=1), call("ask_parent", question="which?"), "kid end"),
-        name="kid",
-        tools=[ask_parent, look(stage)],
-    )
-    turns = (
-        [call("kid", input="a"), call("look", x=2)],
-        call("ask_parent", question="sure?"),
-        "end",
-    )
-    del kid
+    tools = [look(stage), ask_parent]
+    first = [call("look", x=1), call("ask_parent", question="sure?")]
+    return Agent(stage.model(first, call("ask_parent", question="really?"), "end"), tools=tools)
+
+
+def asking_in_code(stage: Stage) -> Agent[Any, Any]:
+    """Two questions of one tool, and something done before and between them."""
+
+    @tool(name="survey")
+    async def survey(ctx: RunContext[Any]) -> str:
+        first = await ask_parent(ctx, "one?")
+        stage.did(ctx)
+        second = await ask_parent(ctx, "two?")
+        return f"{first} {second}"
+
     return Agent(
-        stage.model(call("look", x=2), call("ask_parent", question="sure?"), turns[-1]),
-        tools=[look(stage), ask_parent],
+        stage.model([call("survey"), call("look", x=1)], "end"), tools=[survey, look(stage)]
     )
 
 
@@ -403,6 +413,48 @@ def steered_child(stage: Stage) -> Agent[Any, Any]:
     return Agent(stage.model(call("kid", input="a"), "end"), subagents=[kid])
 
 
+def in_doubt(stage: Stage) -> Agent[Any, Any]:
+    tools = [look(stage), fire(stage, on_doubt="ask")]
+    turns = ([call("look", x=1), call("fire", x=2)], call("fire", x=3), "end")
+    return Agent(stage.model(*turns), tools=tools)
+
+
+async def say_what_came_of_it(ask: InboxAsk) -> None:
+    assert ask.what == "doubt"
+    await ask.answer(f"fired {ask.arguments['x']}", by="ann")
+
+
+def talking(stage: Stage) -> Agent[Any, Any]:
+    """A tool that talks with a sub-agent over two turns."""
+    kid = Agent(
+        stage.model(call("look", x=1), "first", call("look", x=2), "second"),
+        name="kid",
+        instructions="be kind",
+        tools=[look(stage)],
+    )
+    session = SubAgentSession(kid)
+
+    @tool(name="talk")
+    async def talk(ctx: RunContext[Any]) -> str:
+        said = [(await session.send(text)).output for text in ("one", "two")]
+        return f"{' '.join(said)} {session.turns} {len(session.transcript)}"
+
+    return Agent(stage.model([call("talk"), call("look", x=3)], "end"), tools=[talk, look(stage)])
+
+
+def talking_again(stage: Stage) -> Agent[Any, Any]:
+    """A session that two calls of two turns use one after the other."""
+    kid = Agent(stage.model(call("look", x=1), "first", "second"), name="kid", tools=[look(stage)])
+    session = SubAgentSession(kid)
+
+    @tool(name="talk")
+    async def talk(ctx: RunContext[Any], text: str) -> str:
+        return f"{(await session.send(text)).output} {session.turns}"
+
+    turns = (call("talk", text="one"), call("talk", text="two"), "end")
+    return Agent(stage.model(*turns), tools=[talk])
+
+
 SCENES: dict[str, Scene] = {
     "three_deep": Scene(three_deep, irreversible=FIRE),
     "parallel_calls": Scene(parallel_calls, irreversible=FIRE),
@@ -423,9 +475,15 @@ SCENES: dict[str, Scene] = {
     "telling": Scene(telling),
     "many_in_a_tool": Scene(many_in_a_tool),
     "background": Scene(background),
-    "background_two": Scene(background_two),
+    "background_two": Scene(background_two, varies=True),
+    "asking_parent": Scene(asking_parent),
+    "asking_in_code": Scene(asking_in_code, answer=approve_or_not),
     "asking_human": Scene(asking_human, answer=approve_or_not),
     "assisted": Scene(assisted, answer=approve_or_not, irreversible=FIRE),
+    "in_doubt": Scene(in_doubt, answer=say_what_came_of_it, irreversible=FIRE),
+    "in_doubt_again": Scene(in_doubt),
+    "talking": Scene(talking),
+    "talking_again": Scene(talking_again),
     "shadowed": Scene(shadowed, irreversible=FIRE),
     "steered": Scene(steered),
     "steered_child": Scene(steered_child),

@@ -63,7 +63,9 @@ class Story:
     events: Sequence[Event]
 
 
-def check_resumed(undisturbed: Story, resumed: Story, prefix: Sequence[Event]) -> None:
+def check_resumed(
+    undisturbed: Story, resumed: Story, prefix: Sequence[Event], *, varies: bool = False
+) -> None:
     """Check that a run that was cut off and resumed is the undisturbed one.
 
     Where a call was in doubt its result, and what the model was told, may be another one.
@@ -72,6 +74,7 @@ def check_resumed(undisturbed: Story, resumed: Story, prefix: Sequence[Event]) -
         undisturbed: The run that nothing happened to.
         resumed: The one that went on, maybe after several crashes.
         prefix: What was durable when it was cut off first.
+        varies: Whether its course depends on who is quicker, and only its end is the same.
 
     Raises:
         AssertionError: Something was lost, done or told twice, or came out otherwise.
@@ -82,6 +85,9 @@ def check_resumed(undisturbed: Story, resumed: Story, prefix: Sequence[Event]) -
     check_tree(events)
     _check_once(events)
     _same("status", resumed.status, undisturbed.status)
+    if varies:
+        _same("output", resumed.output, undisturbed.output)
+        return
     _same("usage", resumed.usage, undisturbed.usage)
     in_doubt = doubts(events)
     if in_doubt:
@@ -139,7 +145,7 @@ def told(events: Sequence[Event]) -> Counter[tuple[str, str, str]]:
     found: Counter[tuple[str, str, str]] = Counter()
     begun: set[Step] = set()
     for at, event in enumerate(events):
-        if event.kind in _OF_SEGMENT or event.data.get("reason") == "resumed":
+        if event.kind in _OF_SEGMENT or _is_of_resuming(event.data):
             continue
         step = _step_of(event)
         if step is not None and event.kind.endswith(".started"):
@@ -150,6 +156,11 @@ def told(events: Sequence[Event]) -> Counter[tuple[str, str, str]]:
             continue
         found[event.kind, event.path, _plain(event.data)] += 1
     return found
+
+
+def _is_of_resuming(data: Mapping[str, Any]) -> bool:
+    """A body runs again; or a human is asked whether it may, or need not."""
+    return data.get("reason") == "resumed" or "/doubt-" in data.get("ask_id", "")
 
 
 def _ends(events: Sequence[Event]) -> Iterator[tuple[int, tuple[Step, Event]]]:
