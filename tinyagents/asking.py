@@ -36,7 +36,7 @@ async def ask(work: AgentRun) -> ModelReply:
     opening = plan.opening(work.turns - 1)
     call_id = work.run.step = opening["call_id"]
     work.run.emit("model.started", opening)
-    ledger = work.run.tree.ledger
+    ledger, before = work.run.tree.ledger, work.run.spent
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)
@@ -54,7 +54,7 @@ async def ask(work: AgentRun) -> ModelReply:
                 work.run.add_usage(reply.usage)
             except ModelError as error:
                 reply = await _answer(work, call_id, request, first_error=error)
-        reply = _noted(work, call_id, reply)
+        reply = _noted(work, call_id, reply, before)
     except BaseException as error:
         work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
         raise
@@ -77,7 +77,7 @@ async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
     return await _answer(work, call_id, _request(work))
 
 
-def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
+def _noted(work: AgentRun, call_id: str, reply: ModelReply, before: Usage) -> ModelReply:
     """Take note of a reply and publish it, as the terminal event of its call."""
     run, message, usage = work.run, reply.message, reply.usage
     if calls := message.tool_calls:
@@ -100,6 +100,8 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
     }
     if run.tree.ledger is not None:
         told["input"] = fingerprint(work)
+        if run.spent != before + usage:  # on tries that failed, or replies that a hook replaced
+            told["spent"] = (run.spent - before).to_dict()
     run.emit("model.completed", told)
     return reply
 
