@@ -100,7 +100,7 @@ class Scene:
             try:
                 result = await self._segment(agent, stage)
             except Exception as error:
-                return await _story(stage, error.result, repr(error))  # type: ignore[attr-defined]  # pyright: ignore
+                return await _story(stage, error.result, repr(error))  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
             if result.status != "paused":
                 return await _story(stage, result, result.output)
             asks = await inbox(stage.journal)
