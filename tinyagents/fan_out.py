@@ -64,10 +64,8 @@ async def map_tasks(
 
     def in_order() -> list[Result[Any]]:
         why = run.stopped_by
-        return [
-            results.get(index) or _never_began(run, path, "cancelled", why)
-            for index, path in enumerate(paths)
-        ]
+        made = [_never_began(run, path, "cancelled", why) for path in paths]
+        return [results.get(index) or other for index, other in enumerate(made)]
 
     try:
         async with run:
