@@ -59,7 +59,7 @@ class Spending(Interruptible):
             place: Its address.
         """
         assert self.tree.ledger is not None
-        for parent, data, n_runs in self.tree.ledger.past.spent_below(place):
+        for parent, data, n_runs in self.tree.ledger.spent_below(place):
             used = Usage.from_dict(data["tree_usage"])
             run = self.tree.live.get(parent, self)
             run._children_usage = run._children_usage + used

@@ -18,7 +18,7 @@ from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.times import seconds_at_work
 
-__all__ = ["Begun", "Past", "Sent"]
+__all__ = ["Begun", "Past", "Sent", "is_settled"]
 
 Key: TypeAlias = tuple[str, str, Any]
 """What a step is called: its group, the path of its run, and its name there."""
@@ -101,6 +101,7 @@ class Past:
         saved: The data of every `checkpoint.saved`, by the run's path.
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
+        given: The data of the answers that were given to them, by id.
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
@@ -125,6 +126,7 @@ class Past:
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
+        self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
         self.answers: dict[str, str] = {}
@@ -163,7 +165,7 @@ class Past:
 
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
-        if not _is_settled(event):
+        if not is_settled(event):
             return  # it will be done again, and be told again
         self._facts[key] = event
         if opened is not None:
@@ -227,6 +229,8 @@ class Past:
             self.asks[ask_id] = self.open_asks[ask_id] = event
         else:
             self.open_asks.pop(ask_id, None)
+            if "verdict" in event.data:
+                self.given[ask_id] = event.data
 
     def _read_steer(self, event: Event) -> None:
         data = event.data
@@ -351,7 +355,7 @@ class Past:
         return self._runs[path] if self.is_finished(path) else None
 
 
-def _is_settled(end: Event) -> bool:
+def is_settled(end: Event) -> bool:
     """Whether whoever asked for it was told how it ended, and went on with that."""
     if end.kind == "tool.failed":
         return not end.data.get("fatal") and end.data.get("category") != "cancelled"
