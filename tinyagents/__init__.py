@@ -73,6 +73,11 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.errors import JournalError
+from tinyagents_graph.journal.inbox import InboxAsk, inbox
+from tinyagents_graph.journal.memory import MemoryJournal
+from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.journal.sqlite import SqliteJournal
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 
@@ -96,10 +101,14 @@ __all__ = [
     "Fallback",
     "Finish",
     "Image",
+    "InboxAsk",
     "Inject",
     "InvalidOutput",
+    "Journal",
+    "JournalError",
     "LimitExceeded",
     "LiveRun",
+    "MemoryJournal",
     "Message",
     "Middleware",
     "Model",
@@ -121,6 +130,7 @@ __all__ = [
     "RunLimits",
     "SetMetadata",
     "Signal",
+    "SqliteJournal",
     "SteerCommand",
     "SteerPolicy",
     "SubAgent",
@@ -141,6 +151,7 @@ __all__ = [
     "best_of",
     "fork",
     "hedge",
+    "inbox",
     "mask",
     "quorum",
     "race",

@@ -189,7 +189,7 @@ class Child:
             about={"about": what},
             is_passive=is_passive,
             is_mail=True,
-            id=id if self.run.tree.ledger is not None else "",
+            ids=(id,) if id and self.run.tree.ledger is not None else (),
         )
         return ack
 

@@ -49,7 +49,8 @@ async def is_called_back(work: AgentRun) -> bool:
     """
     run, controls = work.run, work.run.controls
     children = work.background.values()
-    if is_known_step(run, work.plan.opening(work.turns)["call_id"]):
+    step = work.plan.opening(work.turns)["call_id"]
+    if step in controls.due or is_known_step(run, step):  # it did go on, before its process died
         work.answer, work.output = work.output, MISSING
         return True
     while True:

@@ -7,12 +7,13 @@ from typing import Any
 
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.commands import SteerCommand
+from tinyagents_graph.commands import SteerCommand, batch_of
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.host import Host, host_of
+from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.log import EventView
-from tinyagents_graph.place import current_place
+from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.run import Run, RunStatus
 from tinyagents_graph.snapshot import TreeSnapshot, take_snapshot
 from tinyagents_graph.steering import cancel, steer
@@ -149,7 +150,10 @@ class LiveRun:
         Raises:
             ConfigError: It is no command, or nothing a model can read; or `to` or `by` is no text.
         """
-        return send(self._run, command, to, by)
+        ack = send(self._run, command, to, by)
+        if (ledger := self._run.tree.ledger) is not None and ledger.error is None:
+            await ledger.settle()  # who was told that it came must not find it lost
+        return ack
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the run and its descendants, if `steer(Cancel(reason))` would.
@@ -167,9 +171,13 @@ class LiveRun:
         """
         return call_off(self._run, reason)
 
-    def pending(self) -> list[PendingAsk]:
+    def pending(self) -> list[PendingAsk | InboxAsk]:
         """The open questions of the run and its descendants to the human."""
-        asks = [ask for ask in self._host.asks.values() if ask.status == "open"]
+        asks: list[PendingAsk | InboxAsk] = [
+            ask for ask in self._host.asks.values() if ask.status == "open"
+        ]
+        if (ledger := self._run.tree.ledger) is not None:
+            asks += [InboxAsk(ledger.journal, each) for each in ledger.pending]
         return [ask for ask in asks if is_at_or_below(ask.path, self.path)]
 
     async def result(self) -> Any:
@@ -205,19 +213,34 @@ def send(
     Raises:
         ConfigError: These are no commands, or nothing a model can read; or `to` or `by` is no text.
     """
-    sender = _sender_to(run)
+    place = _sender_to(run)
+    sender = None if place is None else place.run
     name = sender.path if sender is not None else "human" if by is None else by
-    return steer(run.tree, commands, run.path if to is None else to, sender=sender, by=name)
+    batch = batch_of(commands)
+    ids = [] if place is None else _names_of(place, len(batch))
+    where = run.path if to is None else to
+    return steer(run.tree, batch, where, sender=sender, by=name, ids=ids)
+
+
+def _names_of(place: Place, n: int) -> list[str]:
+    """What commands are called that code sends from here, also when it runs again after a crash."""
+    run = place.run
+    if run.tree.ledger is None:
+        return []
+    # What the run's own code sends, in hooks, is told apart by the step that it belongs to.
+    name = "steer" if place.path != run.path else f"{run.step}/steer"
+    return [place.next_path(name) for _ in range(n)]
 
 
 def call_off(run: Run, reason: str) -> bool:
     """Cancel `run` from where this is called, if its policy allows that; see `LiveRun.cancel`."""
-    return cancel(run, reason, sender=_sender_to(run))
+    place = _sender_to(run)
+    return cancel(run, reason, sender=None if place is None else place.run)
 
 
-def _sender_to(run: Run) -> Run | None:
-    """The run whose code calls this, if it is of the same tree; `None` for the human."""
+def _sender_to(run: Run) -> Place | None:
+    """Where the code that calls this stands, if it is of the same tree; `None` for the human."""
     place = current_place.get()
     if place is None or place.run.tree is not run.tree or run.tree.sink.is_telling:
         return None  # a listener is the host's code, though a run's event called it
-    return place.run
+    return place

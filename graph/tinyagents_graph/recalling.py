@@ -33,7 +33,7 @@ def recall_mail(run: Run, sent: Sequence[Sent]) -> None:
         controls = run.controls
         acks: dict[str, Ack] = {}
         for each in sent:
-            command = SteerCommand.from_dict(each.data)
+            command = SteerCommand.from_dict(each.command)
             ack = Ack(run.path, each.data["by"], id=each.steer_id, command=command)
             acks[each.steer_id] = ack
             ack.tell_received(run, each.about)

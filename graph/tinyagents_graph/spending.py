@@ -47,6 +47,11 @@ class Spending(Interruptible):
         """Count what a call of this run took."""
         self._spent = usage if self._spent is NOTHING else self._spent + usage
 
+    @property
+    def spent(self) -> Usage:
+        """What its own model calls took, since it was opened."""
+        return self._spent
+
     def recall(self, place: str) -> None:
         """A call, or a node, that is done already: what the runs below it used counts.
 
@@ -54,11 +59,18 @@ class Spending(Interruptible):
             place: Its address.
         """
         assert self.tree.ledger is not None
-        ended, n_runs = self.tree.ledger.spent_below(place)
-        used = sum((Usage.from_dict(data["tree_usage"]) for data in ended), NOTHING)
-        if n_runs:
-            self._children_usage = self._children_usage + used
-            self.accounts.note(used, n_runs)
+        for parent, data, n_runs in self.tree.ledger.spent_below(place):
+            used = Usage.from_dict(data["tree_usage"])
+            run = self.tree.live.get(parent, self)
+            run._children_usage = run._children_usage + used
+            run.accounts.note(used, n_runs)
+
+    @property
+    def _used_s(self) -> float:
+        """How long it has taken in earlier segments."""
+        if self._before is not None and self.clock is not None:
+            return self.clock.limit - self.clock.own_remaining_s
+        return 0.0 if self.tree.ledger is None else self.tree.ledger.past.used_s(self.path)
 
     @property
     def usage(self) -> Usage:

@@ -103,6 +103,7 @@ def steer(
     sender: Run | None,
     by: str,
     about: Mapping[str, Any] = _NOTHING,
+    ids: Sequence[str] = (),
 ) -> Ack:
     """Send commands to live runs; see `LiveRun.steer`.
 
@@ -113,10 +114,10 @@ def steer(
         sender: The run whose code sends them, `None` for the human.
         by: What the sender is called.
         about: What else the events tell of it.
+        ids: Names of the commands; made up if not given.
 
     Raises:
-        ConfigError: These are no commands, or nothing that a run's model can read; or `to` or `by`
-            is no text.
+        ConfigError: These are no commands, nothing a run's model can read, or `to` or `by` no text.
     """
     batch = batch_of(commands)
     _require_texts(to, by)
@@ -126,9 +127,9 @@ def steer(
         for work in [run.work for run in found if run.work is not None]:
             for command in batch:
                 work.check(command)
-        acks = [
-            ack for run in found for ack in receive(run, batch, sender=sender, by=by, about=about)
-        ]
+        acks: list[Ack] = []
+        for run in found:
+            acks += receive(run, batch, sender=sender, by=by, about=about, ids=ids)
     return _joined(acks if found else _unreachable(tree, batch, to, by, about), to, by)
 
 
@@ -170,7 +171,7 @@ def receive(
     about: Mapping[str, Any] = _NOTHING,
     is_passive: bool = False,
     is_mail: bool = False,
-    id: str = "",
+    ids: Sequence[str] = (),
 ) -> list[Ack]:
     """A live run gets commands: all of them are let in, or none.
 
@@ -182,14 +183,15 @@ def receive(
         about: What else the events tell of it.
         is_passive: Whether they are worth no turn of their own.
         is_mail: Whether the tree itself sends them, which no policy refuses.
-        id: Its name, for mail that is sent again by whoever sends it again after a crash.
+        ids: Their names, where they are sent by code that sends them again after a crash.
     """
     tree = run.tree
     tree.is_stirred = True
     with exclusive(tree):
-        if id and run.is_steered and (known := run.controls.recalled.get(id)) is not None:
-            return [known]
-        ids = [id or tree.next_steer_id() for _ in batch]
+        recalled = run.controls.recalled if run.is_steered else {}
+        if ids and all(id in recalled for id in ids):
+            return [recalled[id] for id in ids]
+        ids = ids or [tree.next_steer_id() for _ in batch]
         if is_passive:
             about = {**about, "is_passive": True}
         acks = [

@@ -42,7 +42,7 @@ class Candidates:
         self._used: set[str] = set()
         self._made: dict[str, int] = {}
         self._more: dict[str, list[Event]] = {}
-        self._spent: dict[str, tuple[Sequence[Mapping[str, Any]], int]] = {}
+        self._spent: dict[str, list[tuple[str, Mapping[str, Any], int]]] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._read(own)
 
@@ -164,7 +164,7 @@ class Candidates:
         """What the body of a call published whose result was taken; once."""
         return self._more.pop(place, ())
 
-    def spent_below(self, place: str) -> tuple[Sequence[Mapping[str, Any]], int] | None:
+    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]] | None:
         """As `Past.spent_below`, for a call whose result was taken; `None` for any other."""
         return self._spent.get(place)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from time import time
 from typing import Any, cast
@@ -22,7 +23,7 @@ from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.candidates import Candidates
 from tinyagents_graph.journal.past import Past, Sent
-from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
+from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
 from tinyagents_graph.journal.sources import moved
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
@@ -58,10 +59,10 @@ class Ledger:
     """
 
     __slots__ = (
-        "_arrived", "_asks", "_flusher", "_is_scheduled", "_lease", "_lock", "_loop",
-        "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published", "_sink",
-        "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error", "journal",
-        "past", "sessions", "untaken",
+        "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
+        "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
+        "_sink", "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error",
+        "journal", "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,7 @@ class Ledger:
         self.candidates = candidates
         self.journal = journal
         self.past = Past(past)
+        self._has_past = bool(past)
         self._lease = lease
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
@@ -121,6 +123,15 @@ class Ledger:
         ends = [data.get("expires_at") for data in asked]
         return any(each is not None and each <= time() for each in ends)
 
+    @property
+    def pending(self) -> list[AskRecord]:
+        """The questions that nobody has answered."""
+        return [
+            AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
+            for ask_id, event in self._open_asks.items()
+            if self._given(ask_id, event.data) is None
+        ]
+
     def watch(
         self, on_error: Callable[[Exception], None], on_steer: Callable[[Delivery], None]
     ) -> None:
@@ -137,10 +148,15 @@ class Ledger:
 
     # --- writing ----------
 
+    @property
+    def together(self) -> AbstractContextManager[object]:
+        """While it is held, what is published is one batch: all of it gets durable, or nothing."""
+        return self._lock
+
     def emit(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
         """Publish an event, unless the past has it; in place of `EventSink.emit`."""
         with self._lock:
-            if (known := self.past.take_repeat(kind, origin, data)) is not None:
+            if self._has_past and (known := self.past.take_repeat(kind, origin, data)) is not None:
                 return known
             event = _new_event(Event, (self._next, time(), kind, origin, data))
             if self._lease is None:
@@ -250,7 +266,7 @@ class Ledger:
             place: Address of the call.
             known: How it ended, here or in another tree.
         """
-        with self._lock:  # together: a result without what led to it would be a fact
+        with self.together:  # a result without what led to it would be a fact
             if self.candidates is not None and self._lease is not None:
                 for event in self.candidates.take_more(place):
                     more = moved(event, origin.root_run_id)._replace(seq=self._next, time=time())
@@ -260,7 +276,7 @@ class Ledger:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit(known.kind, origin, known.data)
 
-    def spent_below(self, place: str) -> tuple[Sequence[Mapping[str, Any]], int]:
+    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)
@@ -335,9 +351,10 @@ class Ledger:
         if not self.is_settled:
             self.flush()
         if not self.is_settled:
-            heard = anyio.Event()
+            loop = self._loop if self._loop.is_here else EventLoop()
+            heard = loop.new_event()
             with self._lock:
-                self._waiters.append((self._next, EventLoop(), heard))
+                self._waiters.append((self._next, loop, heard))
             if self._published >= self._next:
                 self._loop.call(self._publish)
             await heard.wait()

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.journal.times import seconds_at_work
 
 __all__ = ["Begun", "Past", "Sent", "is_settled"]
 
@@ -42,6 +43,7 @@ _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
+_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive", "edited"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
@@ -77,6 +79,11 @@ class Sent:
     step: str = ""
 
     @property
+    def command(self) -> Mapping[str, Any]:
+        """The command, as `to_dict` gave it."""
+        return {name: value for name, value in self.data.items() if name not in _OF_A_LETTER}
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """What the event told of it besides the command."""
         return {name: self.data[name] for name in ("about", "delivery") if name in self.data}
@@ -103,6 +110,8 @@ class Past:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.n_events = len(events)
+        self._events = events
+        self._used: Mapping[str, float] | None = None
         self._facts: dict[Key, Event] = {}
         self._begun: dict[Key, tuple[int, Event]] = {}
         self._loose: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -123,6 +132,8 @@ class Past:
         self.answers: dict[str, str] = {}
         self.n_sent = 0
         self._root_name = ""
+        self._asked: dict[str, str] = {}
+        self._askers: dict[str, set[str]] = {}
         self._read(events)
         for _, event in self._begun.values():
             self._repeat(event)
@@ -142,8 +153,15 @@ class Past:
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
-                self._repeat(event)
+                if not _is_of_resuming(event.data):
+                    self._repeat(event)
                 self._read_rest(at, event)
+
+    def used_s(self, path: str) -> float:
+        """Seconds that a run was at work before."""
+        if self._used is None:  # few runs have a clock
+            self._used = seconds_at_work(self._events)
+        return self._used.get(path, 0.0)
 
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
@@ -161,6 +179,7 @@ class Past:
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path
+                self._note_answer(path, event.data["ask_id"].rpartition("/")[0])
             if origin.parent_run_id is None:
                 self._root_name = event.data.get("name", "")
             self._repeat(event)
@@ -168,7 +187,14 @@ class Past:
         elif event.kind == "run.paused":
             self._paused_at[path] = at
         if event.kind in _ENDED and (parent := self._parents.get(path)) is not None:
-            self._spent[_call_of(parent, path)][path] = event
+            self._spent[self._call_of(parent, path)][path] = event
+
+    def _note_answer(self, path: str, asker: str) -> None:
+        """A run answers a question of another: it was started from the call that asks."""
+        self._asked[path] = above = asker
+        while "/" in above:
+            above = above.rpartition("/")[0]
+            self._askers.setdefault(above, set()).add(asker)
 
     def _count(self, origin: Origin) -> None:
         """One run more, below each of those above it."""
@@ -281,19 +307,34 @@ class Past:
         last = self._runs.get(path)
         return last is not None and last.kind in _REOPENED
 
-    def spent_below(self, place: str) -> tuple[Sequence[Mapping[str, Any]], int]:
+    def _call_of(self, parent: str, path: str) -> str:
+        """The place in a run from which a child of it was started: the next part of its path.
+
+        A run that answers another one belongs to the call that asks.
+        """
+        asked = self._asked.get(path)
+        if asked is not None:
+            return asked
+        rest = path[len(parent) + 1 :]
+        return f"{parent}/{rest.partition('/')[0]}"
+
+    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
             place: Address of the call.
 
         Returns:
-            The data of their last events, which has their `tree_usage`; and how many runs there
-            were, with those below.
+            Of each of them the path of the run above it, the data of its last event, which has its
+            `tree_usage`, and how many runs there were, with those below.
         """
-        ended = self._spent.get(place) or {}
-        n_runs = sum(1 + self._n_below[path] for path in ended)
-        return [event.data for event in ended.values()], n_runs
+        ended = dict(self._spent.get(place) or {})
+        for asker in self._askers.get(place, ()):
+            ended |= self._spent.get(asker) or {}
+        return [
+            (self._parents[path], event.data, 1 + self._n_below[path])
+            for path, event in ended.items()
+        ]
 
     def sent_to(self, path: str) -> list[Sent]:
         """The commands that were sent to a run and let in, in order."""
@@ -306,7 +347,7 @@ class Past:
             if kind.startswith("budget.") and self.is_finished(path):
                 return self._runs[path]
             return None
-        if kind in ("run.failed", "run.cancelled"):
+        if kind in ("run.failed", "run.cancelled") or _is_of_resuming(data):
             return None
         found = self._repeats.get(_identity(kind, path, data))
         if found:
@@ -323,13 +364,12 @@ def is_settled(end: Event) -> bool:
     return end.kind.endswith(".completed")
 
 
+def _is_of_resuming(data: Mapping[str, Any]) -> bool:
+    """Whether it tells that a body runs again: each time is another one."""
+    return data.get("reason") == "resumed"
+
+
 def _identity(kind: str, path: str, data: Mapping[str, Any]) -> tuple[Any, ...]:
     # Of what a user's own event says, only what can name something.
     names = [value if type(value) in _NAMING else None for value in map(data.get, _IDS)]
     return (kind, path, *names)
-
-
-def _call_of(parent: str, path: str) -> str:
-    """The place in a run from which a child of it was started: the next part of its path."""
-    rest = path[len(parent) + 1 :]
-    return f"{parent}/{rest.partition('/')[0]}"
