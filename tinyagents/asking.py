@@ -57,7 +57,10 @@ async def ask(work: AgentRun) -> ModelReply:
                 reply = await _answer(work, call_id, request, first_error=error)
         reply = _noted(work, call_id, reply, before)
     except BaseException as error:
-        work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
+        failed = {"call_id": call_id, "error": reason(error)}
+        if ledger is not None:
+            failed |= {"input": fingerprint(work), "spent": (work.run.spent - before).to_dict()}
+        work.run.emit("model.failed", failed)
         raise
     if ledger is not None:
         await ledger.settle()  # nobody acts on a reply that could be lost

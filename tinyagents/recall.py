@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
+from tinyagents.errors import ModelError
 from tinyagents.messages import (
     AssistantMessage,
     ToolCall,
@@ -58,12 +59,18 @@ def _note_drift(work: AgentRun, ledger: Ledger, saved: Mapping[str, Any]) -> Non
 
 
 def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | None:
-    """What the model answered to this very call, if that is known; it counts as spent."""
+    """What the model answered to this very call, if that is known; it counts as spent.
+
+    Raises:
+        ModelError: It failed in the tree that this one takes over from.
+    """
     run = work.run
     event = ledger.past.fact("model", run.path, call_id)
     if event is None and ledger.candidates is not None:
         asked, facts = fingerprint(work), work.plan.facts()
         event = ledger.candidates.reply(run.path, call_id, asked, facts)
+        if event is None:
+            _fail_again(work, ledger.candidates.failure(run.path, call_id, asked, facts))
     if event is None:
         return None
     reply, data = reply_of(event), event.data
@@ -71,6 +78,14 @@ def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | N
     run.add_usage(spent)
     run.accounts.note(spent)
     return reply
+
+
+def _fail_again(work: AgentRun, failure: Event | None) -> None:
+    if failure is not None:
+        spent = Usage.from_dict(failure.data["spent"])
+        work.run.add_usage(spent)
+        work.run.accounts.note(spent)
+        raise ModelError(failure.data["error"]["message"])
 
 
 def reply_of(event: Event) -> ModelReply:

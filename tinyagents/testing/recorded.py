@@ -23,7 +23,7 @@ from tinyagents.testing.models import FunctionModel
 from tinyagents.testing.recording import NotAsRecorded, Recording
 from tinyagents.tools import cut
 from tinyagents_graph.errors import Parked
-from tinyagents_graph.events import Event, is_at_or_below
+from tinyagents_graph.events import Event
 from tinyagents_graph.journal.candidates import Candidates
 from tinyagents_graph.journal.inbox import asks_of
 from tinyagents_graph.journal.ledger import Ledger
@@ -63,14 +63,9 @@ class Replayed(Candidates):
         self._recording = recording
         self._is_live = tools == "live"
 
-    def letters(self, path: str) -> Sequence[Sent]:
-        """What came from outside, and what names itself: the rest is sent again."""
-        source = self._recording.source
-        return [
-            each
-            for each in source.past.sent_to(path)
-            if "/" in each.steer_id or not is_at_or_below(each.data["by"], "root")
-        ]
+    def _comes_again(self, letter: Sent) -> bool:
+        """What names itself comes again as well: what it says is what it said then."""
+        return "/" in letter.steer_id or super()._comes_again(letter)
 
     @property
     def answers(self) -> Mapping[str, Mapping[str, Any]]:
@@ -86,7 +81,16 @@ class Replayed(Candidates):
     def reply(self, path: str, call_id: str, asked: str, facts: Mapping[str, Any]) -> Event | None:
         """What the model answered; see `Recording.reply`. What the agent is does not matter."""
         del asked, facts
+        if self._recording.failure(path, call_id) is not None:
+            return None
         return self._recording.reply(self.root.tree.live[path].work, call_id)
+
+    def failure(
+        self, path: str, call_id: str, asked: str, facts: Mapping[str, Any]
+    ) -> Event | None:
+        """How the model failed."""
+        del asked, facts
+        return self._recording.failure(path, call_id)
 
     def result(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,9 +72,11 @@ class Recording:
         """
         path = work.run.path
         event = self.source.replies.get((path, call_id))
-        if self.first is None and event is None:
-            self._fail(path, call_id)
-        elif event is not None and event.data.get("input") != fingerprint(work):
+        if event is None and (failure := self.failure(path, call_id)) is not None:
+            raise ModelError(failure.data["error"]["message"])
+        if event is None:
+            self.refuse(path, self._why_unknown(path, call_id))
+        elif event.data.get("input") != fingerprint(work):
             then = _Transcript(self._events, path, call_id).messages
             why = f"asks its model something else at {call_id}: "
             self.refuse(path, why + _difference(then, work.messages))
@@ -83,16 +86,18 @@ class Recording:
         self.unasked.pop((path, call_id), None)
         return event
 
-    def _fail(self, path: str, call_id: str) -> None:
+    def failure(self, path: str, call_id: str) -> Event | None:
+        """How the model failed at this call; `None` if it did not, or if all is different now."""
+        failure = self._failures.get(("model.failed", path, call_id))
+        if failure is None or self.first is not None or (path, call_id) in self.source.replies:
+            return None
+        return failure if failure.data["error"]["type"] == "ModelError" else None
+
+    def _why_unknown(self, path: str, call_id: str) -> str:
         failure = self._failures.get(("model.failed", path, call_id))
         if failure is None:
-            self.refuse(path, f"asks its model for {call_id}, which was not asked for then")
-            return
-        error = failure.data["error"]
-        if error["type"] != "ModelError":
-            self.refuse(path, f"came no further than {call_id} then: {error['type']}")
-            return
-        raise ModelError(error["message"], provider="test", model="recorded")
+            return f"asks its model for {call_id}, which was not asked for then"
+        return f"came no further than {call_id} then: {failure.data['error']['type']}"
 
     def check_call(self, path: str, call_id: str, tool: str) -> None:
         """A call is made that came to no result.
@@ -103,7 +108,8 @@ class Recording:
         failure = self._failures.get(("tool.failed", path, call_id))
         if failure is not None:
             data = failure.data
-            raise ToolError(tool, data["content"], category=data["category"], call_id=call_id)
+            why = _why_it_failed(data["content"])
+            raise ToolError(tool, why, category=data["category"], call_id=call_id)
 
     def skip(self, place: str) -> None:
         """The body of a call is not run: nobody will ask for what was asked in it."""
@@ -126,6 +132,14 @@ class Recording:
             self.refuse(path, f"did not ask its model for {call_id}, as it did then")
         if self.first is not None:
             raise self.first
+
+
+def _why_it_failed(content: str) -> str:
+    try:
+        error = json.loads(content)["error"]
+    except (ValueError, TypeError, KeyError):  # it was not told to a model
+        return content
+    return ": ".join(error[name] for name in ("type", "message") if name in error)
 
 
 class _Transcript:

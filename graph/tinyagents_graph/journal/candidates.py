@@ -3,11 +3,13 @@
 A fork goes on where the other tree was at that moment. What that one did afterwards need not be
 done again where it rests on nothing that is different now:
 
-    a reply     if the same agent asks its model the very same
+    a reply     if the same agent asks its model the very same; also that the model failed, if
+                whoever delegated was told, and went on with it
     a result    of the same call: place, tool and arguments. Not if a tool was called anew before
                 it in its line, for what that did may be what the call would see; but always of an
                 irreversible tool, which must not do again what it did
     an answer   of the human to the very same question
+    a command   of the human, at the same step
 
 A delegation is no step: the child is entered, and its own steps are looked at.
 """
@@ -18,7 +20,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyagents_graph.events import Event
+from tinyagents_graph.events import Event, is_at_or_below
 from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.journal.sources import Made, Source, arguments_key
@@ -42,6 +44,7 @@ class Candidates:
         self._used: set[str] = set()
         self._made: dict[str, int] = {}
         self._more: dict[str, list[Event]] = {}
+        self._sent: dict[str, list[Sent]] = {}
         self._spent: dict[str, list[tuple[str, Mapping[str, Any], int]]] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._read(own)
@@ -83,10 +86,38 @@ class Candidates:
                 found[ask_id] = told
         return found
 
-    def letters(self, path: str) -> Sequence[Sent]:
-        """What was sent to a run and is to be read where it was read then."""
-        del path
-        return ()
+    def letters(self, path: str, sent: Sequence[Sent]) -> Sequence[Sent]:
+        """What is read again where it was read.
+
+        Args:
+            path: The run that it was sent to.
+            sent: What was sent to it in the tree itself.
+
+        Returns:
+            That, and what came to it from outside later, each with the step it was read at there.
+        """
+        letters = {each.steer_id: each for each in sent}
+        for source in self._sources:
+            for each in source.past.sent_to(path):
+                known = letters.get(each.steer_id)
+                if known is not None and not known.step:
+                    letters[each.steer_id] = Sent(each.steer_id, known.data, each.step)
+                elif known is None and self._comes_again(each):
+                    letters[each.steer_id] = each
+        return list(letters.values())
+
+    def _comes_again(self, letter: Sent) -> bool:
+        """Whether nobody in the tree sends it, who would send it anew."""
+        return not is_at_or_below(letter.data["by"], "root")
+
+    @property
+    def n_sent(self) -> int:
+        """How many commands were sent there."""
+        return max(source.past.n_sent for source in self._sources)
+
+    def take_sent(self, place: str) -> Sequence[Sent]:
+        """What the body of a call sent to other runs, whose result was taken; once."""
+        return self._sent.pop(place, ())
 
     def reply(self, path: str, call_id: str, asked: str, facts: Mapping[str, Any]) -> Event | None:
         """What a model answered to the same.
@@ -107,6 +138,24 @@ class Candidates:
             if source.is_same_agent(path, facts) and self._use(source, event):
                 self._names[path, call_id] = source.name(event)
                 return event
+        return None
+
+    def failure(
+        self, path: str, call_id: str, asked: str, facts: Mapping[str, Any]
+    ) -> Event | None:
+        """How a model failed that was asked the same, if whoever delegated went on with that.
+
+        Args:
+            path: As for `reply`.
+            call_id: As for `reply`.
+            asked: As for `reply`.
+            facts: As for `reply`.
+        """
+        for source in self._sources:
+            event = source.failures.get((path, call_id))
+            if event is not None and event.data.get("input") == asked:
+                is_same = source.is_same_agent(path, facts) and source.was_told(path)
+                return event if is_same else None
         return None
 
     def name_of_reply(self, path: str, call_id: str) -> str:
@@ -149,6 +198,8 @@ class Candidates:
         if made.has_more:
             self._more[place] = source.more_of(made)
             self._spent[place] = source.past.spent_below(place)
+        if sent := source.sent_by(made):
+            self._sent[place] = sent
         name = source.name(made.event)
         data = {**made.event.data, "call_id": call_id, "recalled_from": name}
         return made.event._replace(data=data)

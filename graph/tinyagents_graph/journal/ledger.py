@@ -287,7 +287,13 @@ class Ledger:
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
         sent = self.past.sent_to(path)
-        return sent if self.candidates is None else [*self.candidates.letters(path), *sent]
+        return sent if self.candidates is None else self.candidates.letters(path, sent)
+
+    @property
+    def n_sent(self) -> int:
+        """How many commands have a number already."""
+        there = 0 if self.candidates is None else self.candidates.n_sent
+        return max(self.past.n_sent, there)
 
     def flush(self) -> None:
         """Hand what was published to the journal."""

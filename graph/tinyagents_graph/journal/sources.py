@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.events import Event, Origin, is_at_or_below
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.journal.past import Past, is_settled
+from tinyagents_graph.journal.past import Past, Sent, is_settled
 
 __all__ = ["Made", "Source", "arguments_key", "moved"]
 
@@ -50,6 +50,7 @@ class Source:
 
     Attributes:
         replies: Of models, by path and call id.
+        failures: Of models, likewise.
         calls: What was called, in order.
         answers: What the human answered, by the question's id.
         openings: What its agents were, by path.
@@ -61,12 +62,14 @@ class Source:
         self.run_id = run_id
         self.since = since
         self.replies: dict[tuple[str, str], Event] = {}
+        self.failures: dict[tuple[str, str], Event] = {}
         self.calls: defaultdict[Call, list[Made]] = defaultdict(list)
         self.answers: dict[str, Event] = {}
         self.openings: dict[str, Mapping[str, Any]] = {}
         self._events = events
         self._edited = edited
         self._past: Past | None = None
+        self._told: set[str] = set()
         self._changed: set[str] = set()
         self._downstream: set[str] = set()
         self._read()
@@ -82,16 +85,27 @@ class Source:
                 self.openings[path] = data
             elif kind == "tool.started":
                 started[path, data["call_id"]] = event
-            elif event.seq < self.since:
-                continue
-            elif kind == "model.completed":
-                self.replies[path, data["call_id"]] = event
-            elif kind == "ask.answered" and "verdict" in data:
-                self.answers[data["ask_id"]] = event
             elif kind in _OWN and is_settled(event):
-                start = started.get((path, data["call_id"]))
-                if start is not None and start.data["path"] not in runs:
-                    self._keep_call(start, event)
+                self._read_result(started.get((path, data["call_id"])), event, runs)
+            elif kind == "model.failed" and data["error"]["type"] == "ModelError":
+                self.failures[path, data["call_id"]] = event
+            elif event.seq >= self.since:
+                self._read_rest(event)
+
+    def _read_rest(self, event: Event) -> None:
+        data = event.data
+        if event.kind == "model.completed":
+            self.replies[event.origin.path, data["call_id"]] = event
+        elif event.kind == "ask.answered" and "verdict" in data:
+            self.answers[data["ask_id"]] = event
+
+    def _read_result(self, start: Event | None, end: Event, runs: Collection[str]) -> None:
+        if start is None:
+            return
+        if start.data["path"] in runs:
+            self._told.add(start.data["path"])
+        elif end.seq >= self.since:
+            self._keep_call(start, end)
 
     def _keep_call(self, start: Event, end: Event) -> None:
         data = start.data
@@ -122,6 +136,16 @@ class Source:
         start = self._events[made.since]
         return list(self._inside(start, made.event, self.since)) if made.has_more else []
 
+    def sent_by(self, made: Made) -> list[Sent]:
+        """What the body of a call sent to runs that are not its own."""
+        return [
+            Sent(event.data["steer_id"], event.data)
+            for event in self._events[made.since : made.event.seq]
+            if event.kind == "steer.received"
+            and is_at_or_below(event.data["steer_id"], made.place)
+            and not is_at_or_below(event.data["to"], made.place)
+        ]
+
     @property
     def past(self) -> Past:
         """All that the tree did."""
@@ -135,6 +159,10 @@ class Source:
         yield from self.replies.values()
         for calls in self.calls.values():
             yield from (made.event for made in calls)
+
+    def was_told(self, path: str) -> bool:
+        """Whether what came of a run was told to one above it, which went on."""
+        return any(is_at_or_below(path, place) for place in self._told)
 
     # --- what is different now ----------
 
