@@ -74,6 +74,7 @@ from tinyagents_graph import (
 )
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.errors import JournalError
+from tinyagents_graph.journal.diffing import RunDiff, StepDiff, diff
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.protocol import Journal
@@ -126,6 +127,7 @@ __all__ = [
     "RunCancelled",
     "RunConflict",
     "RunContext",
+    "RunDiff",
     "RunHandle",
     "RunLimits",
     "SetMetadata",
@@ -133,6 +135,7 @@ __all__ = [
     "SqliteJournal",
     "SteerCommand",
     "SteerPolicy",
+    "StepDiff",
     "SubAgent",
     "SubAgentSession",
     "SubAgentTool",
@@ -149,6 +152,7 @@ __all__ = [
     "UserMessage",
     "ask_parent",
     "best_of",
+    "diff",
     "fork",
     "hedge",
     "inbox",
