@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.journal.forks import Did, all_of, done_by, recorded, says, sees, seq_of, steps
+from tests.journal.forks import Did, all_of, done_by, recorded, says, sees, seq_of, steps, tells
 from tinyagents import Agent, ConfigError, RunConflict, SubAgentSession, fork, tool
 from tinyagents.testing import FunctionModel, call, check_tree
 from tinyagents_graph.journal import Journal, MemoryJournal
@@ -236,7 +236,7 @@ def keeper(did: Did) -> Agent[Any, Any]:
 
     turns: list[Any] = [
         call("ask"),
-        lambda heard: call("write", text=heard[0]),
+        tells("write", "text"),
         call("read"),
         call("send"),
         all_of,
@@ -307,7 +307,7 @@ async def test_a_session_in_a_tool_that_is_not_run_again_remembers() -> None:
             """Tell."""
             return str((await session.send(what)).output)
 
-        last: list[Any] = [lambda heard: call("tell", what=heard[0]), all_of]
+        last: list[Any] = [tells("tell", "what"), all_of]
         turns: list[Any] = [call("look", x=1), call("tell", what="a"), *last]
         return Agent(says(did, "c", *turns), name="c", tools=[tell, sees(did)])
 
