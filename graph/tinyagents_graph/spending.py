@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -47,14 +48,15 @@ class Spending(Interruptible):
         """Count what a call of this run took."""
         self._spent = usage if self._spent is NOTHING else self._spent + usage
 
-    def recall(self, place: str) -> None:
+    def recall(self, place: str, before: float = inf) -> None:
         """A call, or a node, that is done already: what the runs below it used counts.
 
         Args:
             place: Its address.
+            before: Only runs that ended before the event with this `seq`.
         """
         assert self.tree.ledger is not None
-        for parent, data, n_runs in self.tree.ledger.past.spent_below(place):
+        for parent, data, n_runs in self.tree.ledger.past.spent_below(place, before):
             used = Usage.from_dict(data["tree_usage"])
             run = self.tree.live.get(parent, self)
             run._children_usage = run._children_usage + used
