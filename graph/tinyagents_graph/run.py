@@ -241,7 +241,7 @@ class Run(Spending):
         is_again, ledger = self._before is not None, self.tree.ledger
         if ledger is not None:
             if ledger.past.n_events:
-                is_again = ledger.past.opens_again(self.path)
+                is_again = is_again or ledger.past.opens_again(self.path)
             if ledger.sent_to(self.path):
                 self.tree.is_stirred = True  # so that its mail is given back to it
         self.emit("run.resumed" if is_again else "run.started", self.about)

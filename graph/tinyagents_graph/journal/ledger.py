@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from math import inf
 from time import time
 from typing import Any, cast
 
@@ -275,13 +276,15 @@ class Ledger:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit(known.kind, origin, known.data)
 
-    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(
+        self, place: str, before: float = inf
+    ) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)
             if found is not None:
                 return found
-        return self.past.spent_below(place)
+        return self.past.spent_below(place, before)
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
