@@ -173,7 +173,7 @@ def _read_only_address(path: Path) -> str:
 
 
 def _may_write(folder: Path) -> bool:
-    return os.access(folder, os.W_OK)
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _version(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> int:
