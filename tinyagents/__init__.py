@@ -32,6 +32,7 @@ from tinyagents.errors import (
     TinyAgentsError,
     ToolError,
 )
+from tinyagents.forking import fork
 from tinyagents.handle import RunHandle
 from tinyagents.messages import (
     AssistantMessage,
@@ -148,6 +149,7 @@ __all__ = [
     "UserMessage",
     "ask_parent",
     "best_of",
+    "fork",
     "hedge",
     "inbox",
     "mask",

@@ -91,7 +91,7 @@ def _take_over(pending: Pending, tool: Tool, candidates: Candidates) -> None:
             run.path,
             pending.path,
             call.id,
-            tool.name,
+            call.name,
             call.arguments,
             is_irreversible=not tool.reversible,
         )

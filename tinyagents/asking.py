@@ -15,7 +15,7 @@ from tinyagents.errors import ModelError
 from tinyagents.messages import AssistantMessage, AssistantPart, ToolCall, to_dict
 from tinyagents.middleware import checked
 from tinyagents.models.protocol import Model, ModelDelta, ModelReply, ModelRequest
-from tinyagents.recall import fingerprint, reply_of
+from tinyagents.recall import fail_again, fingerprint, recall_reply
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
@@ -39,7 +39,7 @@ async def ask(work: AgentRun) -> ModelReply:
     if ledger is not None:
         known, before = ledger.past.fact("model", work.run.path, call_id), work.run.spent
         if known is not None:
-            return _taken(work, reply_of(work, known))
+            return _taken(work, recall_reply(work, known))
     work.run.emit("model.started", opening)
     try:
         if ledger is not None:
@@ -60,7 +60,10 @@ async def ask(work: AgentRun) -> ModelReply:
                 reply = await _answer(work, call_id, request, first_error=error)
         reply = _noted(work, call_id, reply, before)
     except BaseException as error:
-        work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
+        failed = {"call_id": call_id, "error": reason(error)}
+        if ledger is not None:
+            failed |= {"input": fingerprint(work), "spent": (work.run.spent - before).to_dict()}
+        work.run.emit("model.failed", failed)
         raise
     if ledger is not None:
         await ledger.settle()  # nobody acts on a reply that could be lost
@@ -74,7 +77,8 @@ async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
         asked, facts = fingerprint(work), work.plan.facts()
         known = ledger.candidates.reply(work.run.path, call_id, asked, facts)
         if known is not None:
-            return reply_of(work, known)
+            return recall_reply(work, known)
+        fail_again(work, ledger.candidates.failure(work.run.path, call_id, asked, facts))
     if (begun := ledger.past.begun("model", work.run.path, call_id)) is not None:
         about = {"call_id": call_id, "reason": "resumed", "since": begun.event.seq}
         work.run.emit("model.retried", about)

@@ -146,11 +146,12 @@ def _reply(event: Event, edit: Any) -> Event:
 
 
 def _parts(edit: Any) -> tuple[AssistantPart, ...]:
-    given: Sequence[Any] = edit if isinstance(edit, (list, tuple)) else [edit]
-    parts = [Text(each) if isinstance(each, str) else each for each in given]
+    several = isinstance(edit, (list, tuple))
+    given: Sequence[Any] = cast("Sequence[Any]", edit) if several else (edit,)
+    parts: list[Any] = [Text(each) if isinstance(each, str) else each for each in given]
     if not parts or not all(isinstance(each, (Text, ToolCall)) for each in parts):
         raise TypeError(f"a reply is a text, a ToolCall, or a list of both, not {edit!r}")
-    return cast("tuple[AssistantPart, ...]", tuple(parts))
+    return tuple(parts)
 
 
 def _answer(event: Event, edit: Any) -> Event:

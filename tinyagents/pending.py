@@ -19,11 +19,14 @@ from tinyagents.middleware import Finish, checked
 from tinyagents.recall import result_of
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, shorten
+from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import LimitExceeded, Parked, RunCancelled
 from tinyagents_graph.events import Event
 from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import describe
+from tinyagents_graph.steering import steer
 from tinyagents_graph.tasks import signal_of
 from tinyagents_graph.time_limit import time_limit
 
@@ -261,6 +264,14 @@ class Pending:
             work.run.recall(self.path)
         if not is_own:
             ledger.tell_again(work.run.origin, self.path, known)
+        if ledger.candidates is not None:
+            for each in ledger.candidates.take_sent(self.path):
+                self._send_again(each)
+
+    def _send_again(self, sent: Sent) -> None:
+        """What the body told another run, in a tree that takes over what came of it."""
+        run, command = self.work.run, SteerCommand.from_dict(sent.command)
+        steer(run.tree, command, sent.data["to"], sender=run, by=run.path, ids=[sent.steer_id])
 
     async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
         while True:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
+from tinyagents.errors import ModelError
 from tinyagents.messages import (
     AssistantMessage,
     ToolCall,
@@ -27,7 +28,8 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "fingerprint", "keep_opening", "recall_opening", "recall_output", "reply_of", "result_of",
+    "fail_again", "fingerprint", "keep_opening", "recall_opening", "recall_output",
+    "recall_reply", "reply_of", "result_of",
 ]  # fmt: skip
 
 
@@ -56,14 +58,35 @@ def _note_drift(work: AgentRun, ledger: Ledger, saved: Mapping[str, Any]) -> Non
             ledger.note_drift(work.run.path, name, saved.get(name), now)
 
 
-def reply_of(work: AgentRun, known: Event) -> ModelReply:
+def recall_reply(work: AgentRun, known: Event) -> ModelReply:
     """What the model answered before, as a `model.completed` tells it; it counts as spent."""
-    data, run = known.data, work.run
+    reply = reply_of(known)
+    spent = known.data.get("spent")
+    _spend_again(work, reply.usage if spent is None else Usage.from_dict(spent))
+    return reply
+
+
+def fail_again(work: AgentRun, failure: Event | None) -> None:
+    """The model failed in the tree that this one takes over from.
+
+    Raises:
+        ModelError: It did.
+    """
+    if failure is not None:
+        _spend_again(work, Usage.from_dict(failure.data["spent"]))
+        raise ModelError(failure.data["error"]["message"])
+
+
+def _spend_again(work: AgentRun, spent: Usage) -> None:
+    work.run.add_usage(spent)
+    work.run.accounts.note(spent)
+
+
+def reply_of(event: Event) -> ModelReply:
+    """The reply that a `model.completed` tells of."""
+    data = event.data
     message = cast("AssistantMessage", from_dict(data["message"]))
     usage = Usage.from_dict(data["usage"])
-    spent = Usage.from_dict(data["spent"]) if "spent" in data else usage
-    run.add_usage(spent)
-    run.accounts.note(spent)
     return ModelReply(message, usage, data["stop_reason"], data["model"], data.get("request_id"))
 
 

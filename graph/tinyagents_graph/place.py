@@ -69,7 +69,7 @@ class RunTree:
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
         self.ledger, self.emit = ledger, ledger.emit
-        self._n_steered = ledger.past.n_sent
+        self._n_steered = ledger.n_sent
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""

@@ -322,7 +322,7 @@ class Run(Spending):
     def _close(self, status: RunStatus, data: Mapping[str, Any]) -> None:
         self._stage = CLOSED
         if self._controls is not None or self.tree.is_stirred:
-            end_steering(self, f"{self.path} has ended ({status})")
+            end_steering(self, f"{self.path} has ended ({status})", is_parked=status == "paused")
         if status == "paused":
             self.stop_clock()
         self.status = status

@@ -317,12 +317,13 @@ def begin_steering(run: Run) -> None:
         inherit_pauses(run)
 
 
-def end_steering(run: Run, reason: str) -> None:
+def end_steering(run: Run, reason: str, *, is_parked: bool = False) -> None:
     """A run is about to publish its end: after this it gets no more commands, and has no mail."""
     with exclusive(run.tree):
         if run.is_steered:
             _tell_early(run)
             unrest(run, is_ending=True)
+            run.controls.mail.extend(() if is_parked else run.controls.due.values())
             expire_all(run, reason)
 
 

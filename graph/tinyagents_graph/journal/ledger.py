@@ -22,9 +22,10 @@ import anyio
 
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
-from tinyagents_graph.journal.candidates import Candidates, moved
+from tinyagents_graph.journal.candidates import Candidates
 from tinyagents_graph.journal.past import Past, Sent
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
+from tinyagents_graph.journal.sources import moved
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
 
@@ -129,7 +130,7 @@ class Ledger:
         return [
             AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
             for ask_id, event in self._open_asks.items()
-            if ask_id not in self.answers
+            if self._given(ask_id, event.data) is None
         ]
 
     def watch(
@@ -273,7 +274,7 @@ class Ledger:
             place: Address of the call.
             known: How it ended, here or in another tree.
         """
-        with self._lock:  # together: a result without what led to it would be a fact
+        with self.together:  # a result without what led to it would be a fact
             if self.candidates is not None and self._lease is not None:
                 for event in self.candidates.take_more(place):
                     more = moved(event, origin.root_run_id)._replace(seq=self._next, time=time())
@@ -296,7 +297,13 @@ class Ledger:
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
         sent = self.past.sent_to(path)
-        return sent if self.candidates is None else [*self.candidates.letters(path), *sent]
+        return sent if self.candidates is None else self.candidates.letters(path, sent)
+
+    @property
+    def n_sent(self) -> int:
+        """How many commands have a number already."""
+        there = 0 if self.candidates is None else self.candidates.n_sent
+        return max(self.past.n_sent, there)
 
     def flush(self) -> None:
         """Hand what was published to the journal."""

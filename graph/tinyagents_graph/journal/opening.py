@@ -63,14 +63,15 @@ async def open_tree(
             return ledger
     opening = await journal.open(run_id, name=name, task=task, about=about)
     about = opening.record.about
-    past, deliveries = opening.past, opening.deliveries
     try:
-        candidates = await find_candidates(journal, about, past)
+        candidates = await find_candidates(journal, about, opening.past)
     except BaseException:
         await journal.close(opening.lease)
         raise
-    ledger = Ledger(journal, opening.lease, past, deliveries, sink, about, candidates)
-    sink.publish(past, is_new=False)
+    ledger = Ledger(
+        journal, opening.lease, opening.past, opening.deliveries, sink, about, candidates
+    )
+    sink.publish(opening.past, is_new=False)
     return ledger
 
 

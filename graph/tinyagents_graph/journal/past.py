@@ -54,7 +54,7 @@ _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 # Steps whose events nobody publishes again once they are facts: who looks one up knows that it is
 # told already.
 _LOOKED_UP = frozenset({"model", "tool"})
-_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive"})
+_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive", "edited"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
