@@ -75,11 +75,7 @@ def _due(ledger: Ledger, path: str) -> tuple[str, ...]:
 
 
 def hear_answers(work: GraphRun) -> None:
-    """Take what finished tasks have got for answers; in the same step as before.
-
-    Raises:
-        Parked: The tree is only looked at, and nothing more is known of it.
-    """
+    """Take what finished tasks have got for answers; in the same step as before."""
     ledger = work.run.tree.ledger
     if ledger is None:
         return
