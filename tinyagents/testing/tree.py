@@ -80,6 +80,7 @@ class _Open:
         self._in: defaultdict[str | None, set[_Key]] = defaultdict(set)
         self._ever: set[_Key] = set()
         self._undone: set[_Key] = set()
+        self._restored: dict[str, int] = {}
 
     def follow(self, event: Event, where: str) -> Iterator[str]:
         """Note what `event` opens or closes."""
@@ -99,17 +100,28 @@ class _Open:
             if event.kind in _UNDONE:
                 self._undone.add(key)
 
-    def restore(self, root_id: str) -> None:
-        """The tree goes on, out of a journal: what did not end well may start again."""
-        again = {key for key in self._undone if key[1].partition("/")[0] == root_id}
+    def goes_on(self, event: Event, ended: dict[str, Event]) -> bool:
+        """Whether a run that had failed or was cancelled is resumed, out of a journal."""
+        if event.kind == "checkpoint.restored":
+            self._restore(event)
+        end = ended.get(event.run_id)
+        if event.kind != "run.resumed" or end is None or end.kind == "run.completed":
+            return False
+        # A root says itself that its tree goes on, right after this.
+        if event.parent_run_id is not None and self._restored.get(event.root_run_id, -1) < end.seq:
+            return False
+        del ended[event.run_id]
+        key = _key(event, "run.started")
+        self.things[key] = event.parent_run_id
+        self._in[event.parent_run_id].add(key)
+        return True
+
+    def _restore(self, event: Event) -> None:
+        """The tree goes on: what did not end well may start again."""
+        self._restored[event.root_run_id] = event.seq
+        again = {key for key in self._undone if key[1].partition("/")[0] == event.root_run_id}
         self._undone -= again
         self._ever -= again
-
-    def reopen(self, event: Event) -> None:
-        """A run goes on that had ended."""
-        key = _key(event, "run.started")
-        self.things[key] = holder = event.parent_run_id
-        self._in[holder].add(key)
 
     def left_in(self, run_id: str) -> Iterable[_Key]:
         """What may not be open any more once a run ends."""
@@ -121,7 +133,6 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
     still_open = _Open()
     runs: dict[str, Event] = {}
     ended: dict[str, Event] = {}
-    restored: dict[str, int] = {}
     last: dict[str, Event] = {}
     for event in events:
         last[event.root_run_id] = event
@@ -130,12 +141,7 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
         if event.seq != due:
             yield f"{where}: seq {event.seq}, but {due} was due"
         expected[event.root_run_id] = event.seq + 1
-        if event.kind == "checkpoint.restored":
-            restored[event.root_run_id] = event.seq
-            still_open.restore(event.root_run_id)
-        if _goes_on(event, ended, restored):
-            del ended[event.run_id]
-            still_open.reopen(event)
+        if still_open.goes_on(event, ended):
             continue
         yield from _place(event, where, runs, ended)
         yield from still_open.follow(event, where)
@@ -152,15 +158,6 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
             if run_id.split("/")[0] in parked:
                 continue
             yield f"{kind} {subject!r} has no terminal event"
-
-
-def _goes_on(event: Event, ended: Mapping[str, Event], restored: Mapping[str, int]) -> bool:
-    """Whether a run is resumed that had failed or was cancelled, as only a journal can do it."""
-    end = ended.get(event.run_id)
-    if event.kind != "run.resumed" or end is None or end.kind == "run.completed":
-        return False
-    # A root says itself that its tree goes on, right after this.
-    return event.parent_run_id is None or restored.get(event.root_run_id, -1) > end.seq
 
 
 def _place(

@@ -104,6 +104,7 @@ class Past:
         sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
         n_sent: How many commands were sent to its runs.
+        absent: Paths of the runs that had not ended, until they begin again.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -124,6 +125,7 @@ class Past:
         self.open_asks: dict[str, Event] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
+        self.absent: set[str] = set()
         self.answers: dict[str, str] = {}
         self.n_sent = 0
         self._root_name = ""
@@ -165,6 +167,7 @@ class Past:
         origin = event.origin
         path = origin.path
         self._runs[path] = event
+        self.absent.discard(path) if event.kind in _ENDED else self.absent.add(path)
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path
@@ -290,7 +293,8 @@ class Past:
         return last is not None and last.kind == "run.completed"
 
     def opens_again(self, path: str) -> bool:
-        """Whether a run that had been parked, had failed or was cancelled now goes on."""
+        """A run begins: whether it had been parked, had failed or was cancelled, and goes on."""
+        self.absent.discard(path)
         last = self._runs.get(path)
         return last is not None and last.kind in _REOPENED
 
