@@ -19,7 +19,7 @@ from tinyagents.recall import fingerprint, recall_reply
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
-from tinyagents_graph.run import describe
+from tinyagents_graph.run import NOTHING, describe
 from tinyagents_graph.usage import Usage
 
 __all__ = ["ask"]
@@ -36,7 +36,8 @@ async def ask(work: AgentRun) -> ModelReply:
     opening = plan.opening(work.turns - 1)
     call_id = work.run.step = opening["call_id"]
     work.run.emit("model.started", opening)
-    ledger, before = work.run.tree.ledger, work.run.spent
+    ledger = work.run.tree.ledger
+    before = NOTHING if ledger is None else work.run.spent
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)

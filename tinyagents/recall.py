@@ -76,15 +76,12 @@ def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | N
 
 def fingerprint(work: AgentRun) -> str:
     """What the model is asked, in 16 digits: each message is looked at once."""
-    done, so_far = work.prints
+    done, digest = work.prints or (0, blake2b(digest_size=8))
     messages = work.messages
-    if done < len(messages):
-        digest = blake2b(so_far.encode(), digest_size=8)
-        for message in messages[done:]:
-            digest.update(to_json(to_dict(message)))
-        so_far = digest.hexdigest()
-        work.prints = len(messages), so_far
-    return so_far
+    for message in messages[done:]:
+        digest.update(to_json(to_dict(message)))
+    work.prints = len(messages), digest
+    return digest.hexdigest()
 
 
 def recall_output(work: AgentRun, ledger: Ledger) -> bool:

@@ -22,7 +22,6 @@ __all__ = ["MISSING", "AgentRun"]
 
 MISSING: Any = object()
 _NO_CHILDREN: Mapping[str, Any] = MappingProxyType({})
-_NOTHING_SEEN = (0, "")
 
 
 class AgentRun:
@@ -47,7 +46,7 @@ class AgentRun:
         wider: Factor on the reply's length limit, after a reply that was used up by thinking.
         background: Its children that work, or worked, in the background, by path.
         progress: What it last reported of how far it is.
-        prints: How much of the transcript the fingerprint covers, and the fingerprint.
+        prints: How much of the transcript its fingerprint covers, and that; `None` at first.
         speaks_for: The run in whose place it answers a question, if that is what it is there for.
     """
 
@@ -76,7 +75,7 @@ class AgentRun:
         self.counted = 0
         self.seen: set[str] | None = None
         self.wider = 1
-        self.prints = _NOTHING_SEEN
+        self.prints: Any = None
         self.background: Mapping[str, Child] = _NO_CHILDREN
         self.progress = ""
         self.speaks_for: Run | None = None

@@ -19,7 +19,7 @@ class Clock:
         limit: Seconds it may take.
         path: The run whose limit it is.
         parent: The clock of the run above, which goes on by itself.
-        before: Its clock until it was parked, from where this one goes on.
+        used_s: Seconds it has taken before, until it was parked or its process died.
 
     Attributes:
         limit: Seconds it may take.
@@ -29,14 +29,12 @@ class Clock:
 
     __slots__ = ("_deadline", "_parent", "_stopped_at", "limit", "loop", "path")
 
-    def __init__(
-        self, limit: float, path: str, parent: Clock | None, before: Clock | None = None
-    ) -> None:
+    def __init__(self, limit: float, path: str, parent: Clock | None, used_s: float = 0.0) -> None:
         self.limit = limit
         self.path = path
         self.loop = EventLoop()
         self._parent = parent
-        self._deadline = monotonic() + (limit if before is None else before.own_remaining_s)
+        self._deadline = monotonic() + limit - used_s
         self._stopped_at: float | None = None
 
     @property

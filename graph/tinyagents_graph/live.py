@@ -11,6 +11,7 @@ from tinyagents_graph.commands import SteerCommand, batch_of
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.host import Host, host_of
+from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.log import EventView
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.run import Run, RunStatus
@@ -149,7 +150,10 @@ class LiveRun:
         Raises:
             ConfigError: It is no command, or nothing a model can read; or `to` or `by` is no text.
         """
-        return send(self._run, command, to, by)
+        ack = send(self._run, command, to, by)
+        if (ledger := self._run.tree.ledger) is not None and ledger.error is None:
+            await ledger.settle()  # who was told that it came must not find it lost
+        return ack
 
     def cancel(self, reason: str = "cancelled by the host") -> bool:
         """Cancel the run and its descendants, if `steer(Cancel(reason))` would.
@@ -167,9 +171,13 @@ class LiveRun:
         """
         return call_off(self._run, reason)
 
-    def pending(self) -> list[PendingAsk]:
+    def pending(self) -> list[PendingAsk | InboxAsk]:
         """The open questions of the run and its descendants to the human."""
-        asks = [ask for ask in self._host.asks.values() if ask.status == "open"]
+        asks: list[PendingAsk | InboxAsk] = [
+            ask for ask in self._host.asks.values() if ask.status == "open"
+        ]
+        if (ledger := self._run.tree.ledger) is not None:
+            asks += [InboxAsk(ledger.journal, each) for each in ledger.pending]
         return [ask for ask in asks if is_at_or_below(ask.path, self.path)]
 
     async def result(self) -> Any:

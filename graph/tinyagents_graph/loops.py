@@ -15,7 +15,7 @@ __all__ = ["Bell", "EventLoop"]
 class EventLoop:
     """The event loop it is made in, which other threads reach through `call`."""
 
-    __slots__ = ("_call_soon", "_call_soon_here", "_thread")
+    __slots__ = ("_call_soon", "_call_soon_here", "_thread", "new_event")
 
     def __init__(self) -> None:
         loop = cast("Any", anyio.lowlevel.current_token().native_token)
@@ -27,6 +27,13 @@ class EventLoop:
             getattr(loop, "call_soon", None) or loop.run_sync_soon
         )
         self._thread = threading.get_ident()
+        # Of the loop's own kind, without anyio having to find out which that is each time.
+        self.new_event: Callable[[], anyio.Event] = type(anyio.Event())
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the loop's thread."""
+        return threading.get_ident() == self._thread
 
     def call(self, do: Callable[[], None]) -> bool:
         """Do something in the loop: at once in its own thread, else soon.

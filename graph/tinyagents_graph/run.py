@@ -222,8 +222,7 @@ class Run(Spending):
         self._scope.enter()
         if self.limits.max_seconds is not None:
             above = None if parent is None else parent.clock
-            was = self.clock if self._before is not None else None
-            self.clock = Clock(self.limits.max_seconds, self.path, above, was)
+            self.clock = Clock(self.limits.max_seconds, self.path, above, self._used_s)
             self.start_clock()
         try:
             self._tell_start()
@@ -348,7 +347,7 @@ class Run(Spending):
         if self.tree.host is not None:
             self.tree.host.bell.ring()
         if parent is None:
-            if self.tree.is_named and self.status != "paused":
+            if self.tree.is_named and (self.status != "paused" or self.tree.ledger is not None):
                 self.tree.sink.release(self.run_id)
             return
         before = parent._children_usage

@@ -66,6 +66,13 @@ class Spending(Interruptible):
             run.accounts.note(used, n_runs)
 
     @property
+    def _used_s(self) -> float:
+        """How long it has taken in earlier segments."""
+        if self._before is not None and self.clock is not None:
+            return self.clock.limit - self.clock.own_remaining_s
+        return 0.0 if self.tree.ledger is None else self.tree.ledger.past.used_s(self.path)
+
+    @property
     def usage(self) -> Usage:
         """What the run itself has used so far."""
         used = self._used

@@ -17,12 +17,9 @@ _ENDINGS: Mapping[str, frozenset[str]] = {
     "ask.raised": frozenset({"ask.answered", "ask.expired"}),
 }
 _OPENERS = {ending: opener for opener, endings in _ENDINGS.items() for ending in endings}
+_REOPENED = frozenset({"run.failed", "run.cancelled"})
 # What may open, and close, again and again.
 _REPEATED = frozenset({"run.paused"})
-_UNDONE = frozenset(
-    ending for endings in TERMINAL.values() for ending in endings
-    if not ending.endswith(".completed")
-)  # fmt: skip
 _Key: TypeAlias = tuple[str, str, str]
 _SUBJECT = {
     "model": "call_id", "tool": "call_id", "subagent": "run_id", "node": "path",
@@ -39,9 +36,9 @@ def check_tree(events: Iterable[Event], *, complete: bool = True) -> None:
     - a child lives within its parent, one deeper, under its path; so do a run's calls within it;
     - a run is paused and resumed in turns, and has been resumed when it ends; a tree that is
       parked, so that it ends with `run.paused`, may have open what goes on with it;
-    - out of a journal, a run that failed or was cancelled may be resumed, and go on to another
-      end; from `checkpoint.restored` on, so may what failed or was cancelled in it;
-    - every command that a run received has exactly one final acknowledgement, of the same run.
+    - every command that a run received has exactly one final acknowledgement, of the same run;
+    - once a tree was taken up again out of a journal, what had failed or was cancelled may be
+      begun anew: a run with `run.resumed`, all else with another start.
 
     Args:
         events: All events of one or several trees, in order.
@@ -78,50 +75,36 @@ class _Open:
     def __init__(self) -> None:
         self.things: dict[_Key, str | None] = {}
         self._in: defaultdict[str | None, set[_Key]] = defaultdict(set)
-        self._ever: set[_Key] = set()
-        self._undone: set[_Key] = set()
-        self._restored: dict[str, int] = {}
+        self.restored: set[str] = set()  # trees that were taken up again
+        self._ever: dict[_Key, str] = {}  # how it ended last; empty while it has not
 
     def follow(self, event: Event, where: str) -> Iterator[str]:
         """Note what `event` opens or closes."""
         if event.kind in _ENDINGS:
             key = _key(event, event.kind)
-            if key in self.things or (key in self._ever and event.kind not in _REPEATED):
+            if not self._may_start(key, event):
                 yield f"{where}: {key[2]!r} has started before"
-            self._ever.add(key)
-            self.things[key] = holder = _holder(event)
-            self._in[holder].add(key)
+            self.start(key, event)
         elif event.kind in _OPENERS:
             key = _key(event, _OPENERS[event.kind])
             if key not in self.things:
                 yield f"{where}: ends what is not open"
             else:
+                self._ever[key] = event.kind
                 self._in[self.things.pop(key)].discard(key)
-            if event.kind in _UNDONE:
-                self._undone.add(key)
 
-    def goes_on(self, event: Event, ended: dict[str, Event]) -> bool:
-        """Whether a run that had failed or was cancelled is resumed, out of a journal."""
-        if event.kind == "checkpoint.restored":
-            self._restore(event)
-        end = ended.get(event.run_id)
-        if event.kind != "run.resumed" or end is None or end.kind == "run.completed":
-            return False
-        # A root says itself that its tree goes on, right after this.
-        if event.parent_run_id is not None and self._restored.get(event.root_run_id, -1) < end.seq:
-            return False
-        del ended[event.run_id]
-        key = _key(event, "run.started")
-        self.things[key] = event.parent_run_id
-        self._in[event.parent_run_id].add(key)
-        return True
+    def start(self, key: _Key, event: Event) -> None:
+        """Something is open from now on."""
+        self._ever[key] = ""
+        self.things[key] = holder = _holder(event)
+        self._in[holder].add(key)
 
-    def _restore(self, event: Event) -> None:
-        """The tree goes on: what did not end well may start again."""
-        self._restored[event.root_run_id] = event.seq
-        again = {key for key in self._undone if key[1].partition("/")[0] == event.root_run_id}
-        self._undone -= again
-        self._ever -= again
+    def _may_start(self, key: _Key, event: Event) -> bool:
+        if key in self.things:
+            return False
+        if event.kind in _REPEATED or key not in self._ever:
+            return True
+        return event.root_run_id in self.restored and not self._ever[key].endswith(".completed")
 
     def left_in(self, run_id: str) -> Iterable[_Key]:
         """What may not be open any more once a run ends."""
@@ -132,7 +115,7 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
     expected: dict[str, int] = {}
     still_open = _Open()
     runs: dict[str, Event] = {}
-    ended: dict[str, Event] = {}
+    ended: dict[str, str] = {}
     last: dict[str, Event] = {}
     for event in events:
         last[event.root_run_id] = event
@@ -141,27 +124,41 @@ def _violations(events: list[Event], complete: bool) -> Iterator[str]:
         if event.seq != due:
             yield f"{where}: seq {event.seq}, but {due} was due"
         expected[event.root_run_id] = event.seq + 1
-        if still_open.goes_on(event, ended):
+        if event.kind == "run.resumed" and ended.get(event.run_id) in _REOPENED:
+            yield from _reopen(event, where, ended, still_open)
             continue
         yield from _place(event, where, runs, ended)
         yield from still_open.follow(event, where)
+        if event.kind == "checkpoint.restored":
+            still_open.restored.add(event.root_run_id)
         if event.kind == "run.started":
             runs[event.run_id] = event
         elif event.kind in TERMINAL["run.started"]:
-            ended[event.run_id] = event
+            ended[event.run_id] = event.kind
             for kind, _, subject in still_open.left_in(event.run_id):
                 yield f"{where}: before the end of {kind} {subject!r}"
     if complete:
-        # A tree that was parked is as complete as it can be.
-        parked = {event.root_run_id for event in last.values() if event.kind == "run.paused"}
-        for kind, run_id, subject in still_open.things:
-            if run_id.split("/")[0] in parked:
-                continue
+        yield from _unended(still_open, last)
+
+
+def _unended(still_open: _Open, last: dict[str, Event]) -> Iterator[str]:
+    # A tree that was parked is as complete as it can be.
+    parked = {event.root_run_id for event in last.values() if event.kind == "run.paused"}
+    for kind, run_id, subject in still_open.things:
+        if run_id.split("/")[0] not in parked:
             yield f"{kind} {subject!r} has no terminal event"
 
 
+def _reopen(event: Event, where: str, ended: dict[str, str], still_open: _Open) -> Iterator[str]:
+    """A run that had come to no result goes on, out of a journal."""
+    if event.parent_run_id is not None and event.root_run_id not in still_open.restored:
+        yield f"{where}: goes on after it has ended, and its tree was not taken up again"
+    del ended[event.run_id]
+    still_open.start(_key(event, "run.started"), event._replace(kind="run.started"))
+
+
 def _place(
-    event: Event, where: str, runs: Mapping[str, Event], ended: Mapping[str, Event]
+    event: Event, where: str, runs: dict[str, Event], ended: dict[str, str]
 ) -> Iterator[str]:
     # A session without a parent tells of its child in the child's own name, around its run.
     outside = event.kind.startswith("subagent.") or event.kind == "limit.reached"

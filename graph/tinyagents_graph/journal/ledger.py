@@ -22,7 +22,7 @@ import anyio
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.past import Past
-from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
+from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
 
@@ -57,10 +57,10 @@ class Ledger:
     """
 
     __slots__ = (
-        "_arrived", "_asks", "_flusher", "_is_scheduled", "_lease", "_lock", "_loop",
-        "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published", "_sink",
-        "_waiters", "_waiting", "about", "answers", "awaiting", "drift", "error", "journal", "past", "sessions",
-        "untaken",
+        "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
+        "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
+        "_sink", "_waiters", "_waiting", "about", "answers", "awaiting", "drift", "error",
+        "journal", "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Ledger:
         self.about = about
         self.journal = journal
         self.past = Past(past)
+        self._has_past = bool(past)
         self._lease = lease
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
@@ -116,6 +117,15 @@ class Ledger:
         ends = [event.data.get("expires_at") for event in self._open_asks.values()]
         return any(each is not None and each <= time() for each in ends)
 
+    @property
+    def pending(self) -> list[AskRecord]:
+        """The questions that nobody has answered."""
+        return [
+            AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
+            for ask_id, event in self._open_asks.items()
+            if ask_id not in self.answers
+        ]
+
     def watch(
         self, on_error: Callable[[Exception], None], on_steer: Callable[[Delivery], None]
     ) -> None:
@@ -140,7 +150,7 @@ class Ledger:
     def emit(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
         """Publish an event, unless the past has it; in place of `EventSink.emit`."""
         with self._lock:
-            if (known := self.past.take_repeat(kind, origin, data)) is not None:
+            if self._has_past and (known := self.past.take_repeat(kind, origin, data)) is not None:
                 return known
             event = _new_event(Event, (self._next, time(), kind, origin, data))
             if self._lease is None:
@@ -305,9 +315,10 @@ class Ledger:
         if not self.is_settled:
             self.flush()
         if not self.is_settled:
-            heard = anyio.Event()
+            loop = self._loop if self._loop.is_here else EventLoop()
+            heard = loop.new_event()
             with self._lock:
-                self._waiters.append((self._next, EventLoop(), heard))
+                self._waiters.append((self._next, loop, heard))
             if self._published >= self._next:
                 self._loop.call(self._publish)
             await heard.wait()

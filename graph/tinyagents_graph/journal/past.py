@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.journal.times import seconds_at_work
 
 __all__ = ["Begun", "Past", "Sent"]
 
@@ -109,6 +110,8 @@ class Past:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.n_events = len(events)
+        self._events = events
+        self._used: Mapping[str, float] | None = None
         self._facts: dict[Key, Event] = {}
         self._begun: dict[Key, tuple[int, Event]] = {}
         self._loose: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -153,6 +156,12 @@ class Past:
                 if not _is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
+
+    def used_s(self, path: str) -> float:
+        """Seconds that a run was at work before."""
+        if self._used is None:  # few runs have a clock
+            self._used = seconds_at_work(self._events)
+        return self._used.get(path, 0.0)
 
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
