@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio.lowlevel
 
-from tests.journal.stories import Deed, Story, check_resumed, facts, intents
+from tests.journal.stories import Deed, Story, check_deeds, check_resumed
 from tinyagents import Agent, Event, Result, RunContext, RunLimits
 from tinyagents.testing import FunctionModel
 from tinyagents_graph.journal import Journal, MemoryJournal
@@ -144,7 +144,7 @@ async def resumes_from_every_prefix(scene: Scene, *, seed: int = 0) -> Story:
     first = Stage(MemoryJournal())
     whole = await scene.play(first)
     check_resumed(whole, whole, whole.events)
-    _check_deeds(scene, first.deeds, ())
+    check_deeds(first.deeds, (), scene.irreversible)
     for cut in _cuts(whole.events):
         prefix = whole.events[:cut]
         again = 0
@@ -172,7 +172,7 @@ async def _resume(
     stage = Stage(await cut_off(before, len(prefix), is_late=is_late))
     resumed = await scene.play(stage)
     check_resumed(whole, resumed, prefix, varies=scene.varies)
-    _check_deeds(scene, stage.deeds, prefix)
+    check_deeds(stage.deeds, prefix, scene.irreversible)
     return stage, resumed
 
 
@@ -203,18 +203,3 @@ async def cut_off(before: Journal, n: int, *, is_late: bool = False) -> MemoryJo
     for delivery in deliveries[:n_come]:
         await journal.deliver(delivery)
     return journal
-
-
-def _check_deeds(scene: Scene, deeds: Sequence[Deed], prefix: Sequence[Event]) -> None:
-    """What was done after the cut, no fact of the prefix was."""
-    known = {f"{path} {name}" for group, path, name in facts(prefix) if group == "tool"}
-    begun = {f"{path} {name}" for group, path, name in intents(prefix)}
-    asked = {
-        f"{RUN_ID}{path[4:]}#{name}" for group, path, name in facts(prefix) if group == "model"
-    }
-    for deed in deeds:
-        assert deed.key not in asked, f"the model was asked again: {deed.key}"
-        assert deed.path not in known, f"a call was made again: {deed}"
-        assert deed.what not in scene.irreversible or deed.path not in begun, f"in doubt: {deed}"
-    keys = Counter(deed.key for deed in deeds if deed.what in scene.irreversible)
-    assert set(keys.values()) <= {1}, "an irreversible call was made twice"
