@@ -9,6 +9,7 @@ from typing import Any
 
 from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.journal.candidates import find_candidates
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.journal.protocol import Delivery, Journal
 from tinyagents_graph.pausing import exclusive
@@ -16,7 +17,7 @@ from tinyagents_graph.run import Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import steer
 
-__all__ = ["attach", "open_tree", "take_late"]
+__all__ = ["attach", "open_tree", "take_late", "unknown_run"]
 
 _AT_REST = ("completed", "limited", "paused")
 _SIMILAR = 200
@@ -53,25 +54,39 @@ async def open_tree(
     """
     record = await journal.find(run_id)
     if record is None and is_resumed:
-        raise ConfigError(await _unknown(journal, run_id))
+        raise ConfigError(await unknown_run(journal, "resume", run_id))
     if record is not None and record.status in _AT_REST:
         past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
-        ledger = Ledger(journal, None, past, deliveries, sink, record.about)
+        candidates = await find_candidates(journal, record.about, past)
+        ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
         if record.status != "paused" or not ledger.has_news:
             sink.publish(past, is_new=False)
             return ledger
     opening = await journal.open(run_id, name=name, task=task, about=about)
     about = opening.record.about
-    ledger = Ledger(journal, opening.lease, opening.past, opening.deliveries, sink, about)
-    sink.publish(opening.past, is_new=False)
+    past, deliveries = opening.past, opening.deliveries
+    try:
+        candidates = await find_candidates(journal, about, past)
+    except BaseException:
+        await journal.close(opening.lease)
+        raise
+    ledger = Ledger(journal, opening.lease, past, deliveries, sink, about, candidates)
+    sink.publish(past, is_new=False)
     return ledger
 
 
-async def _unknown(journal: Journal, run_id: str) -> str:
+async def unknown_run(journal: Journal, asked: str, run_id: str) -> str:
+    """What to say when a run is asked for that a journal does not have.
+
+    Args:
+        journal: The journal.
+        asked: The function that was called.
+        run_id: With this id.
+    """
     known = [record.run_id for record in await journal.trees(most=_SIMILAR)]
     near = get_close_matches(run_id, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"resume({run_id!r}): {journal!r} has no such run{hint}"
+    return f"{asked}({run_id!r}): {journal!r} has no such run{hint}"
 
 
 def attach(ledger: Ledger, run: Run) -> None:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.times import seconds_at_work
+from tinyagents_graph.journal.visits import Visits
 
-__all__ = ["Begun", "Past", "Sent"]
+__all__ = ["Begun", "Past", "Sent", "is_settled"]
 
 Key: TypeAlias = tuple[str, str, Any]
 """What a step is called: its group, the path of its run, and its name there."""
@@ -36,6 +38,12 @@ _CLOSERS: Mapping[str, str] = {
 _OF_SEGMENT = frozenset(
     {"model.delta", "run.paused", "run.resumed", "checkpoint.restored", "budget.reserved",
      "budget.released"}
+)  # fmt: skip
+# Each try tells of itself: a later one that looks like it is another one.
+_OF_A_TRY = frozenset({"tool.retried", "node.retried"})
+_OF_GRAPHS = frozenset(
+    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
+     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
 )  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
@@ -101,9 +109,11 @@ class Past:
         saved: The data of every `checkpoint.saved`, by the run's path.
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
+        given: The data of the answers that were given to them, by id.
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
+        visits: What graphs in it did.
         n_sent: How many commands were sent to its runs.
         absent: Paths of the runs that had not ended, until they begin again.
     """
@@ -126,9 +136,11 @@ class Past:
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
+        self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
         self.absent: set[str] = set()
+        self.visits = Visits()
         self.answers: dict[str, str] = {}
         self.n_sent = 0
         self._root_name = ""
@@ -144,6 +156,8 @@ class Past:
     def _read(self, events: Iterable[Event]) -> None:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
+            if kind in _OF_GRAPHS:
+                self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
                     self._places[path, event.data["call_id"]] = event.data["path"]
@@ -153,7 +167,7 @@ class Past:
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
-                if not _is_of_resuming(event.data):
+                if kind not in _OF_A_TRY and not _is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
 
@@ -165,7 +179,7 @@ class Past:
 
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
-        if not _is_settled(event):
+        if not is_settled(event):
             return  # it will be done again, and be told again
         self._facts[key] = event
         if opened is not None:
@@ -218,7 +232,7 @@ class Past:
             self._read_ask(event)
         elif kind.startswith("steer."):
             self._read_steer(event)
-        elif kind in ("tool.retried", "node.retried"):
+        elif kind in _OF_A_TRY:
             group = kind.partition(".")[0]
             key = group, path, data[_NAMES[group]]
             if (opened := self._begun.get(key)) is not None:
@@ -230,6 +244,8 @@ class Past:
             self.asks[ask_id] = self.open_asks[ask_id] = event
         else:
             self.open_asks.pop(ask_id, None)
+            if "verdict" in event.data:
+                self.given[ask_id] = event.data
 
     def _read_steer(self, event: Event) -> None:
         data = event.data
@@ -302,8 +318,7 @@ class Past:
         return last is not None and last.kind == "run.completed"
 
     def opens_again(self, path: str) -> bool:
-        """A run begins: whether it had been parked, had failed or was cancelled, and goes on."""
-        self.absent.discard(path)
+        """Whether a run that had been parked, had failed or was cancelled now goes on."""
         last = self._runs.get(path)
         return last is not None and last.kind in _REOPENED
 
@@ -318,11 +333,14 @@ class Past:
         rest = path[len(parent) + 1 :]
         return f"{parent}/{rest.partition('/')[0]}"
 
-    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(
+        self, place: str, before: float = inf
+    ) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
             place: Address of the call.
+            before: Only those that ended before the event with this `seq`.
 
         Returns:
             Of each of them the path of the run above it, the data of its last event, which has its
@@ -334,6 +352,7 @@ class Past:
         return [
             (self._parents[path], event.data, 1 + self._n_below[path])
             for path, event in ended.items()
+            if event.seq < before
         ]
 
     def sent_to(self, path: str) -> list[Sent]:
@@ -355,12 +374,14 @@ class Past:
         return self._runs[path] if self.is_finished(path) else None
 
 
-def _is_settled(end: Event) -> bool:
+def is_settled(end: Event) -> bool:
     """Whether whoever asked for it was told how it ended, and went on with that."""
     if end.kind == "tool.failed":
         return not end.data.get("fatal") and end.data.get("category") != "cancelled"
     if end.kind == "node.failed":
         return bool(end.data.get("handed_on"))
+    if end.kind == "graph.step.completed":
+        return "error" not in end.data
     return end.kind.endswith(".completed")
 
 
