@@ -27,7 +27,7 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "fingerprint", "keep_opening", "recall_opening", "recall_output", "recall_reply", "result_of",
+    "fingerprint", "keep_opening", "recall_opening", "recall_output", "reply_of", "result_of",
 ]  # fmt: skip
 
 
@@ -56,16 +56,9 @@ def _note_drift(work: AgentRun, ledger: Ledger, saved: Mapping[str, Any]) -> Non
             ledger.note_drift(work.run.path, name, saved.get(name), now)
 
 
-def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | None:
-    """What the model answered to this very call, if that is known; it counts as spent."""
-    run = work.run
-    event = ledger.past.fact("model", run.path, call_id)
-    if event is None and ledger.candidates is not None:
-        asked, facts = fingerprint(work), work.plan.facts()
-        event = ledger.candidates.reply(run.path, call_id, asked, facts)
-    if event is None:
-        return None
-    data = event.data
+def reply_of(work: AgentRun, known: Event) -> ModelReply:
+    """What the model answered before, as a `model.completed` tells it; it counts as spent."""
+    data, run = known.data, work.run
     message = cast("AssistantMessage", from_dict(data["message"]))
     usage = Usage.from_dict(data["usage"])
     spent = Usage.from_dict(data["spent"]) if "spent" in data else usage

@@ -21,6 +21,7 @@ _NAMES: Mapping[str, str] = {
 }  # fmt: skip
 _ENDS = ("completed", "failed", "cancelled")
 # What each segment says anew, and what only tells that there were several.
+_OF_A_TRY = frozenset({"tool.retried", "node.retried"})
 _OF_SEGMENT = frozenset(
     {"model.delta", "run.paused", "run.resumed", "checkpoint.restored", "budget.reserved",
      "budget.released"}
@@ -175,6 +176,8 @@ def told(events: Sequence[Event]) -> Counter[tuple[str, str, str]]:
     begun: set[Step] = set()
     for at, event in enumerate(events):
         if event.kind in _OF_SEGMENT or _is_of_resuming(event.data):
+            continue
+        if event.kind in _OF_A_TRY:  # a body that runs again has its tries again
             continue
         step = _step_of(event)
         if step is not None and event.kind.endswith(".started"):

@@ -260,6 +260,13 @@ class Ledger:
 
     # --- what is not done again ----------
 
+    def has(self, known: Event) -> bool:
+        """Whether an event is the tree's own, and not one of a tree that it was forked from."""
+        if self.candidates is None:
+            return True
+        group = known.kind.partition(".")[0]
+        return self.past.fact(group, known.path, known.data["call_id"]) is known
+
     def tell_again(self, origin: Origin, place: str, known: Event) -> None:
         """A call has a result without being made: publish it, and what else belongs to it.
 

@@ -51,6 +51,9 @@ _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
+# Steps whose events nobody publishes again once they are facts: who looks one up knows that it is
+# told already.
+_LOOKED_UP = frozenset({"model", "tool"})
 _OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive"})
 _NAMING = frozenset({str, int, type(None)})
 
@@ -182,6 +185,8 @@ class Past:
         if not is_settled(event):
             return  # it will be done again, and be told again
         self._facts[key] = event
+        if key[0] in _LOOKED_UP:
+            return
         if opened is not None:
             self._repeat(opened[1])
         self._repeat(event)
