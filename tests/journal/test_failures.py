@@ -63,6 +63,29 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+async def test_a_file_whose_maker_was_killed_in_the_middle_of_it_can_be_used(
+    tmp_path: Path,
+) -> None:
+    made, path = tmp_path / "made.db", tmp_path / "runs.db"
+    maker = sqlite3.connect(made, isolation_level=None)
+    maker.execute("PRAGMA cache_size=1")
+    maker.execute("CREATE TABLE of_nobody(x)")
+    maker.execute("BEGIN")
+    maker.execute("DROP TABLE of_nobody")
+    maker.execute("CREATE TABLE big AS SELECT zeroblob(100000) AS x")
+    for ending in ("", "-journal"):  # what is on the disk if it dies now
+        path.with_name(path.name + ending).write_bytes(
+            made.with_name(made.name + ending).read_bytes()
+        )
+    maker.close()
+    async with SqliteJournal(path) as journal:
+        with pytest.raises(JournalError, match="the database of another program"):
+            await journal.find("r")
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("of_nobody",)]
+    db.close()
+
+
 async def test_a_file_that_cannot_be_written_can_be_read(open_folder: Path) -> None:
     path = open_folder / "runs.db"
     await (await kept(lambda: SqliteJournal(path))).aclose()

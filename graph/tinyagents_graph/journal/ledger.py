@@ -57,13 +57,14 @@ class Ledger:
         drift: How the tree's code differs from when it was begun, as it is found.
         sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
+        awaiting: How runs that have yet to begin again get theirs, by path.
     """
 
     __slots__ = (
         "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
         "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
-        "_sink", "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error",
-        "journal", "past", "sessions", "untaken",
+        "_sink", "_waiters", "_waiting", "about", "answers", "awaiting", "candidates", "drift",
+        "error", "journal", "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +103,7 @@ class Ledger:
         self.answers |= {each.key: each.payload for each in deliveries if each.kind == "answer"}
         self.answers |= self.past.given  # which a fork may have from elsewhere
         self.sessions: dict[str, object] = {}
+        self.awaiting: dict[str, list[Callable[[], None]]] = {}
         self.untaken = [
             each
             for each in deliveries

@@ -118,6 +118,7 @@ class Past:
         taken: Numbers of the deliveries that runs have got.
         visits: What graphs in it did.
         n_sent: How many commands were sent to its runs.
+        absent: Paths of the runs that had not ended, until they begin again.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -141,6 +142,7 @@ class Past:
         self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
+        self.absent: set[str] = set()
         self.visits = Visits()
         self.answers: dict[str, str] = {}
         self.n_sent = 0
@@ -193,6 +195,7 @@ class Past:
         origin = event.origin
         path = origin.path
         self._runs[path] = event
+        self.absent.discard(path) if event.kind in _ENDED else self.absent.add(path)
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path
