@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.journal.stores import delivery, event, opened
@@ -136,10 +137,10 @@ async def test_one_journal_is_used_by_many_loops_at_once(
 async def test_who_is_cancelled_while_opening_holds_nothing(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "runs.db")
     for number in range(5):
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            await journal.open(f"r-{number}")
-        assert scope.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.open, f"r-{number}")
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
         opening = await journal.open(f"r-{number}")
         await journal.close(opening.lease)
 
