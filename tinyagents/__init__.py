@@ -21,6 +21,7 @@ from tinyagents.errors import (
     DepthExceeded,
     EventsLost,
     InvalidOutput,
+    JournalError,
     LimitExceeded,
     ModelError,
     ModelRetry,
@@ -71,6 +72,10 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.journal.memory import MemoryJournal
+from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, TreeRecord
+from tinyagents_graph.journal.sqlite import SqliteJournal
+from tinyagents_graph.journal.transfer import export_journal, import_journal
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 
@@ -78,12 +83,14 @@ __all__ = [
     "Ack",
     "Agent",
     "AskParent",
+    "AskRecord",
     "AssistantMessage",
     "BudgetExceeded",
     "Cache",
     "Cancel",
     "ConfigError",
     "DelegationCycle",
+    "Delivery",
     "DepthExceeded",
     "Document",
     "Event",
@@ -95,8 +102,11 @@ __all__ = [
     "Image",
     "Inject",
     "InvalidOutput",
+    "Journal",
+    "JournalError",
     "LimitExceeded",
     "LiveRun",
+    "MemoryJournal",
     "Message",
     "Middleware",
     "Model",
@@ -118,6 +128,7 @@ __all__ = [
     "RunLimits",
     "SetMetadata",
     "Signal",
+    "SqliteJournal",
     "SteerCommand",
     "SteerPolicy",
     "SubAgent",
@@ -131,12 +142,15 @@ __all__ = [
     "ToolCall",
     "ToolError",
     "ToolMessage",
+    "TreeRecord",
     "TreeSnapshot",
     "Usage",
     "UserMessage",
     "ask_parent",
     "best_of",
+    "export_journal",
     "hedge",
+    "import_journal",
     "mask",
     "quorum",
     "race",

@@ -116,7 +116,7 @@ async def test_every_place_where_a_file_may_be_cut_off_is_noticed() -> None:
         (1, '{"tree": {"run_id": "b"}}', "line 2: it is no tree: KeyError"),
         (2, "{}", "line 3: not an event: KeyError"),
         (3, '{"trees": 1}', "line 4: not an event: KeyError"),
-        (5, '{"tree": [1]}', "line 6: it is no tree: TypeError"),
+        (4, '{"tree": [1]}', "line 5: it is no tree: TypeError"),
         (7, "{}", "line 8: it is no delivery: KeyError"),
         (7, '{"trees": 2}', "line 8: it is no delivery: KeyError"),
     ],
