@@ -1,5 +1,6 @@
 """Pruning, closing, and one journal used from many loops and threads."""
 
+import gc
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -102,6 +103,21 @@ async def test_closing_leaves_one_file_and_no_thread(tmp_path: Path) -> None:
     async with SqliteJournal(tmp_path / "never.db") as journal:
         assert await journal.trees() == []
     assert names(tmp_path) == ["runs.db"]
+
+
+async def test_a_file_that_was_removed_does_not_come_back(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    await journal.open("r")  # and never closed
+    await journal.aclose()
+    assert names(tmp_path) == ["runs.db"]
+    remove(tmp_path / "runs.db")
+    del journal
+    gc.collect()
+    assert names(tmp_path) == []
+
+
+def remove(path: Path) -> None:
+    path.unlink()
 
 
 def names(folder: Path) -> list[str]:
