@@ -61,6 +61,7 @@ def _recall(pending: Pending, ledger: Ledger) -> bool:
     known = ledger.past.fact("tool", run.path, call.id)
     # Of the final answer only that it was given; what it is, its arguments say.
     if known is None or call.name == FINAL_ANSWER:
+        pending.is_told = known is not None
         return False
     pending.known = known
     pending.path = ledger.past.place_of_call(run.path, call.id)

@@ -28,8 +28,8 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "fingerprint", "keep_opening", "recall_opening", "recall_output", "recall_reply", "reply_of",
-    "result_of",
+    "fail_again", "fingerprint", "keep_opening", "recall_opening", "recall_output",
+    "recall_reply", "reply_of", "result_of",
 ]  # fmt: skip
 
 
@@ -58,34 +58,28 @@ def _note_drift(work: AgentRun, ledger: Ledger, saved: Mapping[str, Any]) -> Non
             ledger.note_drift(work.run.path, name, saved.get(name), now)
 
 
-def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | None:
-    """What the model answered to this very call, if that is known; it counts as spent.
-
-    Raises:
-        ModelError: It failed in the tree that this one takes over from.
-    """
-    run = work.run
-    event = ledger.past.fact("model", run.path, call_id)
-    if event is None and ledger.candidates is not None:
-        asked, facts = fingerprint(work), work.plan.facts()
-        event = ledger.candidates.reply(run.path, call_id, asked, facts)
-        if event is None:
-            _fail_again(work, ledger.candidates.failure(run.path, call_id, asked, facts))
-    if event is None:
-        return None
-    reply, data = reply_of(event), event.data
-    spent = Usage.from_dict(data["spent"]) if "spent" in data else reply.usage
-    run.add_usage(spent)
-    run.accounts.note(spent)
+def recall_reply(work: AgentRun, known: Event) -> ModelReply:
+    """What the model answered before, as a `model.completed` tells it; it counts as spent."""
+    reply = reply_of(known)
+    spent = known.data.get("spent")
+    _spend_again(work, reply.usage if spent is None else Usage.from_dict(spent))
     return reply
 
 
-def _fail_again(work: AgentRun, failure: Event | None) -> None:
+def fail_again(work: AgentRun, failure: Event | None) -> None:
+    """The model failed in the tree that this one takes over from.
+
+    Raises:
+        ModelError: It did.
+    """
     if failure is not None:
-        spent = Usage.from_dict(failure.data["spent"])
-        work.run.add_usage(spent)
-        work.run.accounts.note(spent)
+        _spend_again(work, Usage.from_dict(failure.data["spent"]))
         raise ModelError(failure.data["error"]["message"])
+
+
+def _spend_again(work: AgentRun, spent: Usage) -> None:
+    work.run.add_usage(spent)
+    work.run.accounts.note(spent)
 
 
 def reply_of(event: Event) -> ModelReply:

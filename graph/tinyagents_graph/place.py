@@ -133,6 +133,11 @@ class Place:
         return f"{self.path}/{name}[{index}]"
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many things of each name were started here."""
+        return dict(self._counts or ())
+
+    @property
     def is_alive(self) -> bool:
         """Whether its run is still open."""
         return self.run.tree.live.get(self.run.path) is self.run

@@ -241,8 +241,9 @@ class Run(Spending):
         is_again, ledger = self._before is not None, self.tree.ledger
         if ledger is not None:
             if ledger.past.n_events:
-                is_again = ledger.past.opens_again(self.path)
-            if ledger.sent_to(self.path):
+                is_again = is_again or ledger.past.opens_again(self.path)
+                ledger.past.absent.discard(self.path)
+            if ledger.sent_to(self.path) or self.path in ledger.awaiting:
                 self.tree.is_stirred = True  # so that its mail is given back to it
         self.emit("run.resumed" if is_again else "run.started", self.about)
         if ledger is not None and self.parent is None:

@@ -313,6 +313,8 @@ def begin_steering(run: Run) -> None:
     with exclusive(run.tree):
         if (ledger := run.tree.ledger) is not None:
             recall_mail(run, ledger.sent_to(run.path))
+            for take in ledger.awaiting.pop(run.path, ()):
+                take()
         _tell_early(run)
         inherit_pauses(run)
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from math import inf
 from time import time
 from typing import Any, cast
 
@@ -56,13 +57,14 @@ class Ledger:
         drift: How the tree's code differs from when it was begun, as it is found.
         sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
+        awaiting: How runs that have yet to begin again get theirs, by path.
     """
 
     __slots__ = (
         "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
         "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
-        "_sink", "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error",
-        "journal", "past", "sessions", "untaken",
+        "_sink", "_waiters", "_waiting", "about", "answers", "awaiting", "candidates", "drift",
+        "error", "journal", "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +103,7 @@ class Ledger:
         self.answers |= {each.key: each.payload for each in deliveries if each.kind == "answer"}
         self.answers |= self.past.given  # which a fork may have from elsewhere
         self.sessions: dict[str, object] = {}
+        self.awaiting: dict[str, list[Callable[[], None]]] = {}
         self.untaken = [
             each
             for each in deliveries
@@ -258,6 +261,13 @@ class Ledger:
 
     # --- what is not done again ----------
 
+    def has(self, known: Event) -> bool:
+        """Whether an event is the tree's own, and not one of a tree that it was forked from."""
+        if self.candidates is None:
+            return True
+        group = known.kind.partition(".")[0]
+        return self.past.fact(group, known.path, known.data["call_id"]) is known
+
     def tell_again(self, origin: Origin, place: str, known: Event) -> None:
         """A call has a result without being made: publish it, and what else belongs to it.
 
@@ -276,13 +286,15 @@ class Ledger:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit(known.kind, origin, known.data)
 
-    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(
+        self, place: str, before: float = inf
+    ) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)
             if found is not None:
                 return found
-        return self.past.spent_below(place)
+        return self.past.spent_below(place, before)
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""

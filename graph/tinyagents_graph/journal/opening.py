@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from tinyagents_graph.commands import SteerCommand
@@ -99,15 +100,30 @@ def attach(ledger: Ledger, run: Run) -> None:
         run.cancel(f"its journal failed: {error}")
 
     def hear(delivery: Delivery) -> None:
-        _take(ledger, run, delivery)
+        _hand_over(ledger, run, delivery)
 
     ledger.watch(lose, hear)
 
 
 def take_late(ledger: Ledger, run: Run) -> None:
     """Commands that came while nobody had the tree; its root has taken its place."""
-    for delivery in ledger.untaken:
-        _take(ledger, run, delivery)
+    for delivery in list(ledger.untaken):
+        if not _hand_over(ledger, run, delivery):
+            ledger.untaken.remove(delivery)
+
+
+def _hand_over(ledger: Ledger, run: Run, delivery: Delivery) -> bool:
+    """Give commands to whom they are for; whether that could be done at once.
+
+    Not so if that run was at work when the process died, and has yet to begin again.
+    """
+    take = partial(_take, ledger, run, delivery)
+    to = run.tree.path_of(delivery.payload.get("to") or run.path)
+    if to in ledger.past.absent:
+        ledger.awaiting.setdefault(to, []).append(take)
+        return False
+    take()
+    return True
 
 
 def _take(ledger: Ledger, run: Run, delivery: Delivery) -> None:

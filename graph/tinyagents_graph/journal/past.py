@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.times import seconds_at_work
+from tinyagents_graph.journal.visits import Visits
 
 __all__ = ["Begun", "Past", "Sent", "is_settled"]
 
@@ -37,12 +39,21 @@ _OF_SEGMENT = frozenset(
     {"model.delta", "run.paused", "run.resumed", "checkpoint.restored", "budget.reserved",
      "budget.released"}
 )  # fmt: skip
+# Each try tells of itself: a later one that looks like it is another one.
+_OF_A_TRY = frozenset({"tool.retried", "node.retried"})
+_OF_GRAPHS = frozenset(
+    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
+     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
+)  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
+# Steps whose events nobody publishes again once they are facts: who looks one up knows that it is
+# told already.
+_LOOKED_UP = frozenset({"model", "tool"})
 _OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive", "edited"})
 _NAMING = frozenset({str, int, type(None)})
 
@@ -105,7 +116,9 @@ class Past:
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
+        visits: What graphs in it did.
         n_sent: How many commands were sent to its runs.
+        absent: Paths of the runs that had not ended, until they begin again.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -129,6 +142,8 @@ class Past:
         self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
+        self.absent: set[str] = set()
+        self.visits = Visits()
         self.answers: dict[str, str] = {}
         self.n_sent = 0
         self._root_name = ""
@@ -144,6 +159,8 @@ class Past:
     def _read(self, events: Iterable[Event]) -> None:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
+            if kind in _OF_GRAPHS:
+                self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
                     self._places[path, event.data["call_id"]] = event.data["path"]
@@ -153,7 +170,7 @@ class Past:
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
-                if not _is_of_resuming(event.data):
+                if kind not in _OF_A_TRY and not _is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
 
@@ -168,6 +185,8 @@ class Past:
         if not is_settled(event):
             return  # it will be done again, and be told again
         self._facts[key] = event
+        if key[0] in _LOOKED_UP:
+            return
         if opened is not None:
             self._repeat(opened[1])
         self._repeat(event)
@@ -176,6 +195,7 @@ class Past:
         origin = event.origin
         path = origin.path
         self._runs[path] = event
+        self.absent.discard(path) if event.kind in _ENDED else self.absent.add(path)
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path
@@ -217,7 +237,7 @@ class Past:
             self._read_ask(event)
         elif kind.startswith("steer."):
             self._read_steer(event)
-        elif kind in ("tool.retried", "node.retried"):
+        elif kind in _OF_A_TRY:
             group = kind.partition(".")[0]
             key = group, path, data[_NAMES[group]]
             if (opened := self._begun.get(key)) is not None:
@@ -318,11 +338,14 @@ class Past:
         rest = path[len(parent) + 1 :]
         return f"{parent}/{rest.partition('/')[0]}"
 
-    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(
+        self, place: str, before: float = inf
+    ) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
             place: Address of the call.
+            before: Only those that ended before the event with this `seq`.
 
         Returns:
             Of each of them the path of the run above it, the data of its last event, which has its
@@ -334,6 +357,7 @@ class Past:
         return [
             (self._parents[path], event.data, 1 + self._n_below[path])
             for path, event in ended.items()
+            if event.seq < before
         ]
 
     def sent_to(self, path: str) -> list[Sent]:
@@ -361,6 +385,8 @@ def is_settled(end: Event) -> bool:
         return not end.data.get("fatal") and end.data.get("category") != "cancelled"
     if end.kind == "node.failed":
         return bool(end.data.get("handed_on"))
+    if end.kind == "graph.step.completed":
+        return "error" not in end.data
     return end.kind.endswith(".completed")
 
 

@@ -140,13 +140,23 @@ def open_empty() -> sqlite3.Connection:
     return connection
 
 
+_TO_BE_RECOVERED = (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY)
+
+
 def is_current(path: Path) -> bool:
-    """Whether a file can be read as it is, or is not there: else it has to be migrated first."""
+    """Whether a file can be read as it is, or is not there: else it has to be written first.
+
+    That is so if it is of an older version, or if who made it was killed in the middle of that.
+    """
     if not path.exists():
         return True
     connection = _connect(_read_only_address(path))
     try:
         return _version(connection, path, MIGRATIONS) in (0, len(MIGRATIONS))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in _TO_BE_RECOVERED:
+            return False
+        raise
     finally:
         connection.close()
 
@@ -173,13 +183,26 @@ def _read_only_address(path: Path) -> str:
 
 
 def _may_write(folder: Path) -> bool:
-    return os.access(folder, os.W_OK)
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _marks(connection: sqlite3.Connection) -> tuple[int, int, bool]:
+    """The file's version, whose it is, and whether it has no table; all as of one moment."""
+    is_alone = not connection.in_transaction  # another process may be about to make the file
+    if is_alone:
+        connection.execute("BEGIN")
+    try:
+        is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    finally:
+        if is_alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return version, owner, is_empty
 
 
 def _version(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    version, owner, is_empty = _marks(connection)
     if owner != APPLICATION_ID and (owner or version or not is_empty):
         raise JournalError(
             str(path), "it is the database of another program, and is left as it is: name another"
