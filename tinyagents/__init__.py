@@ -74,7 +74,6 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.errors import JournalError
 from tinyagents_graph.journal.diffing import RunDiff, StepDiff, diff
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 from tinyagents_graph.journal.memory import MemoryJournal
