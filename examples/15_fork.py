@@ -1,13 +1,15 @@
 """What if the weather had been bad: a fork of a run does again only what depends on that."""
 
 import os
+from typing import Any
 
 import anyio
 
 from tinyagents import Agent, MemoryJournal, diff, fork, tool
+from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call, replay
 
-DONE = []
+DONE: list[str] = []
 
 
 @tool
@@ -24,7 +26,7 @@ async def book(what: str) -> str:
     return f"{what} is booked"
 
 
-def plan(request):
+def plan(request: ModelRequest) -> Any:
     """Stands in for a model: a train first, then what goes with the weather."""
     heard = [each.text for each in request.messages if each.role == "tool"]
     if not heard:
