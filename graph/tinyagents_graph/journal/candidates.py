@@ -23,12 +23,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tinyagents_graph.events import Event, is_at_or_below
+from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.journal.shadows import Shadow
 from tinyagents_graph.journal.sources import Made, Source, arguments_key
 
-__all__ = ["Candidates", "find_candidates"]
+__all__ = ["Candidates", "ReplayJournal", "find_candidates"]
 
 _logger = logging.getLogger("tinyagents.journal")
 _ENDS = frozenset({"tool.completed", "tool.failed", "node.completed", "node.failed"})
@@ -223,7 +224,8 @@ class Candidates:
 
     def see(self, event: Event) -> None:
         """The tree has published an event."""
-        if event.seq >= self._n_seen:
+        if event.seq >= self._n_seen:  # else it is an old one, that was come by again
+            self._n_seen = event.seq + 1
             self._shadow.see(event)
 
     def _take(self, source: Source, made: Made, place: str, call_id: str = "") -> Event:
@@ -272,6 +274,18 @@ class Candidates:
                 source.change(path, place)
 
 
+class ReplayJournal(MemoryJournal):
+    """A journal for a tree that takes over all of another one.
+
+    Args:
+        candidates: What it takes over.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        super().__init__()
+        self.candidates = candidates
+
+
 def _in_order(calls: Sequence[Made], place: str, is_irreversible: bool) -> list[Made]:
     """Those that a call can be taken for, the one of the same place first."""
     same = [made for made in calls if made.place == place]
@@ -303,6 +317,8 @@ async def find_candidates(
     Returns:
         `None` if it is no fork, or one that takes nothing over.
     """
+    if isinstance(journal, ReplayJournal):
+        return journal.candidates
     reuse = about.get("reuse")
     if not reuse:
         return None
