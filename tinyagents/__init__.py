@@ -74,7 +74,6 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.errors import JournalError
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, TreeRecord
