@@ -22,6 +22,7 @@ from tinyagents.errors import (
     DepthExceeded,
     EventsLost,
     InvalidOutput,
+    JournalError,
     LimitExceeded,
     ModelError,
     ModelRetry,
@@ -73,11 +74,11 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.errors import JournalError
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 from tinyagents_graph.journal.memory import MemoryJournal
-from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, TreeRecord
 from tinyagents_graph.journal.sqlite import SqliteJournal
+from tinyagents_graph.journal.transfer import export_journal, import_journal
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 
@@ -85,6 +86,7 @@ __all__ = [
     "Ack",
     "Agent",
     "AskParent",
+    "AskRecord",
     "AssistantMessage",
     "Autonomy",
     "BudgetExceeded",
@@ -92,6 +94,7 @@ __all__ = [
     "Cancel",
     "ConfigError",
     "DelegationCycle",
+    "Delivery",
     "DepthExceeded",
     "Document",
     "Event",
@@ -144,13 +147,16 @@ __all__ = [
     "ToolCall",
     "ToolError",
     "ToolMessage",
+    "TreeRecord",
     "TreeSnapshot",
     "Usage",
     "UserMessage",
     "ask_parent",
     "best_of",
+    "export_journal",
     "fork",
     "hedge",
+    "import_journal",
     "inbox",
     "mask",
     "quorum",

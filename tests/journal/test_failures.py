@@ -235,6 +235,26 @@ async def test_what_does_not_fit_together_is_found(
     assert any(each.startswith(finding) for each in await journal.check())
 
 
+async def test_a_file_that_somebody_keeps_locked_is_told_and_free_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyagents_graph.journal.sqlite.schema.BUSY_S", 0.05)
+    path = tmp_path / "runs.db"
+    journal = SqliteJournal(path)
+    opening = await opened(journal, "r", event("r", 0))
+    browser = sqlite3.connect(path, isolation_level=None)
+    browser.execute("BEGIN IMMEDIATE")
+    error = await append(journal, opening.lease, [event("r", 1)])
+    assert "another process has kept it locked" in str(error)
+    await failing(journal, "another process has kept it locked")
+    assert len(await journal.read("r")) == 1
+    browser.execute("ROLLBACK")
+    browser.close()
+    assert await append(journal, opening.lease, [event("r", 1)]) is error
+    await journal.close(opening.lease)
+    assert (await journal.open("r")).lease.epoch == 2
+
+
 # --- versions ----------
 
 
