@@ -56,7 +56,7 @@ def _take_over(work: GraphRun, task: Task, ledger: Ledger) -> bool:
 def tell_start(work: GraphRun, task: Task) -> None:
     """A visit begins, unless it has."""
     if not task.is_open:
-        about = {"node": task.node.name, "path": task.path, "step": task.step, "after": task.after}
+        about = {"node": task.name, "path": task.path, "step": task.step, "after": task.after}
         work.run.emit("node.started", about)
 
 
@@ -87,7 +87,7 @@ def begin_again(work: GraphRun, task: Task, ledger: Ledger) -> int:
         work.run.recall(path, before=tries.seq)
     # An agent or a graph goes on where it was; what waited for an answer is meant to run again.
     if begun.is_in_doubt and task.node.spec.kind == "function":
-        about = {"node": task.node.name, "path": path, "reason": "resumed", "since": begun.since}
+        about = {"node": task.name, "path": path, "reason": "resumed", "since": begun.since}
         work.run.emit("node.retried", about)
     if past.visits.asked.get(path):
         task.remember().due = _due(ledger, path)
