@@ -166,6 +166,8 @@ class Ledger:
                 return event
             self._next += 1
             self._waiting.append(event)
+            if self.candidates is not None:
+                self.candidates.see(event)
             is_first, self._is_scheduled = not self._is_scheduled, True
         if is_first:
             # What else happens until the loop comes round is written with it.
@@ -181,13 +183,6 @@ class Ledger:
             "epoch": self._lease.epoch, "n_events": past.n_events, "n_steps": past.n_steps,
         }  # fmt: skip
         self.emit("checkpoint.restored", origin, told)
-
-    def emit_and_see(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
-        """As `emit`, in a tree that takes over what others did."""
-        event = self.emit(kind, origin, data)
-        if self.candidates is not None:
-            self.candidates.see(event)
-        return event
 
     def raise_ask(
         self, origin: Origin, facts: Mapping[str, Any], expires_s: float | None = None
@@ -289,9 +284,10 @@ class Ledger:
                     more = moved(event, origin.root_run_id)._replace(seq=self._next, time=time())
                     self._next += 1
                     self._waiting.append(more)
+                    self.candidates.see(more)
                     if "session" in more.data:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
-            self.emit_and_see(known.kind, origin, known.data)
+            self.emit(known.kind, origin, known.data)
 
     def spent_below(
         self, place: str, before: float = inf
@@ -302,6 +298,12 @@ class Ledger:
             if found is not None:
                 return found
         return self.past.spent_below(place, before)
+
+    def is_early(self, ask_id: str, step: int) -> bool:
+        """Whether an answer that is taken over was taken in a later superstep then."""
+        if self.candidates is None or "recalled_from" not in self.answers.get(ask_id, ()):
+            return False
+        return self.candidates.step_of_answer(ask_id) > step
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
