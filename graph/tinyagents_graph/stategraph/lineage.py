@@ -89,13 +89,14 @@ class Lineage:
             self._rename(each.data.get("rename", {}))
             then.append((each.seq, each.data["version"]))
         self._last: Shape = records[-1].data if records else shape
-        for old, new in (rename or {}).items():
+        # Who goes on with it once more says the same once more.
+        self._new = {old: new for old, new in (rename or {}).items() if self.known(old) != new}
+        for old, new in self._new.items():
             if new not in declared.nodes or old in declared.nodes or old not in self._last["nodes"]:
                 raise ConfigError(
                     f"rename={{{old!r}: {new!r}}}: give the name that a node had then, and no node "
                     "has now, and the name of a node"
                 )
-        self._new = dict(rename or {})
         self._rename(self._new)
         self._told = {new: old for old, new in self._known.items()}
         self._ways = [(seq, self._way(each)) for seq, each in then]
