@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.run import ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.chains import runs_of_thread, written_to_thread
 from tinyagents_graph.stategraph.drawn import Drawn
@@ -20,6 +23,8 @@ from tinyagents_graph.stategraph.lineage import shape_of
 from tinyagents_graph.stategraph.moments import StateRecord
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.result import GraphResult
+from tinyagents_graph.stategraph.state import Values
+from tinyagents_graph.stategraph.work import GraphRun
 
 __all__ = ["RecordedGraph"]
 
@@ -36,9 +41,32 @@ class RecordedGraph(Drawn, Generic[StateT]):
     name: str
     _graph: Prepared
 
-    if TYPE_CHECKING:  # what `Graph` has
+    def _opener(
+        self,
+        *,
+        deps: Any = None,
+        limits: RunLimits | None = None,
+        max_steps: int | None = None,
+        deltas: bool = False,
+        snapshots: deque[Values] | None = None,
+    ) -> Begin:
+        """What makes root runs of it that begin with a state which a journal has."""
 
-        def _opener(self, **options: Any) -> Begin: ...
+        def begin(values: Values, run_id: str, sink: EventSink) -> GraphRun:
+            run = Run(
+                self.name,
+                limits=(limits or RunLimits()).filled(ROOT_LIMITS),
+                run_id=run_id,
+                sink=sink,
+                deltas=deltas,
+                about={"graph": self.name},
+                deps=deps,
+            )
+            work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=True)
+            work.snapshots = snapshots
+            return work
+
+        return begin
 
     @cached_property
     def _definition(self) -> Definition:

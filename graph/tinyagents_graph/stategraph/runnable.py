@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -13,7 +14,7 @@ from typing_extensions import TypeVar
 from tinyagents_graph.errors import ConfigError, Parked, RunConflict
 from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import place_for
+from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.answering import answer_kept, answer_parked
 from tinyagents_graph.stategraph.chains import next_of_thread
@@ -38,11 +39,24 @@ class RunnableGraph(RecordedGraph[StateT]):
 
     _parked: dict[str, GraphRun]
 
-    if TYPE_CHECKING:  # what `Graph` has
-
-        def open(self, task: Any, **options: Any) -> GraphRun:
-            """Prepare a run."""
-            ...
+    @abstractmethod
+    def open(
+        self,
+        task: Any,
+        *,
+        place: Place | None = None,
+        path: str | None = None,
+        deps: Any = None,
+        history: Any = (),
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+        deltas: bool = False,
+        allow_cycles: bool = False,
+        max_steps: int | None = None,
+        is_watched: bool = False,
+    ) -> GraphRun:
+        """Prepare a run without starting it."""
 
     async def run(
         self,
@@ -246,13 +260,18 @@ class RunnableGraph(RecordedGraph[StateT]):
                 on_change=on_change,
             )
             return await kept.run()
+        return await self._resume_parked(run_id, answers or {}, by)
+
+    async def _resume_parked(
+        self, run_id: str, answers: Mapping[str, Any], by: str
+    ) -> GraphResult[StateT]:
         work = self._parked.get(run_id)
         if work is None:
             near = did_you_mean(run_id, self._parked)
             raise ConfigError(f"resume({run_id!r}): no such run of {self!r} is paused{near}")
         if work.is_going:
             raise RunConflict(run_id, "it goes on already: wait for its result")
-        answer_parked(work, answers or {}, by)
+        answer_parked(work, answers, by)
         if not work.has_news:
             return paused(work)
         return await self._drive(work, is_again=True)
