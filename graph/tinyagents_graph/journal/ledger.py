@@ -255,6 +255,12 @@ class Ledger:
         self._open_asks.pop(data["ask_id"], None)
         self.emit(kind, origin, data)
 
+    def drop_asks(self, origin: Origin, reason: str) -> None:
+        """A run ends, or has no use for answers any more: what it still asks expires."""
+        for ask_id, event in list(self._open_asks.items()):
+            if event.path == origin.path:
+                self.close_ask("ask.expired", origin, {"ask_id": ask_id, "reason": reason})
+
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""
         self.drift.append({"path": path, "what": what, "then": then, "now": now})
