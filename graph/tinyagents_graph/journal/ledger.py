@@ -182,6 +182,13 @@ class Ledger:
         }  # fmt: skip
         self.emit("checkpoint.restored", origin, told)
 
+    def emit_and_see(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
+        """As `emit`, in a tree that takes over what others did."""
+        event = self.emit(kind, origin, data)
+        if self.candidates is not None:
+            self.candidates.see(event)
+        return event
+
     def raise_ask(
         self, origin: Origin, facts: Mapping[str, Any], expires_s: float | None = None
     ) -> Event:
@@ -290,7 +297,7 @@ class Ledger:
                     self._waiting.append(more)
                     if "session" in more.data:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
-            self.emit(known.kind, origin, known.data)
+            self.emit_and_see(known.kind, origin, known.data)
 
     def spent_below(
         self, place: str, before: float = inf
