@@ -23,7 +23,7 @@ import anyio
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.candidates import Candidates
-from tinyagents_graph.journal.past import Past, Sent
+from tinyagents_graph.journal.past import Past, Sent, Spent
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
 from tinyagents_graph.journal.sources import moved
 from tinyagents_graph.loops import EventLoop
@@ -54,6 +54,7 @@ class Ledger:
         error: Why nothing more can be kept, if that is so. Then events go to the sink at once, for
             what began has to end for those who watch.
         answers: The answers that were given to questions of the tree, by id.
+        open_asks: The events of the questions that are neither answered nor have expired, by id.
         drift: How the tree's code differs from when it was begun, as it is found.
         sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
@@ -61,10 +62,10 @@ class Ledger:
     """
 
     __slots__ = (
-        "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
-        "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
-        "_sink", "_waiters", "_waiting", "about", "answers", "awaiting", "candidates", "drift",
-        "error", "journal", "past", "sessions", "untaken",
+        "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
+        "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters", "_waiting",
+        "about", "answers", "awaiting", "candidates", "drift", "error", "journal", "open_asks",
+        "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +87,7 @@ class Ledger:
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
         self._asks = dict(self.past.asks)
-        self._open_asks = dict(self.past.open_asks)
+        self.open_asks = dict(self.past.open_asks)
         self._sink = sink
         self._loop = EventLoop()
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
@@ -118,20 +119,24 @@ class Ledger:
     @property
     def has_news(self) -> bool:
         """Whether a tree that waits for the human has something to go on with."""
-        if self.untaken or not self._open_asks:
-            return True
-        asked = [event.data for event in self._open_asks.values()]
-        if any(self._given(data["ask_id"], data) is not None for data in asked):
-            return True
-        ends = [data.get("expires_at") for data in asked]
-        return any(each is not None and each <= time() for each in ends)
+        return bool(self.news) or not self.open_asks
+
+    @property
+    def news(self) -> set[str]:
+        """The open questions that have an answer or have expired, and commands that wait."""
+        now = time()
+        return {str(each.number) for each in self.untaken} | {
+            ask_id
+            for ask_id, event in self.open_asks.items()
+            if self._given(ask_id, event.data) or event.data.get("expires_at", inf) <= now
+        }
 
     @property
     def pending(self) -> list[AskRecord]:
         """The questions that nobody has answered."""
         return [
             AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
-            for ask_id, event in self._open_asks.items()
+            for ask_id, event in self.open_asks.items()
             if self._given(ask_id, event.data) is None
         ]
 
@@ -214,7 +219,7 @@ class Ledger:
         if expires_s is not None:
             facts["expires_at"] = time() + expires_s
         event = self.emit("ask.raised", origin, facts)
-        self._asks[ask_id] = self._open_asks[ask_id] = event
+        self._asks[ask_id] = self.open_asks[ask_id] = event
         return event
 
     def answer_to(
@@ -259,14 +264,8 @@ class Ledger:
 
     def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
         """A question of `raise_ask` needs no answer any more: publish what became of it."""
-        self._open_asks.pop(data["ask_id"], None)
+        self.open_asks.pop(data["ask_id"], None)
         self.emit(kind, origin, data)
-
-    def drop_asks(self, origin: Origin, reason: str) -> None:
-        """A run ends, or has no use for answers any more: what it still asks expires."""
-        for ask_id, event in list(self._open_asks.items()):
-            if event.path == origin.path:
-                self.close_ask("ask.expired", origin, {"ask_id": ask_id, "reason": reason})
 
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""
@@ -299,9 +298,7 @@ class Ledger:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit_and_see(known.kind, origin, known.data)
 
-    def spent_below(
-        self, place: str, before: float = inf
-    ) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)
