@@ -48,6 +48,9 @@ class Kept(Generic[WorkT, ResultT]):
         run_id: Id of the run; made up if not given.
         sink: Who gets its events, those of the past included.
         is_resumed: Whether it must have begun before.
+
+    Attributes:
+        has_news: Whether it goes on in any case, also if it waits and nothing was answered.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Kept(Generic[WorkT, ResultT]):
         self._about = about or {}
         self._is_resumed = is_resumed
         self._ledger: Ledger | None = None
+        self.has_news = False
 
     def begin(self, ledger: Ledger) -> WorkT:
         """Prepare the run, as the ledger says that it began.
@@ -103,6 +107,7 @@ class Kept(Generic[WorkT, ResultT]):
             task=self._task,
             about=self._about,
             is_resumed=self._is_resumed,
+            has_news=self.has_news,
         )
         try:
             began = ledger.past.began_as
