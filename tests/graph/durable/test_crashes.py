@@ -11,7 +11,6 @@ from tests.graph.durable.prefixes import answer_all, cut_off, events_of, resumed
 from tests.graph.unchecked import StateGraph
 from tinyagents import Agent, LimitExceeded, RunConflict, tool
 from tinyagents.graph import (
-    END,
     START,
     Add,
     Append,
@@ -48,10 +47,10 @@ def nothing_done() -> None:
     done.clear()
 
 
-def noting(name: str, update: Any = None) -> Any:
+def noting(name: str) -> Any:
     async def body(state: Any) -> Any:
         done[name] += 1
-        return {"log": name, **(update or {})}
+        return {"log": name}
 
     return body
 
@@ -336,8 +335,7 @@ async def test_steps_beyond_the_limit_are_the_same_again() -> None:
     done.clear()
     with pytest.raises(LimitExceeded):
         await make().run(run_id="r", journal=journal)
-    result = await make().resume("r", journal=journal, max_steps=5) if False else None
-    assert (done, result) == ({}, None)
+    assert done == {}
 
 
 # --- what is below ----------
@@ -651,4 +649,3 @@ async def test_without_a_journal_nothing_is_kept() -> None:
         await graph.run(thread="t")
     with pytest.raises(Exception, match="no such run"):
         await graph.resume("r", journal=MemoryJournal())
-    assert END

@@ -54,11 +54,10 @@ async def test_the_next_run_begins_where_the_last_one_ended(tmp_path: Path, mode
 
 async def test_many_runs_of_a_thread() -> None:
     journal = MemoryJournal()
-    for number in range(20):
-        result = await chat().run({"said": str(number)} if number else {"said": ["0"]},
-                                  thread="t", journal=journal)  # fmt: skip
-        assert result.run_id == f"t-{number + 1}"
-    assert result.output.turns == 20
+    for number in range(1, 21):
+        given = {"said": ["0"] if number == 1 else "more"}
+        result = await chat().run(given, thread="t", journal=journal)
+        assert (result.run_id, result.output.turns) == (f"t-{number}", number)
 
 
 async def test_of_two_runs_at_once_one_is_told_so() -> None:

@@ -29,7 +29,8 @@ HERE = Inner(when=date(2026, 1, 2), tags={"a", "b"})
 
 def storing(kind: Any, value: Any) -> Graph[Any]:
     """A graph whose second node sees what the first one wrote."""
-    state: Any = create_model("Kinds", value=(kind | None, None), same=(bool, False))
+    given: Any = (kind | None, None)
+    state: Any = create_model("Kinds", value=given, same=(bool, False))
 
     async def writes(state: Any) -> Any:
         return {"value": value}
@@ -128,7 +129,7 @@ async def test_a_payload_that_would_not_come_back_is_refused_where_it_is_sent() 
     class State(BaseModel):
         pass
 
-    async def takes(thing) -> None:  # type: ignore[no-untyped-def]  # what this is about
+    async def takes(thing: Any) -> None:
         pass
 
     graph = StateGraph(State).add_node("takes", takes)
@@ -147,7 +148,7 @@ async def test_a_validator_that_changes_values_is_not_asked_twice() -> None:
         async def writes(state: State) -> Any:
             return {"n": 3, "log": [1, 2], "named": {"a": 4}}
 
-        graph = StateGraph(State).add_node(writes).add_node("end", lambda state: None)
+        graph = StateGraph(State).add_node(writes).add_node("end", str)
         return graph.add_sequence(START, "writes", "end").compile()
 
     journal = MemoryJournal()
