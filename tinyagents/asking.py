@@ -19,7 +19,7 @@ from tinyagents.recall import fingerprint, recall_reply
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
-from tinyagents_graph.run import describe
+from tinyagents_graph.run import NOTHING, describe
 from tinyagents_graph.usage import Usage
 
 __all__ = ["ask"]
@@ -37,6 +37,7 @@ async def ask(work: AgentRun) -> ModelReply:
     call_id = work.run.step = opening["call_id"]
     work.run.emit("model.started", opening)
     ledger = work.run.tree.ledger
+    before = NOTHING if ledger is None else work.run.spent
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)
@@ -54,7 +55,7 @@ async def ask(work: AgentRun) -> ModelReply:
                 work.run.add_usage(reply.usage)
             except ModelError as error:
                 reply = await _answer(work, call_id, request, first_error=error)
-        reply = _noted(work, call_id, reply)
+        reply = _noted(work, call_id, reply, before)
     except BaseException as error:
         work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
         raise
@@ -77,7 +78,7 @@ async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
     return await _answer(work, call_id, _request(work))
 
 
-def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
+def _noted(work: AgentRun, call_id: str, reply: ModelReply, before: Usage) -> ModelReply:
     """Take note of a reply and publish it, as the terminal event of its call."""
     run, message, usage = work.run, reply.message, reply.usage
     if calls := message.tool_calls:
@@ -100,6 +101,8 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply) -> ModelReply:
     }
     if run.tree.ledger is not None:
         told["input"] = fingerprint(work)
+        if run.spent != before + usage:  # on tries that failed, or replies that a hook replaced
+            told["spent"] = (run.spent - before).to_dict()
     run.emit("model.completed", told)
     return reply
 

@@ -12,12 +12,13 @@ from pydantic_core import to_json
 from tinyagents.schema import describe_invalid
 from tinyagents.tools import cut, render
 from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.past import Begun
 
 if TYPE_CHECKING:
     from tinyagents.messages import ToolMessage
     from tinyagents.pending import Pending
 
-__all__ = ["ask_leave", "propose", "settle_doubt"]
+__all__ = ["ask_leave", "is_in_doubt", "propose", "settle_doubt"]
 
 _WORDS = 2_000
 
@@ -59,6 +60,15 @@ def ask_leave(pending: Pending, expires_s: float | None, default: str) -> None:
         pending.message = pending.refuse("rejected", told)
 
 
+def is_in_doubt(pending: Pending, ledger: Ledger, begun: Begun) -> bool:
+    """Whether nobody knows if a call that had begun was made.
+
+    The process died while it was at work; or that was so before, and the run has been parked since,
+    to wait for what a human says.
+    """
+    return begun.is_in_doubt or _doubt_id(pending, begun.since) in ledger.past.asks
+
+
 def settle_doubt(pending: Pending, ledger: Ledger, since: int) -> ToolMessage | None:
     """What becomes of a call of which nobody knows whether it happened.
 
@@ -79,7 +89,7 @@ def settle_doubt(pending: Pending, ledger: Ledger, since: int) -> ToolMessage | 
         return pending.refuse("in_doubt", {"message": words})
     question = f"Was {tool} done? Its process died while it ran ({path})."
     facts = _facts(pending, "doubt", question)
-    facts["ask_id"] += f"-{since}"
+    facts["ask_id"] = _doubt_id(pending, since)
     verdict = ledger.answer_to(pending.work.run.origin, facts)
     if verdict is None:
         pending.waits = True
@@ -91,6 +101,10 @@ def settle_doubt(pending: Pending, ledger: Ledger, since: int) -> ToolMessage | 
         told = {"message": f"{verdict.get('by') or 'a human'} says: {why}"}
         return pending.refuse("rejected", told)
     return pending.succeed(render(verdict.get("value"), tool))
+
+
+def _doubt_id(pending: Pending, since: int) -> str:
+    return f"{pending.path}/doubt-{since}"
 
 
 def _facts(pending: Pending, what: str, question: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import anyio
 from tinyagents.asking import reason
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ModelRetry, ToolError
-from tinyagents.leave import settle_doubt
+from tinyagents.leave import is_in_doubt, settle_doubt
 from tinyagents.messages import ToolCall, ToolMessage, to_dict, well_formed
 from tinyagents.middleware import Finish, checked
 from tinyagents.recall import result_of
@@ -221,7 +221,7 @@ class Pending:
         begun = ledger.past.begun("tool", run.path, call_id)
         if begun is not None and ledger.is_silent:
             raise Parked
-        if begun is not None and begun.is_in_doubt and not tool.reversible:
+        if begun is not None and not tool.reversible and is_in_doubt(self, ledger, begun):
             self.message = settle_doubt(self, ledger, begun.since)
             if self.waits:
                 raise Parked

@@ -68,8 +68,9 @@ def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | N
         return None
     message = cast("AssistantMessage", from_dict(data["message"]))
     usage = Usage.from_dict(data["usage"])
-    run.add_usage(usage)
-    run.accounts.note(usage)
+    spent = Usage.from_dict(data["spent"]) if "spent" in data else usage
+    run.add_usage(spent)
+    run.accounts.note(spent)
     return ModelReply(message, usage, data["stop_reason"], data["model"], data.get("request_id"))
 
 

@@ -60,6 +60,22 @@ class PendingAsk:
                 raise ConfigError(f"answer({name}={text!r}) to {self.id}: give a text")
         return self.settle("answered", reply=value, by=by)
 
+    async def approve(self, *, by: str = "human") -> bool:
+        """Say yes, to a question of yes or no.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        raise ConfigError(f"{self.id} is no question of yes or no: ask.answer(…)")
+
+    async def reject(self, reason: str = "", *, by: str = "human") -> bool:
+        """Say no, and why, to a question of yes or no.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        raise ConfigError(f"{self.id} is no question of yes or no: ask.answer(…)")
+
     def settle(self, status: AskStatus, *, reply: str = "", by: str = "", reason: str = "") -> bool:
         """It needs no answer any more; false if it did not before."""
         with lock:  # of two threads that answer at once, one is told that it came late

@@ -347,7 +347,7 @@ class Run(Spending):
         if self.tree.host is not None:
             self.tree.host.bell.ring()
         if parent is None:
-            if self.tree.is_named and self.status != "paused":
+            if self.tree.is_named and (self.status != "paused" or self.tree.ledger is not None):
                 self.tree.sink.release(self.run_id)
             return
         before = parent._children_usage

@@ -47,6 +47,11 @@ class Spending(Interruptible):
         """Count what a call of this run took."""
         self._spent = usage if self._spent is NOTHING else self._spent + usage
 
+    @property
+    def spent(self) -> Usage:
+        """What its own model calls took, since it was opened."""
+        return self._spent
+
     def recall(self, place: str) -> None:
         """A call, or a node, that is done already: what the runs below it used counts.
 

@@ -65,6 +65,19 @@ class Usage:
             self.unpriced_requests + other.unpriced_requests,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests - other.requests,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cached_tokens - other.cached_tokens,
+            self.cache_write_tokens - other.cache_write_tokens,
+            self.reasoning_tokens - other.reasoning_tokens,
+            self.tool_calls - other.tool_calls,
+            self.usd - other.usd,
+            self.unpriced_requests - other.unpriced_requests,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data: requests and tokens, and of the rest what is not zero."""
         data: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinyagents.testing.journals import check_journal
 from tinyagents.testing.models import FunctionModel, ScriptedModel, TestModel, call
 from tinyagents.testing.offline import NetworkBlocked, no_network
 from tinyagents.testing.tree import check_tree, outline
@@ -12,6 +13,7 @@ __all__ = [
     "ScriptedModel",
     "TestModel",
     "call",
+    "check_journal",
     "check_tree",
     "no_network",
     "outline",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from time import time
 from typing import Any, cast
@@ -138,6 +139,11 @@ class Ledger:
             self._loop.call(partial(self._on_steer, delivery))
 
     # --- writing ----------
+
+    @property
+    def together(self) -> AbstractContextManager[object]:
+        """While it is held, what is published is one batch: all of it gets durable, or nothing."""
+        return self._lock
 
     def emit(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
         """Publish an event, unless the past has it; in place of `EventSink.emit`."""

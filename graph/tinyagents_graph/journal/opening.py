@@ -10,6 +10,7 @@ from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.journal.protocol import Delivery, Journal
+from tinyagents_graph.pausing import exclusive
 from tinyagents_graph.run import Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import steer
@@ -82,7 +83,7 @@ def attach(ledger: Ledger, run: Run) -> None:
         run.cancel(f"its journal failed: {error}")
 
     def hear(delivery: Delivery) -> None:
-        _take(run, delivery)
+        _take(ledger, run, delivery)
 
     ledger.watch(lose, hear)
 
@@ -90,18 +91,19 @@ def attach(ledger: Ledger, run: Run) -> None:
 def take_late(ledger: Ledger, run: Run) -> None:
     """Commands that came while nobody had the tree; its root has taken its place."""
     for delivery in ledger.untaken:
-        _take(run, delivery)
+        _take(ledger, run, delivery)
 
 
-def _take(run: Run, delivery: Delivery) -> None:
-    """Commands that came through the journal."""
+def _take(ledger: Ledger, run: Run, delivery: Delivery) -> None:
+    """Commands that came through the journal; half of them must not be taken for all."""
     payload = delivery.payload
     batch = [SteerCommand.from_dict(each) for each in payload["commands"]]
-    steer(
-        run.tree,
-        batch,
-        payload.get("to") or run.path,
-        sender=None,
-        by=payload.get("by") or "human",
-        about={"delivery": delivery.number},
-    )
+    with exclusive(run.tree), ledger.together:
+        steer(
+            run.tree,
+            batch,
+            payload.get("to") or run.path,
+            sender=None,
+            by=payload.get("by") or "human",
+            about={"delivery": delivery.number},
+        )

@@ -151,7 +151,8 @@ class Past:
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
-                self._repeat(event)
+                if not _is_of_resuming(event.data):
+                    self._repeat(event)
                 self._read_rest(at, event)
 
     def used_s(self, path: str) -> float:
@@ -342,7 +343,7 @@ class Past:
             if kind.startswith("budget.") and self.is_finished(path):
                 return self._runs[path]
             return None
-        if kind in ("run.failed", "run.cancelled"):
+        if kind in ("run.failed", "run.cancelled") or _is_of_resuming(data):
             return None
         found = self._repeats.get(_identity(kind, path, data))
         if found:
@@ -357,6 +358,11 @@ def _is_settled(end: Event) -> bool:
     if end.kind == "node.failed":
         return bool(end.data.get("handed_on"))
     return end.kind.endswith(".completed")
+
+
+def _is_of_resuming(data: Mapping[str, Any]) -> bool:
+    """Whether it tells that a body runs again: each time is another one."""
+    return data.get("reason") == "resumed"
 
 
 def _identity(kind: str, path: str, data: Mapping[str, Any]) -> tuple[Any, ...]:

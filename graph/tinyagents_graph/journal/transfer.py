@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from os import PathLike, fspath
 from typing import Any, TextIO, TypeAlias, cast
@@ -215,7 +215,7 @@ class _Lines:
 
 
 @asynccontextmanager
-async def _opened(given: Target, mode: str) -> AsyncIterator[TextIO]:
+async def _opened(given: Target, mode: str) -> AsyncGenerator[TextIO]:
     if not isinstance(given, str | PathLike):
         yield given
         return

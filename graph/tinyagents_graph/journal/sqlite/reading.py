@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Readers:
         self._lock = threading.RLock()
 
     @contextmanager
-    def one(self) -> Iterator[sqlite3.Connection]:
+    def one(self) -> Generator[sqlite3.Connection]:
         """A connection, for one reading; what it sees does not change meanwhile.
 
         Raises:

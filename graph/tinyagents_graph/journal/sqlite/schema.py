@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -57,7 +57,7 @@ MIGRATIONS: Sequence[Migration] = (_FIRST,)
 
 
 @contextmanager
-def immediate(connection: sqlite3.Connection) -> Iterator[None]:
+def immediate(connection: sqlite3.Connection) -> Generator[None]:
     """A transaction that writes, and so waits for others that do at its start."""
     connection.execute("BEGIN IMMEDIATE")
     try:
