@@ -205,6 +205,8 @@ class Pending:
             data["category"] = self.refusal
             if self.fatal is not None:
                 data["fatal"] = True
+            if self.refusal == "cancelled" and not (self.tool is None or self.tool.reversible):
+                data["in_doubt"] = True  # how far it came, nobody knows
             self.work.run.emit("tool.failed", data)
         else:
             self.work.run.emit("tool.completed", data)

@@ -188,7 +188,8 @@ class Ledger:
         first, n = facts["ask_id"], 1
         ask_id = first
         while (known := self._asks.get(ask_id)) is not None:
-            if known.data.get("bound") == facts.get("bound"):
+            is_same = known.data.get("bound") == facts.get("bound")
+            if is_same and ask_id not in self.past.called_off:
                 return known
             n += 1
             ask_id = f"{first}-{n}"
@@ -238,6 +239,13 @@ class Ledger:
         """A question of `raise_ask` needs no answer any more: publish what became of it."""
         self._open_asks.pop(data["ask_id"], None)
         self.emit(kind, origin, data)
+
+    def drop_asks(self, origin: Origin, reason: str) -> None:
+        """A run ends without the answers that it waits for; should it go on, it asks anew."""
+        for ask_id, event in list(self._open_asks.items()):
+            if event.origin == origin and event.data.get("to") == "human":
+                told = {"ask_id": ask_id, "reason": reason, "called_off": True}
+                self.close_ask("ask.expired", origin, told)
 
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""

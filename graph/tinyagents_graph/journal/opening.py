@@ -15,7 +15,7 @@ from tinyagents_graph.run import Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import steer
 
-__all__ = ["attach", "open_tree", "take_late"]
+__all__ = ["attach", "open_tree", "take_late", "unknown_run"]
 
 _AT_REST = ("completed", "limited", "paused")
 _SIMILAR = 200
@@ -52,7 +52,7 @@ async def open_tree(
     """
     record = await journal.find(run_id)
     if record is None and is_resumed:
-        raise ConfigError(await _unknown(journal, run_id))
+        raise ConfigError(await unknown_run(journal, "resume", run_id))
     if record is not None and record.status in _AT_REST:
         past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
         ledger = Ledger(journal, None, past, deliveries, sink, record.about)
@@ -66,11 +66,18 @@ async def open_tree(
     return ledger
 
 
-async def _unknown(journal: Journal, run_id: str) -> str:
+async def unknown_run(journal: Journal, asked: str, run_id: str) -> str:
+    """What to say when a run is asked for that a journal does not have.
+
+    Args:
+        journal: The journal.
+        asked: The function that was called.
+        run_id: With this id.
+    """
     known = [record.run_id for record in await journal.trees(most=_SIMILAR)]
     near = get_close_matches(run_id, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"resume({run_id!r}): {journal!r} has no such run{hint}"
+    return f"{asked}({run_id!r}): {journal!r} has no such run{hint}"
 
 
 def attach(ledger: Ledger, run: Run) -> None:

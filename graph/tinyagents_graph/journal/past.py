@@ -101,6 +101,7 @@ class Past:
         saved: The data of every `checkpoint.saved`, by the run's path.
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
+        called_off: Ids of those that were given up with their run: what they asked is asked anew.
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
         taken: Numbers of the deliveries that runs have got.
@@ -113,6 +114,7 @@ class Past:
         self._used: Mapping[str, float] | None = None
         self._facts: dict[Key, Event] = {}
         self._begun: dict[Key, tuple[int, Event]] = {}
+        self._doubted: dict[Key, tuple[int, Event]] = {}
         self._loose: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self._repeats: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
         self._runs: dict[str, Event] = {}
@@ -125,6 +127,7 @@ class Past:
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
+        self.called_off: set[str] = set()
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
         self.taken: set[int] = set()
         self.answers: dict[str, str] = {}
@@ -145,12 +148,17 @@ class Past:
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
                     self._places[path, event.data["call_id"]] = event.data["path"]
-                self._begun[group, path, event.data[_NAMES[group]]] = at, event
+                key = group, path, event.data[_NAMES[group]]
+                doubted = self._doubted.pop(key, None)  # it stays so until it is tried again
+                self._begun[key] = (at if doubted is None else doubted[0]), event
             elif (group := _CLOSERS.get(kind)) is not None:
                 self._close((group, path, event.data[_NAMES[group]]), event)
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
+                if event.data.get("called_off"):
+                    self._call_off(event)
+                    continue
                 if not _is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
@@ -164,6 +172,8 @@ class Past:
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
         if not _is_settled(event):
+            if opened is not None and event.data.get("in_doubt"):
+                self._doubted[key] = opened
             return  # it will be done again, and be told again
         self._facts[key] = event
         if opened is not None:
@@ -228,6 +238,19 @@ class Past:
         else:
             self.open_asks.pop(ask_id, None)
 
+    def _call_off(self, end: Event) -> None:
+        """A question, or a command, was given up with its run: it may come again, and is new."""
+        data, path = end.data, end.origin.path
+        if end.kind == "ask.expired":
+            ask_id = data["ask_id"]
+            self.called_off.add(ask_id)
+            self.open_asks.pop(ask_id, None)
+            opener = self.asks[ask_id]
+            self._repeats[_identity(opener.kind, path, opener.data)].pop()
+        else:
+            sent = self._sent[data["to"]].pop(data["steer_id"])
+            self._repeats[_identity("steer.received", path, sent.data)].pop()
+
     def _read_steer(self, event: Event) -> None:
         data = event.data
         to, steer_id = data["to"], data["steer_id"]
@@ -278,11 +301,13 @@ class Past:
 
     def begun(self, group: str, path: str, name: Any) -> Begun | None:
         """The start of a step that did not end."""
-        found = self._begun.get((group, path, name))
-        if found is None:
-            return None
-        at, event = found
-        return Begun(event, at > self._paused_at.get(path, _NEVER), at)
+        key = group, path, name
+        if (found := self._begun.get(key)) is not None:
+            at, event = found
+            return Begun(event, at > self._paused_at.get(path, _NEVER), at)
+        if (found := self._doubted.get(key)) is not None:
+            return Begun(found[1], True, found[0])
+        return None
 
     def run(self, path: str) -> Event | None:
         """The last event that tells how a run stands."""
