@@ -72,6 +72,11 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.errors import JournalError
+from tinyagents_graph.journal.inbox import InboxAsk, inbox
+from tinyagents_graph.journal.memory import MemoryJournal
+from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.journal.sqlite import SqliteJournal
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 
@@ -95,10 +100,14 @@ __all__ = [
     "Fallback",
     "Finish",
     "Image",
+    "InboxAsk",
     "Inject",
     "InvalidOutput",
+    "Journal",
+    "JournalError",
     "LimitExceeded",
     "LiveRun",
+    "MemoryJournal",
     "Message",
     "Middleware",
     "Model",
@@ -120,6 +129,7 @@ __all__ = [
     "RunLimits",
     "SetMetadata",
     "Signal",
+    "SqliteJournal",
     "SteerCommand",
     "SteerPolicy",
     "SubAgent",
@@ -139,6 +149,7 @@ __all__ = [
     "ask_parent",
     "best_of",
     "hedge",
+    "inbox",
     "mask",
     "quorum",
     "race",

@@ -19,6 +19,7 @@ from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut
 from tinyagents_graph.errors import LimitExceeded
+from tinyagents_graph.journal.candidates import Candidates
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.run import Run
 
@@ -49,6 +50,8 @@ async def admit(work: AgentRun, call: ToolCall) -> Pending:
         _check_arguments(work, pending, tool)
         if work.autonomy is not None and pending.message is None and tool.name != FINAL_ANSWER:
             _keep_to(work.autonomy, pending, tool)
+        if ledger is not None and ledger.candidates is not None:
+            _take_over(pending, tool, ledger.candidates)
     return pending
 
 
@@ -75,6 +78,22 @@ def _recall_background(pending: Pending, name: str) -> None:
     if tool is not None and tool.outlives_its_call and pending.known.kind == "tool.completed":
         pending.tool = tool
         pending.arguments = tool.validate(pending.call.arguments)
+
+
+def _take_over(pending: Pending, tool: Tool, candidates: Candidates) -> None:
+    """Of a tree that goes on where another one was: what came of the same call there."""
+    run, call = pending.work.run, pending.call
+    if tool.has_own_place:
+        candidates.enter(run.path, pending.path)
+    elif pending.message is None and not pending.waits and not tool.is_of_tree:
+        pending.known = candidates.result(
+            run.path,
+            pending.path,
+            call.id,
+            tool.name,
+            call.arguments,
+            is_irreversible=not tool.reversible,
+        )
 
 
 def _keep_to(autonomy: Autonomy, pending: Pending, tool: Tool) -> None:

@@ -67,9 +67,11 @@ async def ask(work: AgentRun) -> ModelReply:
 async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
     """The reply that a journal has of this call; else a new one."""
     known = recall_reply(work, ledger, call_id)
-    if known is not None:
+    if known is not None and ledger.past.fact("model", work.run.path, call_id) is not None:
         return known
     ledger.past.arrive(work.run.path)
+    if known is not None:  # by another tree
+        return known
     if (begun := ledger.past.begun("model", work.run.path, call_id)) is not None:
         about = {"call_id": call_id, "reason": "resumed", "since": begun.event.seq}
         work.run.emit("model.retried", about)
@@ -99,10 +101,13 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply, before: Usage) -> Mo
         "usage": usage.to_dict(),
         "stop_reason": reply.stop_reason,
     }
-    if run.tree.ledger is not None:
+    if (ledger := run.tree.ledger) is not None:
         told["input"] = fingerprint(work)
         if run.spent != before + usage:  # on tries that failed, or replies that a hook replaced
             told["spent"] = (run.spent - before).to_dict()
+        if ledger.candidates is not None:
+            taken = ledger.candidates.name_of_reply(run.path, call_id)
+            told |= {"recalled_from": taken} if taken else {}
     run.emit("model.completed", told)
     return reply
 

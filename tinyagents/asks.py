@@ -82,6 +82,7 @@ class AskParent(Tool):
         self._patience_s = timeout_s
         self._default = default
         super().__init__(self._ask, name=name)
+        self.is_of_tree = True
 
     async def __call__(
         self,
@@ -123,6 +124,7 @@ class Report(Tool):
 
     def __init__(self, *, name: str = "report") -> None:
         super().__init__(self._report, name=name)
+        self.is_of_tree = True
 
     async def __call__(self, ctx: RunContext[Any], text: str) -> None:
         """Report from code.

@@ -127,6 +127,9 @@ CHILD_TOOLS = tuple(
 )  # fmt: skip
 """What a parent with children in the background gets besides its own tools."""
 
+for _each in CHILD_TOOLS:
+    _each.is_of_tree = True
+
 
 def _children(ctx: RunContext[Any]) -> dict[str, Child]:
     """The background children by path, in an order that does not depend on who began first."""

@@ -49,14 +49,13 @@ async def map_tasks(
     # Numbered before any starts: a child's address must not depend on who is quicker.
     paths = [run.next_path(agent.name) for _ in tasks]
     results: dict[int, Result[Any]] = {}
-    waiting: list[int] = []
 
     async def do(index: int) -> None:
         try:
             work = agent.open(tasks[index], place=run, path=paths[index])
             results[index] = await execute(work)
         except Parked:
-            waiting.append(index)
+            return  # the others go on
         except Exception as error:
             results[index] = _kept(error) or _never_began(run, paths[index], "failed", error)
         except BaseException as error:
@@ -65,16 +64,14 @@ async def map_tasks(
 
     def in_order() -> list[Result[Any]]:
         why = run.stopped_by
-        return [
-            results.get(index) or _never_began(run, path, "cancelled", why)
-            for index, path in enumerate(paths)
-        ]
+        made = [_never_began(run, path, "cancelled", why) for path in paths]
+        return [results.get(index) or other for index, other in enumerate(made)]
 
     try:
         async with run:
             jobs = [partial(do, index) for index in range(len(tasks))]
             await gather(jobs, max_concurrency, name=run.path)
-            _park_for(waiting)
+            _park_if(len(results) < len(paths))
             run.complete({"output": [result.status for result in in_order()]})
     except Parked:
         raise
@@ -84,8 +81,8 @@ async def map_tasks(
     return in_order()
 
 
-def _park_for(waiting: Sequence[int]) -> None:
-    if waiting:
+def _park_if(some_wait: bool) -> None:
+    if some_wait:
         raise Parked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,7 @@ def _approve(pending: Pending, verdict: Mapping[str, Any]) -> None:
         }
         pending.message = pending.refuse("invalid_arguments", told)
         return
+    pending.call = replace(pending.call, arguments=arguments)
     pending.remark = (
         f"[{verdict.get('by') or 'a human'} changed the arguments to {to_json(arguments).decode()}]"
     )

@@ -96,7 +96,8 @@ class Pending:
             {"call_id": call.id, "tool": call.name, "path": self.path, "arguments": call.arguments},
         )
         if self.known is not None:
-            self._recall(self.known)
+            assert ledger is not None
+            self._recall(self.known, ledger)
             return
         try:
             if self.message is None and (ledger is None or await self._begins(ledger)):
@@ -232,12 +233,18 @@ class Pending:
         if begun is not None and not tool.has_own_place:  # a child goes on where it was
             about = {"call_id": call_id, "tool": tool.name, "reason": "resumed"}
             run.emit("tool.retried", {**about, "since": begun.since})
+        if ledger.candidates is not None and not (tool.has_own_place or tool.is_of_tree):
+            # A body that had begun is run again as it was; what it did, the other tree knew of.
+            note = ledger.candidates.change if begun is None else ledger.candidates.enter
+            note(run.path, self.path)
         if not tool.reversible:
             await ledger.settle()  # what it is about to do is known, whatever becomes of it
         return True
 
-    def _recall(self, known: Event) -> None:
+    def _recall(self, known: Event, ledger: Ledger) -> None:
         work = self.work
+        if ledger.candidates is not None:
+            ledger.candidates.change_again(work.run.path, self.path)
         self.message = result_of(known, self.call)
         if "finish" in known.data:
             self.finish = Finish(work.plan.output.load(known.data["finish"]))
@@ -245,7 +252,7 @@ class Pending:
             self.tool.recall(self._context(self.tool), self.arguments)
         elif self.path:
             work.run.recall(self.path)
-        work.run.emit(known.kind, known.data)
+        ledger.tell_again(work.run.origin, self.path, known)
 
     async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
         while True:

@@ -60,12 +60,12 @@ def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | N
     """What the model answered to this very call, if that is known; it counts as spent."""
     run = work.run
     event = ledger.past.fact("model", run.path, call_id)
+    if event is None and ledger.candidates is not None:
+        asked, facts = fingerprint(work), work.plan.facts()
+        event = ledger.candidates.reply(run.path, call_id, asked, facts)
     if event is None:
         return None
-    asked = fingerprint(work)
     data = event.data
-    if data.get("input") != asked and ledger.is_refuted(event):
-        return None
     message = cast("AssistantMessage", from_dict(data["message"]))
     usage = Usage.from_dict(data["usage"])
     spent = Usage.from_dict(data["spent"]) if "spent" in data else usage

@@ -101,6 +101,7 @@ class Tool:
         self._adapter = signature.adapter
         self.has_own_place = False
         self.outlives_its_call = False
+        self.is_of_tree = False  # it looks at other runs, or tells them something
         self.asks_leave = False
         self._takes_context = signature.takes_context
         self._takes_key = signature.takes_key

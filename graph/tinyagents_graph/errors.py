@@ -19,6 +19,7 @@ __all__ = [
     "JournalError",
     "LimitExceeded",
     "Parked",
+    "RecordedError",
     "RunCancelled",
     "RunConflict",
     "Signal",
@@ -173,6 +174,20 @@ class JournalError(TinyAgentsError):
     def __init__(self, where: str, why: str) -> None:
         self.where = where
         super().__init__(f"journal {where}: {why}")
+
+
+class RecordedError(TinyAgentsError):
+    """An error that a journal tells of, of a type that is not made again from what is kept.
+
+    Attributes:
+        type: The name of its type.
+        message: What it said.
+    """
+
+    def __init__(self, type: str, message: str) -> None:
+        self.type = type
+        self.message = message
+        super().__init__(f"{type}: {message}")
 
 
 class EventsLost(TinyAgentsError):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run i
     from tinyagents_graph.journal.ledger import Ledger
     from tinyagents_graph.run import Run
 
-__all__ = ["Place", "RunTree", "current_place", "cycle_of", "new_run_id", "place_for"]
+__all__ = [
+    "Place", "RunTree", "check_run_id", "current_place", "cycle_of", "new_run_id", "place_for",
+]  # fmt: skip
 
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
 _ids = random.Random()
@@ -54,7 +56,7 @@ class RunTree:
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
-        self.root_run_id = _checked(given_id) if given_id else new_run_id()
+        self.root_run_id = check_run_id(given_id) if given_id else new_run_id()
         self.sink = sink
         self.live: dict[str, Run] = {}
         self.is_stirred = self.is_guarded = False
@@ -67,7 +69,7 @@ class RunTree:
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
         self.ledger, self.emit = ledger, ledger.emit
-        self._n_steered = ledger.past.n_sent
+        self._n_steered = ledger.past.mail.n
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""
@@ -131,6 +133,11 @@ class Place:
         return f"{self.path}/{name}[{index}]"
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many things of each name were started here."""
+        return dict(self._counts or ())
+
+    @property
     def is_alive(self) -> bool:
         """Whether its run is still open."""
         return self.run.tree.live.get(self.run.path) is self.run
@@ -149,7 +156,7 @@ def place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
     return place if wanted and place.is_alive else None
 
 
-def _checked(run_id: str) -> str:
+def check_run_id(run_id: str) -> str:
     """`run_id`, unless it could be taken for a path.
 
     Raises:

@@ -239,9 +239,10 @@ class Run(Spending):
 
     def _tell_start(self) -> None:
         is_again, ledger = self._before is not None, self.tree.ledger
-        if ledger is not None and ledger.past.n_events:
-            is_again = ledger.past.opens_again(self.path)
-            if ledger.past.sent_to(self.path):
+        if ledger is not None:
+            if ledger.past.n_events:
+                is_again = is_again or ledger.past.opens_again(self.path)
+            if ledger.sent_to(self.path):
                 self.tree.is_stirred = True  # so that its mail is given back to it
         self.emit("run.resumed" if is_again else "run.started", self.about)
         if ledger is not None and self.parent is None:

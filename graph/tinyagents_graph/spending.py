@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +53,15 @@ class Spending(Interruptible):
         """What its own model calls took, since it was opened."""
         return self._spent
 
-    def recall(self, place: str) -> None:
+    def recall(self, place: str, before: float = inf) -> None:
         """A call, or a node, that is done already: what the runs below it used counts.
 
         Args:
             place: Its address.
+            before: Only runs that ended before the event with this `seq`.
         """
         assert self.tree.ledger is not None
-        for parent, data, n_runs in self.tree.ledger.past.spent_below(place):
+        for parent, data, n_runs in self.tree.ledger.spent_below(place, before):
             used = Usage.from_dict(data["tree_usage"])
             run = self.tree.live.get(parent, self)
             run._children_usage = run._children_usage + used

@@ -312,7 +312,7 @@ def begin_steering(run: Run) -> None:
     """The start of a run is published: now what was sent to it before can be told."""
     with exclusive(run.tree):
         if (ledger := run.tree.ledger) is not None:
-            recall_mail(run, ledger.past.sent_to(run.path))
+            recall_mail(run, ledger.sent_to(run.path))
         _tell_early(run)
         inherit_pauses(run)
 

@@ -10,8 +10,12 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal
+from tinyagents_graph.types_as_data import type_from_data
+from tinyagents_graph.values_as_data import adapter_for, value_to_data
 
 __all__ = ["InboxAsk", "asks_of", "inbox"]
+
+_SAID = ("verdict", "arguments", "value", "bound")
 
 
 class InboxAsk:
@@ -62,7 +66,7 @@ class InboxAsk:
     async def approve(
         self, *, arguments: Mapping[str, Any] | None = None, by: str = "human", reason: str = ""
     ) -> bool:
-        """Let the call be made. Of a call in doubt: make it again.
+        """Let the call be made, or say yes. Of a call in doubt: make it again.
 
         Args:
             arguments: Make it with these instead; they are checked when it is made.
@@ -75,12 +79,14 @@ class InboxAsk:
         Raises:
             ConfigError: It is no question of yes or no, or the arguments are no JSON.
         """
-        self._require(self.what != "question", "it wants an answer: ask.answer(…)")
+        self._require(self._is_yes_or_no, "it wants an answer: ask.answer(…)")
         given = None if arguments is None else self._plain(dict(arguments))
         return await self._give("approve", by, {"arguments": given, "reason": reason})
 
     async def reject(self, reason: str = "", *, by: str = "human") -> bool:
-        """Do not let the call be made; the model is told why. Of a call in doubt: it failed.
+        """Do not let the call be made, or say no; the model is told why.
+
+        Of a call in doubt: it failed.
 
         Returns:
             False if it had been answered otherwise before.
@@ -88,8 +94,12 @@ class InboxAsk:
         Raises:
             ConfigError: It is no question of yes or no.
         """
-        self._require(self.what != "question", "it wants an answer: ask.answer(…)")
+        self._require(self._is_yes_or_no, "it wants an answer: ask.answer(…)")
         return await self._give("reject", by, {"reason": reason})
+
+    @property
+    def _is_yes_or_no(self) -> bool:
+        return self.what != "question" or self.facts.get("type") == "bool"
 
     async def answer(self, value: Any, *, by: str = "human") -> bool:
         """Answer it. Of a call in doubt: this is what came of it.
@@ -98,12 +108,39 @@ class InboxAsk:
             False if it had been answered otherwise before.
 
         Raises:
-            ConfigError: It is a question of yes or no, or the value is no JSON.
+            ConfigError: It is a question of yes or no, or the value is no JSON, or not of the type
+                that the question wants.
+        """
+        said = self.said(value)
+        return await self._give(said.pop("verdict"), by, said)
+
+    def said(self, value: Any) -> dict[str, Any]:
+        """What is delivered for an answer.
+
+        Raises:
+            ConfigError: As for `answer`.
         """
         if self.what == "approval":
             self._require(isinstance(value, bool), "it wants ask.approve() or ask.reject(reason)")
-            return await (self.approve(by=by) if value else self.reject(by=by))
-        return await self._give("answer", by, {"value": self._plain(value)})
+            return {"verdict": "approve" if value else "reject"}
+        return {"verdict": "answer", "value": self._typed(value)}
+
+    def _typed(self, value: Any) -> Any:
+        """The value as data of the type that the question wants, as far as that is known here."""
+        if "type" not in self.facts:
+            return self._plain(value)
+        try:
+            adapter = adapter_for(type_from_data(self.facts["type"]))
+        except ConfigError:  # nobody here has the type: whoever asks will look at it
+            return self._plain(value)
+        try:
+            return value_to_data(adapter, adapter.validate_python(value))
+        except ValueError as error:
+            wanted = type_from_data(self.facts["type"])
+            raise ConfigError(
+                f"{value!r:.80} is no answer to {self.id} ({self.question!r}), which asks for "
+                f"{getattr(wanted, '__name__', wanted)}: {error}"
+            ) from error
 
     def _plain(self, value: Any) -> Any:
         try:
@@ -119,8 +156,7 @@ class InboxAsk:
         payload = {"verdict": verdict, "by": by, "bound": self._bound, **more}
         given = Delivery(0, self.root_run_id, "answer", self.id, payload, time())
         stands = await self._journal.deliver(given)
-        same = ("verdict", "arguments", "value", "bound")
-        return [stands.payload.get(name) for name in same] == [payload.get(name) for name in same]
+        return [stands.payload.get(name) for name in _SAID] == [payload.get(name) for name in _SAID]
 
 
 async def inbox(journal: Journal) -> list[InboxAsk]:

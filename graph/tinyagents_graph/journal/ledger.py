@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from math import inf
 from time import time
 from typing import Any, cast
 
@@ -21,8 +22,10 @@ import anyio
 
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.journal.candidates import Candidates, moved
 from tinyagents_graph.journal.past import Past
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
 
@@ -44,6 +47,7 @@ class Ledger:
         deliveries: What was delivered to it so far.
         sink: Who gets the events that are durable.
         about: What is kept of the tree besides its events.
+        candidates: What other trees did that it need not do, if it is a fork of one.
 
     Attributes:
         past: What the tree did before.
@@ -58,8 +62,8 @@ class Ledger:
     __slots__ = (
         "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
         "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
-        "_sink", "_waiters", "_waiting", "about", "answers", "drift", "error", "journal",
-        "past", "sessions", "untaken",
+        "_sink", "_waiters", "_waiting", "about", "answers", "candidates", "drift", "error",
+        "journal", "past", "sessions", "untaken",
     )  # fmt: skip
 
     def __init__(
@@ -70,8 +74,10 @@ class Ledger:
         deliveries: Sequence[Delivery],
         sink: EventSink,
         about: Mapping[str, Any],
+        candidates: Candidates | None = None,
     ) -> None:
         self.about = about
+        self.candidates = candidates
         self.journal = journal
         self.past = Past(past)
         self._has_past = bool(past)
@@ -92,12 +98,14 @@ class Ledger:
         self._is_scheduled = False
         self._on_error: Callable[[Exception], None] | None = None
         self._on_steer: Callable[[Delivery], None] | None = None
-        self.answers = {each.key: each.payload for each in deliveries if each.kind == "answer"}
+        self.answers = dict(candidates.answers) if candidates is not None else {}
+        self.answers |= {each.key: each.payload for each in deliveries if each.kind == "answer"}
+        self.answers |= self.past.given  # which a fork may have from elsewhere
         self.sessions: dict[str, object] = {}
         self.untaken = [
             each
             for each in deliveries
-            if each.kind == "steer" and each.number not in self.past.taken
+            if each.kind == "steer" and each.number not in self.past.mail.taken
         ]
 
     @property
@@ -110,9 +118,10 @@ class Ledger:
         """Whether a tree that waits for the human has something to go on with."""
         if self.untaken or not self._open_asks:
             return True
-        if any(each in self.answers for each in self._open_asks):
+        asked = [event.data for event in self._open_asks.values()]
+        if any(self._given(data["ask_id"], data) is not None for data in asked):
             return True
-        ends = [event.data.get("expires_at") for event in self._open_asks.values()]
+        ends = [data.get("expires_at") for data in asked]
         return any(each is not None and each <= time() for each in ends)
 
     @property
@@ -221,8 +230,8 @@ class Ledger:
         """
         raised = self.raise_ask(origin, facts, expires_s).data
         ask_id, told = raised["ask_id"], dict[str, Any]()
-        given = self.answers.get(ask_id)
-        if given is not None and given.get("bound", "") == facts.get("bound", ""):
+        given = self._given(ask_id, facts)
+        if given is not None:
             told = {name: value for name, value in given.items() if value not in (None, "")}
             self.close_ask("ask.answered", origin, {"ask_id": ask_id, **told})
             return given
@@ -234,6 +243,11 @@ class Ledger:
             told["default"] = default
         self.close_ask("ask.expired", origin, told)
         return {"verdict": "expired", "by": "", "reason": told["reason"]}
+
+    def _given(self, ask_id: str, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        given = self.answers.get(ask_id)
+        is_bound = given is not None and given.get("bound", "") == facts.get("bound", "")
+        return given if is_bound else None
 
     def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
         """A question of `raise_ask` needs no answer any more: publish what became of it."""
@@ -251,13 +265,40 @@ class Ledger:
         """Something of a run's definition is not what it was when the run began."""
         self.drift.append({"path": path, "what": what, "then": then, "now": now})
 
-    def is_refuted(self, fact: Event) -> bool:
-        """Whether a fact no longer holds where what it rests on has changed.
+    # --- what is not done again ----------
 
-        Of a tree that just goes on, facts hold whatever its code would do now; a fork asks anew.
+    def tell_again(self, origin: Origin, place: str, known: Event) -> None:
+        """A call has a result without being made: publish it, and what else belongs to it.
+
+        Args:
+            origin: The run that calls.
+            place: Address of the call.
+            known: How it ended, here or in another tree.
         """
-        del fact
-        return False
+        with self._lock:  # together: a result without what led to it would be a fact
+            if self.candidates is not None and self._lease is not None:
+                for event in self.candidates.take_more(place):
+                    more = moved(event, origin.root_run_id)._replace(seq=self._next, time=time())
+                    self._next += 1
+                    self._waiting.append(more)
+                    if "session" in more.data:
+                        self.past.sessions.setdefault(more.data["session"], []).append(more.data)
+            self.emit(known.kind, origin, known.data)
+
+    def spent_below(
+        self, place: str, before: float = inf
+    ) -> list[tuple[str, Mapping[str, Any], int]]:
+        """What the runs used that a call started, which is not made again; as of `Past`."""
+        if self.candidates is not None:
+            found = self.candidates.spent_below(place)
+            if found is not None:
+                return found
+        return self.past.spent_below(place, before)
+
+    def sent_to(self, path: str) -> Sequence[Sent]:
+        """What was sent to a run before, and is read again where it was read; as of `Past`."""
+        sent = self.past.mail.to(path)
+        return sent if self.candidates is None else [*self.candidates.letters(path), *sent]
 
     def flush(self) -> None:
         """Hand what was published to the journal."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.journal.candidates import find_candidates
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.journal.protocol import Delivery, Journal
 from tinyagents_graph.pausing import exclusive
@@ -55,14 +56,21 @@ async def open_tree(
         raise ConfigError(await unknown_run(journal, "resume", run_id))
     if record is not None and record.status in _AT_REST:
         past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
-        ledger = Ledger(journal, None, past, deliveries, sink, record.about)
+        candidates = await find_candidates(journal, record.about, past)
+        ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
         if record.status != "paused" or not ledger.has_news:
             sink.publish(past, is_new=False)
             return ledger
     opening = await journal.open(run_id, name=name, task=task, about=about)
     about = opening.record.about
-    ledger = Ledger(journal, opening.lease, opening.past, opening.deliveries, sink, about)
-    sink.publish(opening.past, is_new=False)
+    past, deliveries = opening.past, opening.deliveries
+    try:
+        candidates = await find_candidates(journal, about, past)
+    except BaseException:
+        await journal.close(opening.lease)
+        raise
+    ledger = Ledger(journal, opening.lease, past, deliveries, sink, about, candidates)
+    sink.publish(past, is_new=False)
     return ledger
 
 

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.journal.sent import SentMail
 from tinyagents_graph.journal.times import seconds_at_work
+from tinyagents_graph.journal.visits import Visits
 
-__all__ = ["Begun", "Past", "Sent"]
+__all__ = ["Begun", "Past", "is_settled"]
 
 Key: TypeAlias = tuple[str, str, Any]
 """What a step is called: its group, the path of its run, and its name there."""
@@ -37,13 +40,18 @@ _OF_SEGMENT = frozenset(
     {"model.delta", "run.paused", "run.resumed", "checkpoint.restored", "budget.reserved",
      "budget.released"}
 )  # fmt: skip
+# Each try tells of itself: a later one that looks like it is another one.
+_OF_A_TRY = frozenset({"tool.retried", "node.retried"})
+_OF_GRAPHS = frozenset(
+    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
+     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
+)  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
-_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
@@ -64,31 +72,6 @@ class Begun:
     since: int
 
 
-@frozen
-class Sent:
-    """A command that was sent to a run.
-
-    Attributes:
-        steer_id: Its name.
-        data: The data of its `steer.received`.
-        step: The step it was applied at; empty if it was not.
-    """
-
-    steer_id: str
-    data: Mapping[str, Any]
-    step: str = ""
-
-    @property
-    def command(self) -> Mapping[str, Any]:
-        """The command, as `to_dict` gave it."""
-        return {name: value for name, value in self.data.items() if name not in _OF_A_LETTER}
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """What the event told of it besides the command."""
-        return {name: self.data[name] for name in ("about", "delivery") if name in self.data}
-
-
 class Past:
     """What a tree did before.
 
@@ -102,10 +85,11 @@ class Past:
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
         called_off: Ids of those that were given up with their run: what they asked is asked anew.
+        given: The data of the answers that were given to them, by id.
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
-        taken: Numbers of the deliveries that runs have got.
-        n_sent: How many commands were sent to its runs.
+        visits: What graphs in it did.
+        mail: What was sent to its runs.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -123,15 +107,15 @@ class Past:
         self._n_below: defaultdict[str, int] = defaultdict(int)
         self._parents: dict[str, str] = {}
         self._places: dict[tuple[str, str], str] = {}
-        self._sent: dict[str, dict[str, Sent]] = {}
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
         self.called_off: set[str] = set()
+        self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
-        self.taken: set[int] = set()
+        self.visits = Visits()
         self.answers: dict[str, str] = {}
-        self.n_sent = 0
+        self.mail = SentMail()
         self._root_name = ""
         self._asked: dict[str, str] = {}
         self._askers: dict[str, set[str]] = {}
@@ -145,6 +129,8 @@ class Past:
     def _read(self, events: Iterable[Event]) -> None:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
+            if kind in _OF_GRAPHS:
+                self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
                     self._places[path, event.data["call_id"]] = event.data["path"]
@@ -159,7 +145,7 @@ class Past:
                 if event.data.get("called_off"):
                     self._call_off(event)
                     continue
-                if not _is_of_resuming(event.data):
+                if kind not in _OF_A_TRY and not _is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
 
@@ -171,7 +157,7 @@ class Past:
 
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
-        if not _is_settled(event):
+        if not is_settled(event):
             if opened is not None and event.data.get("in_doubt"):
                 self._doubted[key] = opened
             return  # it will be done again, and be told again
@@ -224,8 +210,8 @@ class Past:
         elif kind.startswith("ask."):
             self._read_ask(event)
         elif kind.startswith("steer."):
-            self._read_steer(event)
-        elif kind in ("tool.retried", "node.retried"):
+            self.mail.read(event)
+        elif kind in _OF_A_TRY:
             group = kind.partition(".")[0]
             key = group, path, data[_NAMES[group]]
             if (opened := self._begun.get(key)) is not None:
@@ -237,6 +223,8 @@ class Past:
             self.asks[ask_id] = self.open_asks[ask_id] = event
         else:
             self.open_asks.pop(ask_id, None)
+            if "verdict" in event.data:
+                self.given[ask_id] = event.data
 
     def _call_off(self, end: Event) -> None:
         """A question, or a command, was given up with its run: it may come again, and is new."""
@@ -248,24 +236,8 @@ class Past:
             opener = self.asks[ask_id]
             self._repeats[_identity(opener.kind, path, opener.data)].pop()
         else:
-            sent = self._sent[data["to"]].pop(data["steer_id"])
-            self._repeats[_identity("steer.received", path, sent.data)].pop()
-
-    def _read_steer(self, event: Event) -> None:
-        data = event.data
-        to, steer_id = data["to"], data["steer_id"]
-        letters = self._sent.setdefault(to, {})
-        if event.kind == "steer.received":
-            self.n_sent += 1
-            if "delivery" in data:
-                self.taken.add(data["delivery"])
-            letters[steer_id] = Sent(steer_id, data)
-        elif event.kind == "steer.applied":
-            letters[steer_id] = Sent(
-                steer_id, letters[steer_id].data, data.get("step") or "applied"
-            )
-        else:
-            letters.pop(steer_id, None)
+            sent = self.mail.give_up(data["to"], data["steer_id"])
+            self._repeats[_identity("steer.received", path, sent)].pop()
 
     def _repeat(self, event: Event) -> None:
         path = event.origin.path
@@ -339,11 +311,14 @@ class Past:
         rest = path[len(parent) + 1 :]
         return f"{parent}/{rest.partition('/')[0]}"
 
-    def spent_below(self, place: str) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(
+        self, place: str, before: float = inf
+    ) -> list[tuple[str, Mapping[str, Any], int]]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
             place: Address of the call.
+            before: Only those that ended before the event with this `seq`.
 
         Returns:
             Of each of them the path of the run above it, the data of its last event, which has its
@@ -355,11 +330,8 @@ class Past:
         return [
             (self._parents[path], event.data, 1 + self._n_below[path])
             for path, event in ended.items()
+            if event.seq < before
         ]
-
-    def sent_to(self, path: str) -> list[Sent]:
-        """The commands that were sent to a run and let in, in order."""
-        return list(self._sent.get(path, {}).values())
 
     def take_repeat(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event | None:
         """The event that the past has in place of one that is about to be published."""
@@ -376,12 +348,14 @@ class Past:
         return self._runs[path] if self.is_finished(path) else None
 
 
-def _is_settled(end: Event) -> bool:
+def is_settled(end: Event) -> bool:
     """Whether whoever asked for it was told how it ended, and went on with that."""
     if end.kind == "tool.failed":
         return not end.data.get("fatal") and end.data.get("category") != "cancelled"
     if end.kind == "node.failed":
         return bool(end.data.get("handed_on"))
+    if end.kind == "graph.step.completed":
+        return "error" not in end.data
     return end.kind.endswith(".completed")
 
 

@@ -20,6 +20,7 @@ from tinyagents_graph.stategraph.finishing import (
 from tinyagents_graph.stategraph.following import Ahead
 from tinyagents_graph.stategraph.performing import perform
 from tinyagents_graph.stategraph.questions import tell_answers, wait_for_answers
+from tinyagents_graph.stategraph.recalling import hear_answers, recall_all
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
 from tinyagents_graph.tasks import gather
@@ -66,11 +67,13 @@ async def _begin_step(work: GraphRun) -> None:
     work.is_in_step = True
     run.step = f"step-{work.step}"
     run.emit("graph.step.started", {"step": work.step, "tasks": len(work.tasks)})
+    if run.tree.ledger is not None:
+        await run.tree.ledger.settle()  # nobody acts on what could be lost
 
 
 async def _perform_all(work: GraphRun) -> None:
     """Perform what is not done. A single task needs no task of the event loop."""
-    rest = [task for task in work.unfinished if not task.is_waiting]
+    rest = recall_all(work, [task for task in work.unfinished if not task.is_waiting])
     if len(rest) == 1:
         await perform(work, rest[0])
     elif rest:
@@ -124,6 +127,7 @@ def _fold(work: GraphRun, tasks: Sequence[Task]) -> None:
 
 async def _take_answers(work: GraphRun) -> None:
     """Those questions that were answered lead on."""
+    hear_answers(work)
     answered = pop_answered(work)
     if not answered:
         return

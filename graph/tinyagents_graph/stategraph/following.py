@@ -8,7 +8,7 @@ beyond ── goto, also ── to          a node's name makes one task a step,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -17,6 +17,7 @@ from tinyagents_graph.stategraph.declared import RouteSpec
 from tinyagents_graph.stategraph.findings import Finding
 from tinyagents_graph.stategraph.joins import JoinState
 from tinyagents_graph.stategraph.nodes import Ways
+from tinyagents_graph.stategraph.records import recall_choice, tell_choice
 from tinyagents_graph.stategraph.routing import END, START, Failure, Nothing, Send, targets_of
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
@@ -150,6 +151,21 @@ class Ahead:
     async def _choose(
         self, route: RouteSpec, name: str, task: Task | None, passed: set[str]
     ) -> None:
+        work = self._work
+        path = None if task is None else task.path
+        ledger = work.run.tree.ledger
+        targets = None if ledger is None else recall_choice(work, ledger, name, path)
+        if targets is None:
+            before = None if ledger is None else work.run.counts
+            targets = await self._chosen(route, name)
+            tell_choice(work, name, path, targets, before)
+        for target in targets:
+            self.to(target, task)
+        if not targets:
+            await self._pass_over(route.targets.values(), task, passed)
+
+    async def _chosen(self, route: RouteSpec, name: str) -> Sequence[str | Send]:
+        """Where a router leads now."""
         view = self._work.view if self._view is None else self._view
         try:
             chosen = route.route(view)
@@ -158,18 +174,9 @@ class Ahead:
         except Exception as error:
             error.add_note(f"in the router of {name!r} ({route.site})")
             raise
-        is_fan_out = isinstance(chosen, (list, tuple))
-        targets = [
-            self._target(route, name, each)
-            for each in (targets_of(chosen) if is_fan_out or isinstance(chosen, Send) else [chosen])
-        ]
-        path = None if task is None else task.path
-        names = [each.node if isinstance(each, Send) else each for each in targets]
-        self._work.run.emit("route.selected", {"node": name, "path": path, "to": names})
-        for target in targets:
-            self.to(target, task)
-        if not targets:
-            await self._pass_over(route.targets.values(), task, passed)
+        is_several = isinstance(chosen, (list, tuple, Send))
+        labels = targets_of(chosen) if is_several else [chosen]
+        return [self._target(route, name, each) for each in labels]
 
     def _target(self, route: RouteSpec, name: str, label: Any) -> str | Send:
         """What a router means by one thing that it returned."""

@@ -22,6 +22,7 @@ from tinyagents_graph.stategraph.routing import END, START, Ask, Command, Nothin
 from tinyagents_graph.stategraph.state import StateSchema, explain
 from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
 from tinyagents_graph.threads import in_thread
+from tinyagents_graph.values_as_data import adapter_for
 
 if TYPE_CHECKING:
     from tinyagents_graph.stategraph.declared import RouteSpec
@@ -85,11 +86,12 @@ class Node:
         site: The line that added it.
         ways: Where its edges, joins and routers lead.
         may_go: Where its body may send the graph; `None` for anywhere.
+        takes: Type of what it may be sent, if that is known.
     """
 
     __slots__ = (
-        "_adapter", "_body", "_input", "_nodes", "_output", "_schema", "may_go", "name", "site",
-        "spec", "ways",
+        "_adapter", "_body", "_input", "_keepers", "_nodes", "_output", "_schema", "may_go",
+        "name", "site", "spec", "takes", "ways",
     )  # fmt: skip
 
     def __init__(self, spec: NodeSpec, nodes: Nodes, schema: StateSchema) -> None:
@@ -103,22 +105,38 @@ class Node:
         self._input: Callable[[Any], Any] | None = spec.input
         self._output = _output_of(spec, schema)
         self._adapter: TypeAdapter[Any] | None = None
+        self._keepers: tuple[TypeAdapter[Any], TypeAdapter[Any]] | None = None
+        self.takes: Any = None
         if spec.kind == "function":
             self._body, takes = _function(spec)
-            self._adapter = self._adapter_for(takes)
+            self.takes = self._type_for(takes)
+            self._adapter = None if self.takes is None else TypeAdapter(self.takes)
         elif spec.kind == "graph":
             self._body = partial(_run_graph, spec, schema, spec.body)
+            self.takes = cast("Any", spec.body).input_type
         else:
             self._body = partial(_run_delegate, spec)
             if self._input is None:
                 self._input = _as_json
 
-    def _adapter_for(self, takes: Any) -> TypeAdapter[Any] | None:
+    def _type_for(self, takes: Any) -> Any:
         kind = self.spec.input_type or takes
         if kind is None or kind is Any or kind is Parameter.empty:
             return None
         is_state = isinstance(kind, type) and issubclass(self._schema.model, kind)
-        return TypeAdapter(self._schema.model if is_state else kind)
+        return self._schema.model if is_state else kind
+
+    @property
+    def keepers(self) -> tuple[TypeAdapter[Any], TypeAdapter[Any]] | None:
+        """What reads what it is sent, and what keeps that; `None` if its type is not known."""
+        if self._keepers is None and self.takes is not None:
+            self._keepers = self._adapter or TypeAdapter(self.takes), adapter_for(self.takes)
+        return self._keepers
+
+    @property
+    def graph(self) -> str:
+        """Name of its graph."""
+        return self._schema.graph
 
     def given(self, task: Task, state: Any) -> Any:
         """What the body gets: what it was sent, or what it takes of the state.

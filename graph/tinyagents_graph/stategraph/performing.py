@@ -16,9 +16,13 @@ import anyio
 
 from tinyagents_graph.errors import Parked, describe
 from tinyagents_graph.place import current_place
-from tinyagents_graph.stategraph.asks import NodeAsk
+from tinyagents_graph.stategraph.asks import NodeAsk, hear, put
+from tinyagents_graph.stategraph.finishing import failures_of
+from tinyagents_graph.stategraph.keepable import fingerprint
 from tinyagents_graph.stategraph.nodes import Node
 from tinyagents_graph.stategraph.questions import drop_questions
+from tinyagents_graph.stategraph.recalling import begin_again
+from tinyagents_graph.stategraph.records import kept_outcome
 from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
 from tinyagents_graph.stategraph.work import GraphRun
@@ -41,17 +45,20 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         BaseException: It was cancelled. Failures are outcomes.
     """
     node, run = task.node, work.run
+    ledger = run.tree.ledger
     if not task.is_open:
         task.is_open = True
         about = {"node": node.name, "path": task.path, "step": task.step, "after": task.after}
         run.emit("node.started", about)
     seen = work.view if view is None else view
     try:
+        n_failed = 0 if ledger is None else begin_again(work, task, ledger)
         if node.spec.approve is not None and not await _is_let_in(work, task, seen):
             return
         outcome = task.outcome
         if outcome is None:
-            outcome = await _tries(work, task, node.given(task, seen))
+            outcome = await _tries(work, task, node.given(task, seen), n_failed)
+        kept = None if ledger is None else kept_outcome(work, task, outcome)
     except Parked:
         return
     except Exception as error:
@@ -59,10 +66,9 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
             return
         error.add_note(f"in node {node.name!r} ({task.path}), added in {node.site}")
         drop_questions(work, task)
-        _tell_failure(work, task, describe(error))
-        outcome = Outcome()
+        task.outcome = outcome = Outcome()
         outcome.error = error
-        task.outcome = outcome
+        _tell_failure(work, task, describe(error), is_handed_on=not failures_of(work, [task]))
         return
     except BaseException as error:
         if _is_parked(error):
@@ -71,26 +77,32 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
         _tell_failure(work, task, why)
         raise
     task.outcome = outcome
-    _tell_end(work, task, outcome)
+    _tell_end(work, task, outcome, kept)
 
 
-def _tell_end(work: GraphRun, task: Task, outcome: Outcome) -> None:
-    plain = work.graph.schema.plain
+def _tell_end(work: GraphRun, task: Task, outcome: Outcome, kept: Mapping[str, Any] | None) -> None:
     data: dict[str, Any] = {"node": task.node.name, "path": task.path, "step": task.step}
-    data["update"] = plain(outcome.write)
-    if outcome.goto is not None:
-        data["goto"] = [getattr(each, "node", each) for each in outcome.goto]
+    if kept is not None:
+        data |= kept
+    else:
+        data["update"] = work.graph.schema.plain(outcome.write)
+        if outcome.goto is not None:
+            data["goto"] = [getattr(each, "node", each) for each in outcome.goto]
     if outcome.is_cached:
         data["cached"] = True
     work.run.emit("node.completed", data)
     task.is_open = False
     if outcome.ask is not None:
-        work.run.emit("ask.raised", outcome.ask.facts)
+        put(work.run, outcome.ask)
 
 
-def _tell_failure(work: GraphRun, task: Task, error: Mapping[str, Any]) -> None:
-    about = {"node": task.node.name, "path": task.path, "step": task.step, "error": error}
-    work.run.emit("node.failed", about)
+def _tell_failure(
+    work: GraphRun, task: Task, error: Mapping[str, Any], *, is_handed_on: bool = False
+) -> None:
+    data = {"node": task.node.name, "path": task.path, "step": task.step, "error": error}
+    if is_handed_on:
+        data["handed_on"] = True
+    work.run.emit("node.failed", data)
     task.is_open = False
 
 
@@ -114,7 +126,10 @@ async def _is_let_in(work: GraphRun, task: Task, view: Any) -> bool:
             return True
         gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, node.name, bool)
         gate.gate = True
-        work.run.emit("ask.raised", gate.facts)
+        if work.run.tree.ledger is not None:
+            gate.bound = fingerprint(view if task.payload is Nothing else task.payload)
+        put(work.run, gate)
+        hear(work.run, gate)
     if memo.gate.status == "open":
         return False
     if memo.gate.reply:
@@ -144,9 +159,12 @@ async def _question(task: Task, view: Any) -> str | None:
 # --- the body ----------
 
 
-async def _tries(work: GraphRun, task: Task, given: Any) -> Outcome:
+async def _tries(work: GraphRun, task: Task, given: Any, n_failed: int) -> Outcome:
     node = task.node
     ctx = NodeContext(work.run, task, work.graph.name, work.can_park)
+    ctx.attempt = n_failed
+    if work.run.tree.ledger is not None:
+        ctx.given = given
     retry = node.spec.retry
     if retry is None:
         return await _once(node, task, ctx, given)
@@ -158,9 +176,18 @@ async def _tries(work: GraphRun, task: Task, given: Any) -> Outcome:
             delay_s = retry.delay_s(ctx.attempt, error)
             if delay_s is None or _is_parked(error):
                 raise
-            about = {"node": node.name, "path": task.path, "attempt": ctx.attempt}
-            work.run.emit("node.retried", {**about, "delay_s": delay_s, "error": describe(error)})
+            _tell_retry(work, task, ctx.attempt, delay_s, error)
             await anyio.sleep(delay_s)
+
+
+def _tell_retry(work: GraphRun, task: Task, attempt: int, delay_s: float, error: Exception) -> None:
+    data: dict[str, Any] = {
+        "node": task.node.name, "path": task.path, "attempt": attempt, "delay_s": delay_s,
+        "error": describe(error),
+    }  # fmt: skip
+    if task.counts and work.run.tree.ledger is not None:
+        data["counts"] = dict(task.counts)
+    work.run.emit("node.retried", data)
 
 
 async def _once(node: Node, task: Task, ctx: NodeContext, given: Any) -> Outcome:

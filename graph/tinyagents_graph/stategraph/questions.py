@@ -34,7 +34,10 @@ def tell_answers(work: GraphRun) -> None:
             facts = {"ask_id": ask.id, "reason": ask.reason}
             if ask.default is not Nothing:
                 facts["default"] = to_jsonable_python(ask.default, fallback=repr)
-            work.run.emit("ask.expired", facts)
+            if (ledger := work.run.tree.ledger) is not None:
+                ledger.close_ask("ask.expired", work.run.origin, facts)
+            else:
+                work.run.emit("ask.expired", facts)
 
 
 def drop_questions(work: GraphRun, task: Task) -> None:
@@ -51,7 +54,7 @@ async def wait_for_answers(work: GraphRun) -> None:
         Parked: The run ends for now; its answers open it again.
         GraphError: Nobody is there to answer, and there is no default.
     """
-    if work.can_park:
+    if work.can_park or work.run.tree.ledger is not None:
         raise Parked
     asks = work.open_asks
     host: Host | None = work.run.tree.host

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from tinyagents_graph.delegation import tell_end, tell_start
 from tinyagents_graph.errors import Parked, RunCancelled
+from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.place import current_place
 from tinyagents_graph.stategraph.breaking import break_off
 from tinyagents_graph.stategraph.eager import drive_eagerly
@@ -98,9 +101,15 @@ async def call_off(work: GraphRun, reason: str) -> RunCancelled:
     return error
 
 
-def paused(work: GraphRun) -> GraphResult[Any]:
-    """What there is of a run that was parked."""
-    return _result(work, "paused")
+def paused(work: GraphRun, asks: Sequence[InboxAsk] | None = None) -> GraphResult[Any]:
+    """What there is of a run that was parked.
+
+    Args:
+        work: The graph.
+        asks: What it waits for, if that is in a journal.
+    """
+    result = _result(work, "paused")
+    return result if asks is None else replace(result, pending=tuple(asks))
 
 
 def _result(

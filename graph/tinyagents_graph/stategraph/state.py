@@ -14,6 +14,7 @@ from tinyagents_graph.errors import ConfigError, GraphError
 from tinyagents_graph.stategraph.findings import Finding, did_you_mean
 from tinyagents_graph.stategraph.freezing import freeze, is_loose, thaw
 from tinyagents_graph.stategraph.reducers import Reduce, Reducer
+from tinyagents_graph.values_as_data import adapter_for
 
 __all__ = ["Entry", "StateSchema", "Values", "Write", "explain", "named"]
 
@@ -106,6 +107,7 @@ class StateSchema:
             for name, field in model.model_fields.items()
         }
         self.keys = frozenset(self._keys)
+        self._keepers: dict[tuple[str, bool], TypeAdapter[Any]] = {}
         # A node that returns what it was given, or a copy of it, writes what it has set in it: a
         # key with a reducer would be doubled if all of it counted.
         self._fields_set: set[str] = set()
@@ -128,6 +130,16 @@ class StateSchema:
     def reducer(self, key: str) -> Reducer | None:
         """The reducer of a key."""
         return self._keys[key].reducer
+
+    def keeper(self, key: str, *, is_operand: bool) -> TypeAdapter[Any]:
+        """What writes and reads what a journal keeps of a key: its value, or what is written."""
+        found = self._keepers.get((key, is_operand))
+        if found is None:
+            kind, reducer = self.annotation(key), self.reducer(key)
+            if is_operand and reducer is not None:
+                kind = reducer.operand(kind)
+            found = self._keepers[key, is_operand] = adapter_for(kind)
+        return found
 
     # --- from and to users ----------
 

@@ -11,10 +11,12 @@ from pydantic_core import to_jsonable_python
 
 from tinyagents_graph.errors import ConfigError, GraphError, Parked
 from tinyagents_graph.place import Place
-from tinyagents_graph.stategraph.asks import NodeAsk
+from tinyagents_graph.stategraph.asks import NodeAsk, hear, put
 from tinyagents_graph.stategraph.findings import Finding
+from tinyagents_graph.stategraph.keepable import fingerprint
 from tinyagents_graph.stategraph.routing import Failure, Nothing
 from tinyagents_graph.stategraph.state import Write
+from tinyagents_graph.stategraph.steps import kept_step
 
 if TYPE_CHECKING:  # for its name only: a task is of a node
     from tinyagents_graph.events import Event
@@ -35,22 +37,24 @@ class Memo:
         asks: Its questions, by key.
         steps: Results of its steps, by name.
         reached: Keys and names that this run of the body has come to.
+        due: Keys of questions that were answered before this process, and have to be asked again.
         child: The graph that it delegated to, parked; that goes on instead of the body.
     """
 
-    __slots__ = ("asks", "child", "gate", "reached", "steps")
+    __slots__ = ("asks", "child", "due", "gate", "reached", "steps")
 
     def __init__(self) -> None:
         self.gate: NodeAsk | None = None
         self.asks: dict[str, NodeAsk] = {}
         self.steps: dict[str, Any] = {}
         self.reached: list[str] = []
+        self.due: tuple[str, ...] = ()
         self.child: Any = None
 
     @property
     def known(self) -> list[str]:
         """Every key and name, in the order they were first come to."""
-        return [*self.steps, *self.asks]
+        return list(dict.fromkeys([*self.steps, *self.due, *self.asks]))
 
 
 class Outcome:
@@ -163,9 +167,10 @@ class NodeContext(Place):
         attempt: 0 for the first try, then 1, 2, …
         can_park: Whether the run ends for now when it has to wait for the human; else it waits
             where it is.
+        given: What the body was given, in a tree that is kept.
     """
 
-    __slots__ = ("_graph", "_task", "attempt", "can_park")
+    __slots__ = ("_graph", "_task", "attempt", "can_park", "given")
 
     def __init__(self, run: Run, task: Task, graph: str, can_park: bool) -> None:
         self.run = run
@@ -175,6 +180,7 @@ class NodeContext(Place):
         self._graph = graph
         self.attempt = 0
         self.can_park = can_park
+        self.given: Any = None
 
     @property
     def node(self) -> str:
@@ -241,15 +247,20 @@ class NodeContext(Place):
             arguments: What it is called with.
 
         Returns:
-            What it returned.
+            What it returned. In a run that is kept in a journal it is there before this returns;
+            what is no JSON comes back as the function's return hint says, or as its own type.
 
         Raises:
-            GraphError: The name was used before in this body.
+            GraphError: The name was used before in this body; or the run is kept in a journal,
+                which cannot keep the result.
         """
         memo = self._reach(name)
         if name not in memo.steps:
-            made = do(*arguments)
-            memo.steps[name] = await made if isawaitable(made) else made
+            if self.run.tree.ledger is not None:
+                memo.steps[name] = await kept_step(self, name, do, arguments)
+            else:
+                made = do(*arguments)
+                memo.steps[name] = await made if isawaitable(made) else made
         return memo.steps[name]
 
     @overload
@@ -277,9 +288,12 @@ class NodeContext(Place):
         if known is None:
             self._check_replay(memo, key)
             known = NodeAsk(f"{self.path}/{key}", self.path, question, self.node, type)
-            known.default = default
+            known.default, known.key = default, key
             memo.asks[key] = known
-            self.run.emit("ask.raised", known.facts)
+            if self.run.tree.ledger is not None:
+                known.bound = fingerprint(self.given)
+            put(self.run, known)
+            hear(self.run, known)
         if known.status == "open":
             # Others that ask beside this one, in a gather, come to their questions as well.
             await anyio.lowlevel.checkpoint()
@@ -299,7 +313,7 @@ class NodeContext(Place):
         return memo
 
     def _check_replay(self, memo: Memo, key: str = "") -> None:
-        missed = [each for each in memo.asks if each not in memo.reached]
+        missed = [each for each in (*memo.asks, *memo.due) if each not in memo.reached]
         if missed:
             raise self._mismatch(
                 f"had asked {missed[0]!r} before, and this time "
@@ -331,6 +345,10 @@ class NodeContext(Place):
                 raise Parked
 
     def _mismatch(self, what: str, hint: str) -> GraphError:
+        return self.error("REPLAY_MISMATCH", what, hint)
+
+    def error(self, code: str, what: str, hint: str) -> GraphError:
+        """An error about the node's body."""
         message = f"the body of node {self.node!r} {what}"
-        finding = Finding("REPLAY_MISMATCH", message, hint, self._task.node.site, (self.node,))
+        finding = Finding(code, message, hint, self._task.node.site, (self.node,))
         return GraphError(self._graph, [finding])

@@ -126,13 +126,11 @@ class GraphRun:
 
     def tell_update(self, keys: Iterable[str], values: Values | None = None) -> None:
         """Publish that the state has changed."""
-        if self.snapshots is not None:
+        event = self.run.emit("state.updated", {"step": self.step, "keys": sorted(keys)})
+        ledger = self.run.tree.ledger
+        # Who watches a tree that goes on is told of what is new in it.
+        if self.snapshots is not None and (ledger is None or event.seq >= ledger.past.n_events):
             self.snapshots.append(self.values if values is None else values)
-        self.run.emit("state.updated", {"step": self.step, "keys": sorted(keys)})
-
-    def watch(self) -> None:
-        """Keep the state after each update, until it is looked at."""
-        self.snapshots = deque()
 
     def so_far(self) -> Values:
         """The state as far as it goes, for a result."""

@@ -13,7 +13,7 @@ from tinyagents_graph.events import Event
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, TreeRecord
 from tinyagents_graph.journal.sqlite.failures import journal_error
 from tinyagents_graph.journal.sqlite.rows import as_events, as_stored, from_stored, from_text
-from tinyagents_graph.journal.sqlite.schema import open_to_read
+from tinyagents_graph.journal.sqlite.schema import is_current, open_to_read
 
 __all__ = [
     "Readers", "asks_of", "deliveries_after", "deliveries_of", "delivery_with", "events_of",
@@ -44,6 +44,18 @@ class Readers:
         self._path = path
         self._free: list[sqlite3.Connection] = []
         self._lock = threading.RLock()
+
+    @property
+    def can_read(self) -> bool:
+        """Whether the file is of this version, or not there: else it has to be migrated first.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        try:
+            return is_current(self._path)
+        except sqlite3.Error as error:
+            raise journal_error(self._path, error) from error
 
     @contextmanager
     def one(self) -> Generator[sqlite3.Connection]:

@@ -173,13 +173,26 @@ def _read_only_address(path: Path) -> str:
 
 
 def _may_write(folder: Path) -> bool:
-    return os.access(folder, os.W_OK)
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _marks(connection: sqlite3.Connection) -> tuple[int, int, bool]:
+    """The file's version, whose it is, and whether it has no table; all as of one moment."""
+    is_alone = not connection.in_transaction  # another process may be about to make the file
+    if is_alone:
+        connection.execute("BEGIN")
+    try:
+        is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    finally:
+        if is_alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return version, owner, is_empty
 
 
 def _version(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    version, owner, is_empty = _marks(connection)
     if owner != APPLICATION_ID and (owner or version or not is_empty):
         raise JournalError(
             str(path), "it is the database of another program, and is left as it is: name another"

@@ -40,7 +40,6 @@ from tinyagents_graph.journal.sqlite.reading import (
     records,
     text_of,
 )
-from tinyagents_graph.journal.sqlite.schema import is_current
 from tinyagents_graph.journal.sqlite.writer import Writer
 from tinyagents_graph.journal.standing import ENDED
 from tinyagents_graph.loops import EventLoop
@@ -114,23 +113,31 @@ class SqliteJournal:
             run_id, name, "running", task, about or {}, 0, 0, "", 0.0, now, now, None, {}
         )
         taken: list[Lease] = []
+        is_wanted = True
 
         def do(ledger: Ledger) -> tuple[Lease, TreeRecord, list[Delivery], int]:
             opened = take(ledger.db, record, where, ledger.clock(), ledger.lease_s)
             return *opened, last_delivery(ledger.db)
 
         def keep(ledger: Ledger, opened: tuple[Lease, TreeRecord, list[Delivery], int]) -> None:
-            taken.append(opened[0])
             ledger.hold(opened[0], opened[3])
+            taken.append(opened[0])
+            if not is_wanted:
+                self._give_up(taken)
 
         try:
             lease, before, deliveries, _ = await self._write(do, keep)
             past = await self.read(run_id, most=before.n_events) if before.n_events else []
         except BaseException:
             # Whoever asked will not close it, and may have gone before it was taken.
-            self._writer.submit(Job(lambda ledger: ledger.let_go(*taken), _skip))
+            is_wanted = False
+            self._give_up(taken)
             raise
         return Opening(lease, before, past, deliveries)
+
+    def _give_up(self, leases: Sequence[Lease]) -> None:
+        if leases:
+            self._writer.submit(Job(lambda ledger: ledger.let_go(*leases), _skip))
 
     def append(self, lease: Lease, events: Sequence[Event], done: Done) -> None:
         """Keep events; see `Journal.append`."""
@@ -182,7 +189,7 @@ class SqliteJournal:
         """Ask the file something, in a thread."""
 
         def in_thread() -> tuple[bool, T | None]:
-            if not self._is_current and not is_current(self._path):
+            if not self._is_current and not self._readers.can_read:
                 return False, None
             with self._readers.one() as db:
                 return True, look(db)
@@ -277,10 +284,11 @@ class SqliteJournal:
 
     async def aclose(self) -> None:
         """Write what is left and let go of the file. Afterwards it can be used again."""
-        if self._writer.is_running:
-            await self._write(lambda _: None, lambda ledger, _: ledger.close())
-            self._writer.stop()
+        # The last one to let go tidies up, and a reader may not.
         self._readers.close()
+        loop, over = EventLoop(), anyio.Event()
+        self._writer.stop(lambda: loop.call(over.set))
+        await over.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -307,8 +315,8 @@ def _file(given: str | bytes) -> Path:
 
 
 def _let_go(writer: Writer, readers: Readers) -> None:
-    writer.retire()
     readers.close()
+    writer.retire()
 
 
 def _skip(outcome: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from tinyagents_graph.errors import JournalError
@@ -30,7 +31,7 @@ class Writer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()  # nothing is: stop when all is done
+        self._queue: SimpleQueue[Item | _Stop] = SimpleQueue()
         # Reentrant, for the garbage collector may close a run, and so append, anywhere.
         self._lock = threading.RLock()
         self.is_running = False
@@ -51,10 +52,17 @@ class Writer:
                 del _threads[self]
                 self._refuse(error)
 
-    def stop(self) -> None:
-        """End the thread once all that was submitted is done."""
-        if self.is_running:
-            self._queue.put(None)
+    def stop(self, told: Callable[[], object] = lambda: None) -> None:
+        """Let go of the file once all that was submitted is done, and end the thread.
+
+        Args:
+            told: Called when the file was let go.
+        """
+        with self._lock:
+            if self.is_running:
+                self._queue.put(_Stop(told))
+                return
+        told()
 
     def retire(self) -> None:
         """End it for good: nobody is left who could append to what it holds."""
@@ -65,8 +73,8 @@ class Writer:
     def _refuse(self, error: RuntimeError) -> None:
         refusal = JournalError(self._ledger.where, f"nothing can be written any more: {error}")
         while not self._queue.empty():
-            if (item := self._queue.get()) is not None:
-                item.tell(refusal)
+            item = self._queue.get()
+            item.told() if isinstance(item, _Stop) else item.tell(refusal)
 
     def _work(self) -> None:
         while self._turn():
@@ -75,13 +83,19 @@ class Writer:
     def _turn(self) -> bool:
         """Do what waits. In a function of its own, so that a writer that waits keeps none of it."""
         items = self._take()
-        work = [item for item in items if item is not None]
+        work = [item for item in items if not isinstance(item, _Stop)]
         if work:
             self._ledger.commit(work)
+        if len(work) < len(items):
+            self._ledger.close()
+            for item in items:
+                if isinstance(item, _Stop):
+                    item.told()
+            return not self._may_end()
         self._ledger.look_around()
-        return len(work) == len(items) or not self._may_end()
+        return True
 
-    def _take(self) -> list[Item | None]:
+    def _take(self) -> list[Item | _Stop]:
         try:
             items = [self._queue.get(timeout=self._ledger.wait_s)]
         except Empty:
@@ -93,13 +107,20 @@ class Writer:
 
     def _may_end(self) -> bool:
         with self._lock:
-            if not self._queue.empty():
-                self._queue.put(None)
+            if not self._queue.empty():  # somebody has more to do: it goes on
                 return False
-            self._ledger.close()
             self.is_running = False
             del _threads[self]
             return True
+
+
+class _Stop:
+    """Says in the queue that the file is to be let go, and whom to tell."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, told: Callable[[], object]) -> None:
+        self.told = told
 
 
 _threads: dict[Writer, threading.Thread] = {}

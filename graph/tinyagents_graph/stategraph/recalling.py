@@ -1,0 +1,98 @@
+"""Visits of nodes that a journal knows: what has ended is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.stategraph.asks import hear, put
+from tinyagents_graph.stategraph.records import outcome_of
+from tinyagents_graph.stategraph.tasks import Task
+from tinyagents_graph.stategraph.work import GraphRun
+
+if TYPE_CHECKING:
+    from tinyagents_graph.events import Event
+
+__all__ = ["begin_again", "hear_answers", "recall", "recall_all"]
+
+
+def recall_all(work: GraphRun, tasks: Iterable[Task]) -> list[Task]:
+    """Take what tasks came to before.
+
+    Returns:
+        Those of which nothing is known, and that are to be performed.
+    """
+    ledger = work.run.tree.ledger
+    if ledger is None:
+        return list(tasks)
+    rest: list[Task] = []
+    for task in tasks:
+        known = ledger.past.fact("node", work.run.path, task.path)
+        if known is not None:
+            recall(work, task, known)
+        elif not ledger.is_silent:
+            rest.append(task)
+    return rest
+
+
+def recall(work: GraphRun, task: Task, known: Event) -> None:
+    """Take the outcome of a visit that ended before; what was used below it counts."""
+    work.run.recall(task.path)
+    task.outcome = outcome = outcome_of(work, task, known)
+    if outcome.ask is not None:
+        put(work.run, outcome.ask)
+
+
+def begin_again(work: GraphRun, task: Task, ledger: Ledger) -> int:
+    """A body is about to run; tell if it did so before, and was cut off.
+
+    Returns:
+        How many of its tries have failed.
+    """
+    past, path = ledger.past, task.path
+    begun = past.begun("node", work.run.path, path)
+    if begun is None:
+        return 0
+    tries = past.visits.tries(path)
+    if tries is not None:
+        task.counts = dict(tries.counts)
+        work.run.recall(path, before=tries.seq)
+    # An agent or a graph goes on where it was; what waited for an answer is meant to run again.
+    if begun.is_in_doubt and task.node.spec.kind == "function":
+        about = {"node": task.node.name, "path": path, "reason": "resumed", "since": begun.since}
+        work.run.emit("node.retried", about)
+    if past.visits.asked.get(path):
+        task.remember().due = _due(ledger, path)
+    return 0 if tries is None else tries.n
+
+
+def _due(ledger: Ledger, path: str) -> tuple[str, ...]:
+    """Keys of the questions that a body asked and got an answer to: it has to ask them again."""
+    visits = ledger.past.visits
+    asked = [event.data for event in visits.asked[path] if "key" in event.data]
+    return tuple([each["key"] for each in asked if each["ask_id"] in visits.answered])
+
+
+def hear_answers(work: GraphRun) -> None:
+    """Take what finished tasks have got for answers; in the same step as before.
+
+    Raises:
+        Parked: The tree is only looked at, and nothing more is known of it.
+    """
+    ledger = work.run.tree.ledger
+    if ledger is None:
+        return
+    for ask, _ in work.awaited:
+        if ask.status == "open" and _is_time(work, ledger, ask.id):
+            hear(work.run, ask)
+
+
+def _is_time(work: GraphRun, ledger: Ledger, ask_id: str) -> bool:
+    """Whether an answer may lead on in this step: none may come into a step that had begun."""
+    past, path, step = ledger.past, work.run.path, work.step
+    at = past.visits.answered.get(ask_id)
+    if at is not None:
+        return at <= step
+    name = "graph.step", path, step
+    return past.fact(*name) is None and past.begun(*name) is None

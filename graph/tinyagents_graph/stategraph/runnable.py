@@ -1,0 +1,255 @@
+"""The ways to run a graph, to watch it, and to go on with a run of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from tinyagents_graph.errors import ConfigError, Parked, RunConflict
+from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.limits import RunLimits
+from tinyagents_graph.place import place_for
+from tinyagents_graph.sink import EventSink
+from tinyagents_graph.stategraph.answering import answer_kept, answer_parked
+from tinyagents_graph.stategraph.drawn import Drawn
+from tinyagents_graph.stategraph.findings import did_you_mean
+from tinyagents_graph.stategraph.kept import Begin, KeptGraph, about_input
+from tinyagents_graph.stategraph.prepared import Prepared
+from tinyagents_graph.stategraph.result import GraphResult
+from tinyagents_graph.stategraph.running import call_off, execute_graph, paused
+from tinyagents_graph.stategraph.views import GraphHandle
+from tinyagents_graph.stategraph.work import GraphRun
+from tinyagents_graph.stream import Policy
+from tinyagents_graph.threads import run_sync
+
+__all__ = ["RunnableGraph"]
+
+StateT = TypeVar("StateT", bound=BaseModel, default=Any)
+
+
+class RunnableGraph(Drawn, Generic[StateT]):
+    """The side of a graph by which it is run.
+
+    Attributes:
+        name: What it is called.
+    """
+
+    name: str
+    _graph: Prepared
+    _parked: dict[str, GraphRun]
+
+    if TYPE_CHECKING:  # what `Graph` has
+
+        def open(self, task: Any, **options: Any) -> GraphRun:
+            """Prepare a run."""
+            ...
+
+        def _opener(self, **options: Any) -> Begin: ...
+
+    async def run(
+        self,
+        input: Mapping[str, Any] | BaseModel | None = None,
+        *,
+        deps: Any = None,
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+        max_steps: int | None = None,
+        journal: Journal | None = None,
+    ) -> GraphResult[StateT]:
+        """Run the graph and wait for the result.
+
+        Called from a node, a tool or a hook of another run, it becomes a child of that run, unless
+        it is given a `run_id`, a journal or another sink.
+
+        With a journal and a `run_id` it goes on where it was, if it began before: after a crash,
+        or after a failure. If it has ended, its result is given again, and nothing is done.
+
+        Args:
+            input: The state to begin with: a dict, or an instance of the state's model.
+            deps: What nodes get as `ctx.deps`.
+            sink: Where the events go; one of its own if not given.
+            run_id: Id of the run; made up if not given.
+            limits: Limits of this run and all that is below it.
+            max_steps: Supersteps it may take; the graph's own number if not given.
+            journal: Where the run, and all below it, is kept.
+
+        Returns:
+            The result. With the status `"paused"` the run waits for the answers of
+            `result.pending`; `resume` goes on.
+
+        Raises:
+            GraphError: The input is no state, two nodes wrote the same key, a router went nowhere.
+            LimitExceeded: A limit was reached.
+            RunCancelled: The run was cancelled.
+            RunConflict: The run of this id is under way elsewhere, or began with another input.
+            JournalError: The journal cannot be read or written.
+            ExceptionGroup: Several nodes failed. On all of these, and on what a single node raised,
+                `error.result` has what there was until then.
+        """
+        if journal is not None:
+            begin = self._opener(deps=deps, limits=limits, max_steps=max_steps)
+            return await self._keep(begin, journal, input, run_id, sink).run()
+        work = self.open(
+            input,
+            place=place_for(sink, run_id),
+            deps=deps,
+            sink=sink,
+            run_id=run_id,
+            limits=limits,
+            max_steps=max_steps,
+        )
+        return await self._drive(work)
+
+    def _keep(
+        self,
+        begin: Begin,
+        journal: Journal,
+        input: Mapping[str, Any] | BaseModel | None,
+        run_id: str | None,
+        sink: EventSink | None,
+    ) -> KeptGraph:
+        about = about_input(self._graph, input)
+        return KeptGraph(begin, self._graph, journal, about=about, run_id=run_id, sink=sink)
+
+    def run_sync(
+        self, input: Mapping[str, Any] | BaseModel | None = None, **options: Any
+    ) -> GraphResult[StateT]:
+        """`run` for scripts, with the same arguments.
+
+        Raises:
+            ConfigError: An event loop runs in this thread; use `await graph.run(…)` there.
+        """
+        return run_sync(partial(self.run, input, **options))
+
+    def stream(
+        self,
+        input: Mapping[str, Any] | BaseModel | None = None,
+        *,
+        deps: Any = None,
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+        max_steps: int | None = None,
+        journal: Journal | None = None,
+        policy: Policy = "drop_deltas",
+        buffer: int = 10_000,
+    ) -> GraphHandle[StateT]:
+        """Run the graph while you watch: `async with graph.stream(input) as run`.
+
+        Args:
+            input: The state to begin with.
+            deps: What nodes get as `ctx.deps`.
+            sink: Where the events go; one of its own if not given.
+            run_id: Id of the run; made up if not given.
+            limits: Limits of this run and all that is below it.
+            max_steps: Supersteps it may take.
+            journal: Where the run is kept; see `run`.
+            policy: What happens when you read too slowly; see `EventSink.stream`.
+            buffer: How far you may fall behind before that, in events.
+        """
+        if journal is not None:
+            opens = self._opener(
+                deps=deps, limits=limits, max_steps=max_steps, deltas=True, snapshots=deque()
+            )
+            kept = self._keep(opens, journal, input, run_id, sink)
+            return GraphHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
+
+        def begin() -> GraphRun:
+            return self.open(
+                input,
+                place=place_for(sink, run_id),
+                deps=deps,
+                sink=sink,
+                run_id=run_id,
+                limits=limits,
+                max_steps=max_steps,
+                deltas=True,
+                is_watched=True,
+            )
+
+        return GraphHandle(begin, self._drive, policy=policy, buffer=buffer)
+
+    async def resume(
+        self,
+        run_id: str,
+        answers: Mapping[str, Any] | None = None,
+        *,
+        by: str = "human",
+        journal: Journal | None = None,
+        deps: Any = None,
+        sink: EventSink | None = None,
+        limits: RunLimits | None = None,
+        max_steps: int | None = None,
+    ) -> GraphResult[StateT]:
+        """Go on with a run that is paused; one that is kept in a journal also after a crash.
+
+        Questions may be answered one by one, here or by `ask.answer(…)`. As long as none has been,
+        nothing happens. All answers are checked before any of them counts.
+
+        Args:
+            run_id: The run, `result.run_id`.
+            answers: The answer to each question, by `ask.id`.
+            by: Who gives them, for the events.
+            journal: Where the run is kept; one that is kept in none waits in this process, with
+                what it was given when it began.
+            deps: What nodes get as `ctx.deps`; they are not kept.
+            sink: Where the events go, those of the past included.
+            limits: Limits of this run and all that is below it.
+            max_steps: Supersteps it may take; the graph's own number if not given.
+
+        Returns:
+            The result; `"paused"` again while there are questions without which nothing can go on.
+
+        Raises:
+            ConfigError: No such run is paused, or is in the journal; there is no such question, it
+                was answered otherwise, or an answer is not of its type.
+            RunConflict: Somebody else goes on with it already.
+            JournalError: The journal cannot be read or written.
+        """
+        if journal is not None:
+            await answer_kept(journal, run_id, answers or {}, by)
+            begin = self._opener(deps=deps, limits=limits, max_steps=max_steps)
+            kept = KeptGraph(begin, self._graph, journal, about=None, run_id=run_id, sink=sink)
+            return await kept.run()
+        work = self._parked.get(run_id)
+        if work is None:
+            near = did_you_mean(run_id, self._parked)
+            raise ConfigError(f"resume({run_id!r}): no such run of {self!r} is paused{near}")
+        if work.is_going:
+            raise RunConflict(run_id, "it goes on already: wait for its result")
+        answer_parked(work, answers or {}, by)
+        if not work.has_news:
+            return paused(work)
+        return await self._drive(work, is_again=True)
+
+    async def discard(self, run_id: str, reason: str = "discarded") -> bool:
+        """Cancel a paused run that nobody will answer. It lives in memory until then.
+
+        Returns:
+            False if no such run is paused.
+        """
+        work = self._parked.get(run_id)
+        if work is None or work.is_going:
+            return False
+        del self._parked[run_id]
+        await call_off(work, reason)
+        return True
+
+    async def _drive(self, work: GraphRun, *, is_again: bool = False) -> GraphResult[StateT]:
+        run_id = work.run.run_id
+        try:
+            result = await execute_graph(work, is_again=is_again)
+        except Parked:
+            self._parked[run_id] = work
+            return paused(work)
+        except BaseException:
+            self._parked.pop(run_id, None)
+            raise
+        self._parked.pop(run_id, None)
+        return result
