@@ -326,6 +326,8 @@ class Run(Spending):
             end_steering(self, f"{self.path} has ended ({status})", is_parked=status == "paused")
         if status == "paused":
             self.stop_clock()
+        elif self.work is not None and (ledger := self.tree.ledger) is not None:
+            ledger.drop_asks(self.origin, f"{self.path} has ended ({status})")
         self.status = status
         usage, tree_usage, used = self._settle_usage()
         if self.accounts.live_runs is not None:

@@ -23,8 +23,9 @@ import anyio
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.candidates import Candidates
-from tinyagents_graph.journal.past import Past, Sent
+from tinyagents_graph.journal.past import Past
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import moved
 from tinyagents_graph.loops import EventLoop
 from tinyagents_graph.sink import EventSink
@@ -107,7 +108,7 @@ class Ledger:
         self.untaken = [
             each
             for each in deliveries
-            if each.kind == "steer" and each.number not in self.past.taken
+            if each.kind == "steer" and each.number not in self.past.mail.taken
         ]
 
     @property
@@ -206,7 +207,8 @@ class Ledger:
         first, n = facts["ask_id"], 1
         ask_id = first
         while (known := self._asks.get(ask_id)) is not None:
-            if known.data.get("bound") == facts.get("bound"):
+            is_same = known.data.get("bound") == facts.get("bound")
+            if is_same and ask_id not in self.past.called_off:
                 return known
             n += 1
             ask_id = f"{first}-{n}"
@@ -263,10 +265,11 @@ class Ledger:
         self.emit(kind, origin, data)
 
     def drop_asks(self, origin: Origin, reason: str) -> None:
-        """A run ends, or has no use for answers any more: what it still asks expires."""
+        """A run ends without the answers that it waits for; should it go on, it asks anew."""
         for ask_id, event in list(self._open_asks.items()):
-            if event.path == origin.path:
-                self.close_ask("ask.expired", origin, {"ask_id": ask_id, "reason": reason})
+            if event.path == origin.path and event.data.get("to") == "human":
+                told = {"ask_id": ask_id, "reason": reason, "called_off": True}
+                self.close_ask("ask.expired", origin, told)
 
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""
@@ -311,14 +314,14 @@ class Ledger:
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
-        sent = self.past.sent_to(path)
+        sent = self.past.mail.to(path)
         return sent if self.candidates is None else self.candidates.letters(path, sent)
 
     @property
     def n_sent(self) -> int:
         """How many commands have a number already."""
         there = 0 if self.candidates is None else self.candidates.n_sent
-        return max(self.past.n_sent, there)
+        return max(self.past.mail.n, there)
 
     def flush(self) -> None:
         """Hand what was published to the journal."""
