@@ -41,7 +41,7 @@ def cases(rig: Rig, chance: random.Random) -> Iterator[Case]:
 def work(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> int:
     """One job of several: its part of the cases, until it has its part of the kills."""
     wrong = n_cases = 0
-    chosen = islice(cases(rig, random.Random(seed)), job, None, options.jobs)
+    chosen: Iterator[Case] = islice(cases(rig, random.Random(seed)), job, None, options.jobs)
     if options.at:
         chosen = iter([Case.parse(options.at)])
     for case in chosen:
