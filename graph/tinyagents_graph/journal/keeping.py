@@ -131,13 +131,16 @@ class Kept(Generic[WorkT, ResultT]):
         while True:
             ledger = self._ledger
             assert ledger is not None
+            known = ledger.news
             try:
                 work.run.enrol()
                 take_late(ledger, work.run)
                 result = await self.execute(work)
             except Parked as parked:
                 await self._close(ledger, parked)
-                if ledger.is_silent or not ledger.has_news:
+                # What did not help this time will not the next time.
+                has_news = ledger.has_news if not known else not ledger.news <= known
+                if ledger.is_silent or not has_news:
                     return self.paused(work, await asks_of(self.journal, self.run_id))
                 work = await self.open()
             except BaseException as error:
