@@ -137,8 +137,11 @@ class Kept(Generic[WorkT, ResultT]):
                 result = await self.execute(work)
             except Parked as parked:
                 await self._close(ledger, parked)
-                if ledger.is_silent or not ledger.has_news:
-                    return self.paused(work, await asks_of(self.journal, self.run_id))
+                asks = await asks_of(self.journal, self.run_id)
+                # An answer that came while it was given up was not heard any more.
+                unheard = len(asks) < len(ledger.pending)
+                if ledger.is_silent or not (ledger.has_news or unheard):
+                    return self.paused(work, asks)
                 work = await self.open()
             except BaseException as error:
                 await self._close(ledger, error)
