@@ -132,6 +132,7 @@ async def replayed(journal: SqliteJournal) -> float:
     start = perf_counter()
     opening = await journal.open("long")
     took = perf_counter() - start
+    await journal.close(opening.lease)
     if len(opening.past) != REPLAYED:
         raise RuntimeError("not all events came back")
     return took

@@ -22,6 +22,7 @@ from tinyagents.errors import (
     DepthExceeded,
     EventsLost,
     InvalidOutput,
+    JournalError,
     LimitExceeded,
     ModelError,
     ModelRetry,
@@ -32,6 +33,7 @@ from tinyagents.errors import (
     TinyAgentsError,
     ToolError,
 )
+from tinyagents.forking import fork
 from tinyagents.handle import RunHandle
 from tinyagents.messages import (
     AssistantMessage,
@@ -72,11 +74,12 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
-from tinyagents_graph.errors import JournalError
+from tinyagents_graph.journal.diffing import RunDiff, StepDiff, diff
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 from tinyagents_graph.journal.memory import MemoryJournal
-from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, TreeRecord
 from tinyagents_graph.journal.sqlite import SqliteJournal
+from tinyagents_graph.journal.transfer import export_journal, import_journal
 from tinyagents_graph.live import LiveRun
 from tinyagents_graph.retry import Retry
 
@@ -84,6 +87,7 @@ __all__ = [
     "Ack",
     "Agent",
     "AskParent",
+    "AskRecord",
     "AssistantMessage",
     "Autonomy",
     "BudgetExceeded",
@@ -91,6 +95,7 @@ __all__ = [
     "Cancel",
     "ConfigError",
     "DelegationCycle",
+    "Delivery",
     "DepthExceeded",
     "Document",
     "Event",
@@ -125,6 +130,7 @@ __all__ = [
     "RunCancelled",
     "RunConflict",
     "RunContext",
+    "RunDiff",
     "RunHandle",
     "RunLimits",
     "SetMetadata",
@@ -132,6 +138,7 @@ __all__ = [
     "SqliteJournal",
     "SteerCommand",
     "SteerPolicy",
+    "StepDiff",
     "SubAgent",
     "SubAgentSession",
     "SubAgentTool",
@@ -143,12 +150,17 @@ __all__ = [
     "ToolCall",
     "ToolError",
     "ToolMessage",
+    "TreeRecord",
     "TreeSnapshot",
     "Usage",
     "UserMessage",
     "ask_parent",
     "best_of",
+    "diff",
+    "export_journal",
+    "fork",
     "hedge",
+    "import_journal",
     "inbox",
     "mask",
     "quorum",

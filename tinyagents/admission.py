@@ -61,6 +61,7 @@ def _recall(pending: Pending, ledger: Ledger) -> bool:
     known = ledger.past.fact("tool", run.path, call.id)
     # Of the final answer only that it was given; what it is, its arguments say.
     if known is None or call.name == FINAL_ANSWER:
+        pending.is_told = known is not None
         return False
     pending.known = known
     pending.path = ledger.past.place_of_call(run.path, call.id)
@@ -90,7 +91,7 @@ def _take_over(pending: Pending, tool: Tool, candidates: Candidates) -> None:
             run.path,
             pending.path,
             call.id,
-            tool.name,
+            call.name,
             call.arguments,
             is_irreversible=not tool.reversible,
         )

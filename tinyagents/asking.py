@@ -15,7 +15,7 @@ from tinyagents.errors import ModelError
 from tinyagents.messages import AssistantMessage, AssistantPart, ToolCall, to_dict
 from tinyagents.middleware import checked
 from tinyagents.models.protocol import Model, ModelDelta, ModelReply, ModelRequest
-from tinyagents.recall import fingerprint, recall_reply
+from tinyagents.recall import fail_again, fingerprint, recall_reply
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
@@ -35,9 +35,12 @@ async def ask(work: AgentRun) -> ModelReply:
     plan = work.plan
     opening = plan.opening(work.turns - 1)
     call_id = work.run.step = opening["call_id"]
+    ledger, before = work.run.tree.ledger, NOTHING
+    if ledger is not None:
+        known, before = ledger.past.fact("model", work.run.path, call_id), work.run.spent
+        if known is not None:
+            return _taken(work, recall_reply(work, known))
     work.run.emit("model.started", opening)
-    ledger = work.run.tree.ledger
-    before = NOTHING if ledger is None else work.run.spent
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)
@@ -57,7 +60,10 @@ async def ask(work: AgentRun) -> ModelReply:
                 reply = await _answer(work, call_id, request, first_error=error)
         reply = _noted(work, call_id, reply, before)
     except BaseException as error:
-        work.run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
+        failed = {"call_id": call_id, "error": reason(error)}
+        if ledger is not None:
+            failed |= {"input": fingerprint(work), "spent": (work.run.spent - before).to_dict()}
+        work.run.emit("model.failed", failed)
         raise
     if ledger is not None:
         await ledger.settle()  # nobody acts on a reply that could be lost
@@ -65,13 +71,14 @@ async def ask(work: AgentRun) -> ModelReply:
 
 
 async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
-    """The reply that a journal has of this call; else a new one."""
-    known = recall_reply(work, ledger, call_id)
-    if known is not None and ledger.past.fact("model", work.run.path, call_id) is not None:
-        return known
+    """The reply that another tree has of this call, for a fork of it; else a new one."""
     ledger.past.arrive(work.run.path)
-    if known is not None:  # by another tree
-        return known
+    if ledger.candidates is not None:
+        asked, facts = fingerprint(work), work.plan.facts()
+        known = ledger.candidates.reply(work.run.path, call_id, asked, facts)
+        if known is not None:
+            return recall_reply(work, known)
+        fail_again(work, ledger.candidates.failure(work.run.path, call_id, asked, facts))
     if (begun := ledger.past.begun("model", work.run.path, call_id)) is not None:
         about = {"call_id": call_id, "reason": "resumed", "since": begun.event.seq}
         work.run.emit("model.retried", about)
@@ -82,16 +89,8 @@ async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
 
 def _noted(work: AgentRun, call_id: str, reply: ModelReply, before: Usage) -> ModelReply:
     """Take note of a reply and publish it, as the terminal event of its call."""
+    reply = _taken(work, reply)
     run, message, usage = work.run, reply.message, reply.usage
-    if calls := message.tool_calls:
-        unique = _unique(work, message, calls)
-        if unique is not message:
-            message = unique
-            reply = ModelReply(message, usage, reply.stop_reason, reply.model, reply.request_id)
-    work.stop_reason = reply.stop_reason
-    if usage.input_tokens:  # else nobody has counted the transcript
-        work.context_tokens = usage.input_tokens + usage.output_tokens
-        work.counted = len(work.messages) + 1
     if thinking := message.thinking:
         run.emit("thinking", {"call_id": call_id, "text": thinking})
     told: dict[str, Any] = {
@@ -109,6 +108,20 @@ def _noted(work: AgentRun, call_id: str, reply: ModelReply, before: Usage) -> Mo
             taken = ledger.candidates.name_of_reply(run.path, call_id)
             told |= {"recalled_from": taken} if taken else {}
     run.emit("model.completed", told)
+    return reply
+
+
+def _taken(work: AgentRun, reply: ModelReply) -> ModelReply:
+    """Take note of a reply, which gets call ids that are unique."""
+    message, usage = reply.message, reply.usage
+    if calls := message.tool_calls:
+        unique = _unique(work, message, calls)
+        if unique is not message:
+            reply = ModelReply(unique, usage, reply.stop_reason, reply.model, reply.request_id)
+    work.stop_reason = reply.stop_reason
+    if usage.input_tokens:  # else nobody has counted the transcript
+        work.context_tokens = usage.input_tokens + usage.output_tokens
+        work.counted = len(work.messages) + 1
     return reply
 
 

@@ -19,11 +19,14 @@ from tinyagents.middleware import Finish, checked
 from tinyagents.recall import result_of
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, shorten
+from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import LimitExceeded, Parked, RunCancelled
 from tinyagents_graph.events import Event
 from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import describe
+from tinyagents_graph.steering import steer
 from tinyagents_graph.tasks import signal_of
 from tinyagents_graph.time_limit import time_limit
 
@@ -41,6 +44,7 @@ class Pending:
         fatal: What fails the run.
         finish: Set if the tool ended the run.
         known: How the call ended, if that was before this process.
+        is_told: Whether its events are out, though it is made again.
         waits: Whether it can only go on when there is an answer.
         remark: What the model is told besides the result.
     """
@@ -50,6 +54,7 @@ class Pending:
         "call",
         "fatal",
         "finish",
+        "is_told",
         "known",
         "message",
         "path",
@@ -71,6 +76,7 @@ class Pending:
         self.fatal: Exception | None = None
         self.finish: Finish | None = None
         self.known: Event | None = None
+        self.is_told = False
         self.waits = False
         self.remark = ""
 
@@ -87,18 +93,13 @@ class Pending:
         What fails the run is kept in `fatal`, so that the calls beside this one are finished. One
         coroutine down to the tool's own: each frame more is memory in every blocked child.
         """
-        call, work = self.call, self.work
-        run, ledger = work.run, work.run.tree.ledger
-        if self.waits or (run.needs_attention and not await self._may_start()):
+        work, ledger = self.work, self.work.run.tree.ledger
+        if self.waits or (work.run.needs_attention and not await self._may_start()):
             return
-        run.emit(
-            "tool.started",
-            {"call_id": call.id, "tool": call.name, "path": self.path, "arguments": call.arguments},
-        )
-        if self.known is not None:
-            assert ledger is not None
+        if self.known is not None and ledger is not None:
             self._recall(self.known, ledger)
             return
+        self._tell_start()
         try:
             if self.message is None and (ledger is None or await self._begins(ledger)):
                 before = current_place.get()
@@ -194,7 +195,16 @@ class Pending:
         is_whole = shown is value or (shown is content and not isinstance(content, str))
         return ToolMessage(call.id, call.name, shown, False, None if is_whole else value)
 
+    def _tell_start(self) -> None:
+        if self.is_told:
+            return
+        call = self.call
+        facts = {"call_id": call.id, "tool": call.name, "path": self.path}
+        self.work.run.emit("tool.started", {**facts, "arguments": call.arguments})
+
     def _tell(self, message: ToolMessage) -> None:
+        if self.is_told:
+            return
         data: dict[str, Any] = {
             "call_id": self.call.id, "tool": self.call.name, "content": message.text,
         }  # fmt: skip
@@ -242,7 +252,9 @@ class Pending:
         return True
 
     def _recall(self, known: Event, ledger: Ledger) -> None:
-        work = self.work
+        work, is_own = self.work, ledger.has(known)
+        if not is_own:
+            self._tell_start()
         if ledger.candidates is not None:
             ledger.candidates.change_again(work.run.path, self.path)
         self.message = result_of(known, self.call)
@@ -252,7 +264,16 @@ class Pending:
             self.tool.recall(self._context(self.tool), self.arguments)
         elif self.path:
             work.run.recall(self.path)
-        ledger.tell_again(work.run.origin, self.path, known)
+        if not is_own:
+            ledger.tell_again(work.run.origin, self.path, known)
+        if ledger.candidates is not None:
+            for each in ledger.candidates.take_sent(self.path):
+                self._send_again(each)
+
+    def _send_again(self, sent: Sent) -> None:
+        """What the body told another run, in a tree that takes over what came of it."""
+        run, command = self.work.run, SteerCommand.from_dict(sent.command)
+        steer(run.tree, command, sent.data["to"], sender=run, by=run.path, ids=[sent.steer_id])
 
     async def _tries(self, tool: Tool, ctx: RunContext[Any]) -> Any:
         while True:

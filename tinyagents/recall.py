@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
+from tinyagents.errors import ModelError
 from tinyagents.messages import (
     AssistantMessage,
     ToolCall,
@@ -27,7 +28,8 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "fingerprint", "keep_opening", "recall_opening", "recall_output", "recall_reply", "result_of",
+    "fail_again", "fingerprint", "keep_opening", "recall_opening", "recall_output",
+    "recall_reply", "reply_of", "result_of",
 ]  # fmt: skip
 
 
@@ -54,23 +56,38 @@ def _note_drift(work: AgentRun, ledger: Ledger, saved: Mapping[str, Any]) -> Non
     for name, now in work.plan.facts().items():
         if saved.get(name) != now:
             ledger.note_drift(work.run.path, name, saved.get(name), now)
+            work.run.emit("custom", {"name": "drift", "what": name, "call_id": ""})
 
 
-def recall_reply(work: AgentRun, ledger: Ledger, call_id: str) -> ModelReply | None:
-    """What the model answered to this very call, if that is known; it counts as spent."""
-    run = work.run
-    event = ledger.past.fact("model", run.path, call_id)
-    if event is None and ledger.candidates is not None:
-        asked, facts = fingerprint(work), work.plan.facts()
-        event = ledger.candidates.reply(run.path, call_id, asked, facts)
-    if event is None:
-        return None
+def recall_reply(work: AgentRun, known: Event) -> ModelReply:
+    """What the model answered before, as a `model.completed` tells it; it counts as spent."""
+    reply = reply_of(known)
+    spent = known.data.get("spent")
+    _spend_again(work, reply.usage if spent is None else Usage.from_dict(spent))
+    return reply
+
+
+def fail_again(work: AgentRun, failure: Event | None) -> None:
+    """The model failed in the tree that this one takes over from.
+
+    Raises:
+        ModelError: It did.
+    """
+    if failure is not None:
+        _spend_again(work, Usage.from_dict(failure.data["spent"]))
+        raise ModelError(failure.data["error"]["message"])
+
+
+def _spend_again(work: AgentRun, spent: Usage) -> None:
+    work.run.add_usage(spent)
+    work.run.accounts.note(spent)
+
+
+def reply_of(event: Event) -> ModelReply:
+    """The reply that a `model.completed` tells of."""
     data = event.data
     message = cast("AssistantMessage", from_dict(data["message"]))
     usage = Usage.from_dict(data["usage"])
-    spent = Usage.from_dict(data["spent"]) if "spent" in data else usage
-    run.add_usage(spent)
-    run.accounts.note(spent)
     return ModelReply(message, usage, data["stop_reason"], data["model"], data.get("request_id"))
 
 

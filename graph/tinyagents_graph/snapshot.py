@@ -115,9 +115,9 @@ class _Growing:
         if event.data.get("status") == "limited":
             self.status = "limited"
 
-    def done(self, tree: RunTree) -> TreeSnapshot:
+    def done(self, tree: RunTree | None) -> TreeSnapshot:
         about, path = self.started.data, self.started.path
-        run = tree.live.get(path)
+        run = None if tree is None else tree.live.get(path)
         is_alive = self.status in ("running", "paused")
         return TreeSnapshot(
             path,
@@ -132,11 +132,11 @@ class _Growing:
         )
 
 
-def take_snapshot(tree: RunTree, events: Iterable[Event], run_id: str) -> TreeSnapshot:
+def take_snapshot(tree: RunTree | None, events: Iterable[Event], run_id: str) -> TreeSnapshot:
     """How the run `run_id` and its descendants stand.
 
     Args:
-        tree: Their tree.
+        tree: Their tree; `None` to go by the events alone.
         events: What they have published so far.
         run_id: The uppermost run of the snapshot.
 

@@ -296,3 +296,41 @@ def test_an_outline_may_show_one_branch() -> None:
     lines = outline(GOOD, under=A)
     assert (lines[0], lines[-1], len(lines)) == ("  run.started a", "  run.cancelled", 8)
     assert outline(GOOD, under="root/a") == []
+
+
+# --- out of a journal ----------
+
+BROKEN = events(
+    ("root", "run.started"),
+    ("root", "model.started", {"call_id": "model-0"}),
+    ("root", "model.failed", {"call_id": "model-0"}),
+    ("root", "run.failed"),
+)
+ON = events(
+    ("root", "run.resumed"),
+    ("root", "checkpoint.restored"),
+    ("root", "model.started", {"call_id": "model-0"}),
+    ("root", "model.completed", {"call_id": "model-0"}),
+    ("root", "run.completed"),
+)
+
+
+def test_a_failed_run_goes_on_out_of_a_journal() -> None:
+    check_tree(renumbered([*BROKEN, *ON]))
+
+
+def test_a_failed_step_does_not_start_again_unless_the_tree_was_restored() -> None:
+    found = complaints(renumbered([*BROKEN, ON[0], *ON[2:]]))
+    assert found == ["r-evt-5 model.started of root: 'model-0' has started before"]
+
+
+def test_a_completed_run_does_not_go_on() -> None:
+    found = complaints(renumbered([*BROKEN, *ON, ON[0]]))
+    assert "r-evt-9 run.resumed of root: after its run has ended" in found
+
+
+def test_a_failed_child_goes_on_only_in_a_tree_that_was_restored() -> None:
+    child = events((A, "run.started"), (A, "run.failed"))
+    again = events((A, "run.resumed"), (A, "run.completed"))
+    check_tree(renumbered([BROKEN[0], *child, ON[1], *again, ON[-1]]))
+    assert complaints(renumbered([BROKEN[0], *child, *again, ON[-1]]))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Process:
 
 
 @contextmanager
-def process(path: Path, lease_s: float = 3_600.0) -> Iterator[Process]:
+def process(path: Path, lease_s: float = 3_600.0) -> Generator[Process]:
     """A process, which is killed in the end if it is still there."""
     made = Process(path, lease_s)
     try:

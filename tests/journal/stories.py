@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tinyagents import Event, Message, Usage
 from tinyagents.testing import check_tree
 
-__all__ = ["Deed", "Story", "check_resumed", "doubts", "facts", "intents"]
+__all__ = ["Deed", "Story", "check_deeds", "check_resumed", "doubts", "facts", "intents"]
 
 Step: TypeAlias = tuple[str, str, str]
 """A step: its group, the path of its run, and its name there."""
@@ -21,6 +21,7 @@ _NAMES: Mapping[str, str] = {
 }  # fmt: skip
 _ENDS = ("completed", "failed", "cancelled")
 # What each segment says anew, and what only tells that there were several.
+_OF_A_TRY = frozenset({"tool.retried", "node.retried"})
 _OF_SEGMENT = frozenset(
     {"model.delta", "run.paused", "run.resumed", "checkpoint.restored", "budget.reserved",
      "budget.released"}
@@ -36,7 +37,7 @@ class Deed:
     Attributes:
         what: `"model"`, or the tool's name.
         key: The idempotency key that the outside world would see.
-        path: The run that asked, or the address of the call.
+        path: Of a call its run and its id.
     """
 
     what: str
@@ -100,6 +101,35 @@ def check_resumed(
     assert not new - lost, f"told besides: {sorted((new - lost).elements())}"
 
 
+def check_deeds(
+    deeds: Iterable[Deed], prefix: Sequence[Event], irreversible: Collection[str]
+) -> None:
+    """Check that nothing was done in one segment that was a fact before, or in doubt.
+
+    Args:
+        deeds: What was done since the tree was taken up again.
+        prefix: What was known then.
+        irreversible: Names of tools that must not run twice.
+
+    Raises:
+        AssertionError: Something was done again.
+    """
+    known = {f"{path} {name}" for group, path, name in facts(prefix) if group == "tool"}
+    begun = {f"{path} {name}" for group, path, name in intents(prefix)}
+    root_id = prefix[0].root_run_id if prefix else ""
+    asked = {
+        f"{root_id}{path[4:]}#{name}" for group, path, name in facts(prefix) if group == "model"
+    }
+    keys: Counter[str] = Counter()
+    for deed in deeds:
+        assert deed.key not in asked, f"the model was asked again: {deed.key}"
+        assert deed.path not in known, f"a call was made again: {deed}"
+        if deed.what in irreversible:
+            assert deed.path not in begun, f"made though it was in doubt: {deed}"
+            keys[deed.key] += 1
+    assert set(keys.values()) <= {1}, "an irreversible call was made twice"
+
+
 def _same(what: str, now: object, then: object) -> None:
     assert now == then, f"another {what}: {now}, not {then}"
 
@@ -146,6 +176,8 @@ def told(events: Sequence[Event]) -> Counter[tuple[str, str, str]]:
     begun: set[Step] = set()
     for at, event in enumerate(events):
         if event.kind in _OF_SEGMENT or _is_of_resuming(event.data):
+            continue
+        if event.kind in _OF_A_TRY:  # a body that runs again has its tries again
             continue
         step = _step_of(event)
         if step is not None and event.kind.endswith(".started"):

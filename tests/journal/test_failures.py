@@ -63,6 +63,29 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+async def test_a_file_whose_maker_was_killed_in_the_middle_of_it_can_be_used(
+    tmp_path: Path,
+) -> None:
+    made, path = tmp_path / "made.db", tmp_path / "runs.db"
+    maker = sqlite3.connect(made, isolation_level=None)
+    maker.execute("PRAGMA cache_size=1")
+    maker.execute("CREATE TABLE of_nobody(x)")
+    maker.execute("BEGIN")
+    maker.execute("DROP TABLE of_nobody")
+    maker.execute("CREATE TABLE big AS SELECT zeroblob(100000) AS x")
+    for ending in ("", "-journal"):  # what is on the disk if it dies now
+        path.with_name(path.name + ending).write_bytes(
+            made.with_name(made.name + ending).read_bytes()
+        )
+    maker.close()
+    async with SqliteJournal(path) as journal:
+        with pytest.raises(JournalError, match="the database of another program"):
+            await journal.find("r")
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("of_nobody",)]
+    db.close()
+
+
 async def test_a_file_that_cannot_be_written_can_be_read(open_folder: Path) -> None:
     path = open_folder / "runs.db"
     await (await kept(lambda: SqliteJournal(path))).aclose()
@@ -210,6 +233,26 @@ async def test_what_does_not_fit_together_is_found(
     await journal.aclose()
     _execute(path, statement)
     assert any(each.startswith(finding) for each in await journal.check())
+
+
+async def test_a_file_that_somebody_keeps_locked_is_told_and_free_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyagents_graph.journal.sqlite.schema.BUSY_S", 0.05)
+    path = tmp_path / "runs.db"
+    journal = SqliteJournal(path)
+    opening = await opened(journal, "r", event("r", 0))
+    browser = sqlite3.connect(path, isolation_level=None)
+    browser.execute("BEGIN IMMEDIATE")
+    error = await append(journal, opening.lease, [event("r", 1)])
+    assert "another process has kept it locked" in str(error)
+    await failing(journal, "another process has kept it locked")
+    assert len(await journal.read("r")) == 1
+    browser.execute("ROLLBACK")
+    browser.close()
+    assert await append(journal, opening.lease, [event("r", 1)]) is error
+    await journal.close(opening.lease)
+    assert (await journal.open("r")).lease.epoch == 2
 
 
 # --- versions ----------

@@ -1,10 +1,12 @@
 """Pruning, closing, and one journal used from many loops and threads."""
 
+import gc
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.journal.stores import delivery, event, opened
@@ -103,6 +105,21 @@ async def test_closing_leaves_one_file_and_no_thread(tmp_path: Path) -> None:
     assert names(tmp_path) == ["runs.db"]
 
 
+async def test_a_file_that_was_removed_does_not_come_back(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "runs.db")
+    await journal.open("r")  # and never closed
+    await journal.aclose()
+    assert names(tmp_path) == ["runs.db"]
+    remove(tmp_path / "runs.db")
+    del journal
+    gc.collect()
+    assert names(tmp_path) == []
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
@@ -136,10 +153,10 @@ async def test_one_journal_is_used_by_many_loops_at_once(
 async def test_who_is_cancelled_while_opening_holds_nothing(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "runs.db")
     for number in range(5):
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            await journal.open(f"r-{number}")
-        assert scope.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.open, f"r-{number}")
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
         opening = await journal.open(f"r-{number}")
         await journal.close(opening.lease)
 

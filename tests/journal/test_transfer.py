@@ -106,27 +106,35 @@ async def test_every_place_where_a_file_may_be_cut_off_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("keep", "added", "said"),
     [
-        (lambda lines: ["name,amount\n", "a,1\n"], "line 1: it is no JSON"),
-        (lambda lines: ["[1, 2]\n"], "line 1: an export of a journal was due"),
-        (lambda lines: ['{"a": 1}\n'], "line 1: it is no export of a journal, or not of version 1"),
-        (lambda lines: ['{"tinyagents_journal": 2}\n', *lines[1:]], "or not of version 1"),
-        (lambda lines: [*lines[:2], *lines[3:]], "line 3: event 0 of 'a' was due, and a-evt-1"),
-        (lambda lines: [*lines[:2], "{}\n", *lines[3:]], "line 3: not an event: KeyError"),
-        (lambda lines: [lines[0], *lines[4:]], "line 6: after 1 trees it does not end as it"),
-        (lambda lines: [*lines[:4], '{"tree": {"run_id": "b"}}\n'], "line 5: it is no tree: KeyE"),
-        (lambda lines: [*lines[:7], "{}\n"], "line 8: it is no delivery: KeyError"),
+        (0, "name,amount", "line 1: it is no JSON"),
+        (0, "[1, 2]", "line 1: an export of a journal was due"),
+        (0, '{"a": 1}', "line 1: it is no export of a journal, or not of version 1"),
+        (0, '{"tinyagents_journal": 2}', "line 1: it is no export of a journal, or not of ver"),
+        (1, '{"trees": 1}', "line 2: after 0 trees it does not end as it should"),
+        (1, '{"tree": {"run_id": "b"}}', "line 2: it is no tree: KeyError"),
+        (2, "{}", "line 3: not an event: KeyError"),
+        (3, '{"trees": 1}', "line 4: not an event: KeyError"),
+        (4, '{"tree": [1]}', "line 5: it is no tree: TypeError"),
+        (7, "{}", "line 8: it is no delivery: KeyError"),
+        (7, '{"trees": 2}', "line 8: it is no delivery: KeyError"),
     ],
 )
 async def test_a_file_that_is_wrong_is_refused_with_line_and_reason(
-    change: Callable[[list[str]], list[str]], said: str, tmp_path: Path
+    keep: int, added: str, said: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "runs.jsonl"
-    write(file, "".join(change(await exported())).encode())
+    write(file, "".join([*(await exported())[:keep], added, "\n"]).encode())
     with pytest.raises(JournalError, match=said) as caught:
         await import_journal(MemoryJournal(), file)
     assert caught.value.where == str(file)
+
+
+async def test_an_event_that_is_left_out_is_noticed() -> None:
+    lines = await exported()
+    with pytest.raises(JournalError, match="line 3: event 0 of 'a' was due, and a-evt-1 is here"):
+        await import_journal(MemoryJournal(), io.StringIO("".join([*lines[:2], *lines[3:]])))
 
 
 async def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import Event
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.journal.candidates import moved
 from tinyagents_graph.journal.opening import unknown_run
 from tinyagents_graph.journal.protocol import Journal, TreeRecord
+from tinyagents_graph.journal.sources import moved
 from tinyagents_graph.journal.standing import standing_after
 from tinyagents_graph.place import check_run_id, new_run_id
 
@@ -92,7 +92,7 @@ async def add_fork(
     n_events = len(events)
     about = {name: value for name, value in beginning.about.items() if name != "reuse"}
     if reuse:
-        before = beginning.about.get("reuse") or {"from": [], "edited": []}
+        before: Mapping[str, list[Any]] = beginning.about.get("reuse") or {"from": [], "edited": []}
         about["reuse"] = {
             "from": [[record.run_id, n_events, record.created], *before["from"]],
             "edited": [*before["edited"], *([edited] if edited else [])],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from tinyagents_graph.commands import SteerCommand
@@ -56,21 +57,24 @@ async def open_tree(
         raise ConfigError(await unknown_run(journal, "resume", run_id))
     if record is not None and record.status in _AT_REST:
         past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
-        candidates = await find_candidates(journal, record.about, past)
+        is_paused = record.status == "paused"
+        candidates = await find_candidates(journal, record.about, past) if is_paused else None
         ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
-        if record.status != "paused" or not ledger.has_news:
+        if not is_paused or not ledger.has_news:
+            ledger.candidates = None
             sink.publish(past, is_new=False)
             return ledger
     opening = await journal.open(run_id, name=name, task=task, about=about)
     about = opening.record.about
-    past, deliveries = opening.past, opening.deliveries
     try:
-        candidates = await find_candidates(journal, about, past)
+        candidates = await find_candidates(journal, about, opening.past)
     except BaseException:
         await journal.close(opening.lease)
         raise
-    ledger = Ledger(journal, opening.lease, past, deliveries, sink, about, candidates)
-    sink.publish(past, is_new=False)
+    ledger = Ledger(
+        journal, opening.lease, opening.past, opening.deliveries, sink, about, candidates
+    )
+    sink.publish(opening.past, is_new=False)
     return ledger
 
 
@@ -98,15 +102,30 @@ def attach(ledger: Ledger, run: Run) -> None:
         run.cancel(f"its journal failed: {error}")
 
     def hear(delivery: Delivery) -> None:
-        _take(ledger, run, delivery)
+        _hand_over(ledger, run, delivery)
 
     ledger.watch(lose, hear)
 
 
 def take_late(ledger: Ledger, run: Run) -> None:
     """Commands that came while nobody had the tree; its root has taken its place."""
-    for delivery in ledger.untaken:
-        _take(ledger, run, delivery)
+    for delivery in list(ledger.untaken):
+        if not _hand_over(ledger, run, delivery):
+            ledger.untaken.remove(delivery)
+
+
+def _hand_over(ledger: Ledger, run: Run, delivery: Delivery) -> bool:
+    """Give commands to whom they are for; whether that could be done at once.
+
+    Not so if that run was at work when the process died, and has yet to begin again.
+    """
+    take = partial(_take, ledger, run, delivery)
+    to = run.tree.path_of(delivery.payload.get("to") or run.path)
+    if to in ledger.past.absent:
+        ledger.awaiting.setdefault(to, []).append(take)
+        return False
+    take()
+    return True
 
 
 def _take(ledger: Ledger, run: Run, delivery: Delivery) -> None:

@@ -19,7 +19,7 @@ from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.sent import SentMail
 from tinyagents_graph.journal.times import seconds_at_work
-from tinyagents_graph.journal.visits import Visits
+from tinyagents_graph.journal.visits import OF_GRAPHS, Visits
 
 __all__ = ["Begun", "Past", "is_settled"]
 
@@ -42,16 +42,15 @@ _OF_SEGMENT = frozenset(
 )  # fmt: skip
 # Each try tells of itself: a later one that looks like it is another one.
 _OF_A_TRY = frozenset({"tool.retried", "node.retried"})
-_OF_GRAPHS = frozenset(
-    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
-     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
-)  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
 _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
+# Steps whose events nobody publishes again once they are facts: who looks one up knows that it is
+# told already.
+_LOOKED_UP = frozenset({"model", "tool"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
@@ -89,6 +88,7 @@ class Past:
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
         visits: What graphs in it did.
+        absent: Paths of the runs that had not ended, until they begin again.
         mail: What was sent to its runs.
     """
 
@@ -113,6 +113,7 @@ class Past:
         self.called_off: set[str] = set()
         self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
+        self.absent: set[str] = set()
         self.visits = Visits()
         self.answers: dict[str, str] = {}
         self.mail = SentMail()
@@ -129,7 +130,7 @@ class Past:
     def _read(self, events: Iterable[Event]) -> None:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
-            if kind in _OF_GRAPHS:
+            if kind in OF_GRAPHS:
                 self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
@@ -162,6 +163,8 @@ class Past:
                 self._doubted[key] = opened
             return  # it will be done again, and be told again
         self._facts[key] = event
+        if key[0] in _LOOKED_UP:
+            return
         if opened is not None:
             self._repeat(opened[1])
         self._repeat(event)
@@ -170,6 +173,7 @@ class Past:
         origin = event.origin
         path = origin.path
         self._runs[path] = event
+        self.absent.discard(path) if event.kind in _ENDED else self.absent.add(path)
         if event.kind == "run.started":
             if "ask_id" in event.data:
                 self.answers[event.data["ask_id"]] = path

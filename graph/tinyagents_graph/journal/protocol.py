@@ -27,6 +27,7 @@ Done: TypeAlias = Callable[[BaseException | None], None]
 """Called when appended events are durable, or with what went wrong; from any thread."""
 
 DeliveryKind: TypeAlias = Literal["answer", "steer"]
+"""What can be left for a tree: an answer to one of its questions, or commands."""
 
 
 @frozen

@@ -10,7 +10,7 @@ from tinyagents_graph.frozen import frozen
 
 __all__ = ["Sent", "SentMail"]
 
-_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive"})
+_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive", "edited"})
 
 
 @frozen

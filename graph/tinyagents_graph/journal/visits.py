@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from tinyagents_graph.events import Event
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["Tries", "Visits"]
+__all__ = ["OF_GRAPHS", "Tries", "Visits"]
+
+OF_GRAPHS = frozenset(
+    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
+     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
+)  # fmt: skip
+"""Kinds of events that may tell of graphs."""
 
 _NO_STEP = -1
 
@@ -34,12 +40,14 @@ class Visits:
     Attributes:
         asked: The questions that were raised at a visit, by its address.
         dropped: Ids of the questions that expired.
+        graphs: What a run said that its graph looked like, by the run's path.
         answered: In which superstep a question was answered, by its id.
     """
 
     def __init__(self) -> None:
         self.asked: defaultdict[str, list[Event]] = defaultdict(list)
         self.dropped: set[str] = set()
+        self.graphs: defaultdict[str, list[Event]] = defaultdict(list)
         self.answered: dict[str, int] = {}
         self._ends: defaultdict[str, list[Event]] = defaultdict(list)
         self._chosen: defaultdict[tuple[str, str, str | None], deque[Event]] = defaultdict(deque)
@@ -48,7 +56,7 @@ class Visits:
         self._tries: dict[str, Tries] = {}
 
     def read(self, event: Event) -> None:
-        """Take note of what happened in a graph; other events say nothing to it."""
+        """Take note of an event of one of these kinds."""
         kind, data, path = event.kind, event.data, event.origin.path
         if kind == "graph.step.started":
             self._step[path] = data["step"]
@@ -62,10 +70,17 @@ class Visits:
         elif kind == "node.retried" and "attempt" in data:
             tries = Tries(data["attempt"], event.seq, data.get("counts") or {})
             self._tries[data["path"]] = tries
-        elif kind == "checkpoint.saved" and "value" in data:
-            self._results[data["path"], data["name"]] = event
+        elif kind == "checkpoint.saved":
+            self._read_saved(event)
         elif kind.startswith("ask."):
             self._read_ask(event)
+
+    def _read_saved(self, event: Event) -> None:
+        data = event.data
+        if "value" in data:
+            self._results[data["path"], data["name"]] = event
+        elif "graph_hash" in data:
+            self.graphs[event.origin.path].append(event)
 
     def _read_ask(self, event: Event) -> None:
         ask_id = event.data["ask_id"]

@@ -20,6 +20,8 @@ def break_off(work: GraphRun, error: BaseException) -> None:
     for ask in work.asks:
         ask.settle("expired", reason=f"{work.run.path} has ended")
     tell_answers(work)
+    if (ledger := work.run.tree.ledger) is not None:
+        ledger.drop_asks(work.run.origin, f"{work.run.path} has ended")
     _end_nodes(work, error)
     if work.is_in_step:
         _end_step(work, error)
@@ -30,7 +32,7 @@ def _end_nodes(work: GraphRun, error: BaseException) -> None:
     for task in work.unfinished:
         if task.is_open:
             task.is_open = False
-            about = {"node": task.node.name, "path": task.path, "step": task.step}
+            about = {"node": task.name, "path": task.path, "step": task.step}
             work.run.emit("node.failed", {**about, "error": why})
 
 

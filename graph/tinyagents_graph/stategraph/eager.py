@@ -15,6 +15,8 @@ from typing import NamedTuple
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.stategraph.asks import hear
 from tinyagents_graph.stategraph.finishing import (
     end_of,
     entries_of,
@@ -26,6 +28,7 @@ from tinyagents_graph.stategraph.finishing import (
 from tinyagents_graph.stategraph.following import Ahead
 from tinyagents_graph.stategraph.performing import perform
 from tinyagents_graph.stategraph.questions import tell_answers, wait_for_answers
+from tinyagents_graph.stategraph.recalling import hear_answers, recall
 from tinyagents_graph.stategraph.state import Entry, Values
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
@@ -92,9 +95,9 @@ class Flow:
         ahead.meet(())
         self._start(ahead.tasks)
 
-    async def answers(self) -> None:
+    async def answers(self) -> Sequence[Task]:
         """Start what answered questions lead to."""
-        work = self.work
+        work, started = self.work, list[Task]()
         for ask, task in pop_answered(work):
             entries = entries_of_answer(work, ask, task)
             behind = self._behind[task.path]
@@ -104,7 +107,29 @@ class Flow:
             ahead = Ahead(work, self._view(past))
             await ahead.answer(task, ask.then, ask.reply)
             ahead.meet(self._live)
-            self._start(ahead.tasks)
+            started += self._start(ahead.tasks)
+        return started
+
+    async def replay(self, ledger: Ledger) -> None:
+        """Go once more through what a journal knows, in the order in which it happened.
+
+        Raises:
+            BaseException: What failed then, and would fail again.
+        """
+        work = self.work
+        tasks = {task.path: task for task in work.tasks}
+        for event in ledger.past.visits.ends(work.run.path):
+            new: Sequence[Task] = ()
+            if event.kind == "ask.answered":
+                for ask in [ask for ask, _ in work.awaited if ask.id == event.data["ask_id"]]:
+                    hear(work.run, ask)
+                    new = await self.answers()
+            elif (task := tasks.pop(event.data["path"], None)) is not None:
+                recall(work, task, event)
+                new = await self._finished(task)
+            tasks.update({each.path: each for each in new})
+        if self._errors:
+            raise together(work, self._errors)
 
     # --- running ----------
 
@@ -138,8 +163,11 @@ class Flow:
 
     async def _perform(self, task: Task, done: MemoryObjectSendStream[Task]) -> None:
         try:
-            if self.work.run.needs_attention:
-                await self.work.run.checkpoint()
+            run = self.work.run
+            if run.needs_attention:
+                await run.checkpoint()
+            if run.tree.ledger is not None:
+                await run.tree.ledger.settle()  # nobody acts on what could be lost
             await perform(self.work, task, self._view(task.past))
         except Exception as error:  # its own limit: the others end, and then it is raised
             self._errors.append(error)
@@ -175,7 +203,9 @@ class Flow:
 
     def _tell(self, entries: Sequence[Entry], past: Past) -> None:
         if entries:
-            self.work.tell_update({key for _, _, write in entries for key in write}, past.values)
+            keys = {key for _, _, write in entries for key in write}
+            event = self.work.tell_update(keys, past.values)
+            self.work.note_state(event, past.values, {path for path, _, _ in entries})
 
     def _start(self, tasks: Sequence[Task]) -> Sequence[Task]:
         work = self.work
@@ -291,13 +321,19 @@ class Flow:
 async def drive_eagerly(work: GraphRun) -> None:
     """Run a graph until nothing is left to do; also from where it was parked."""
     flow: Flow | None = work.flow
+    ledger = work.run.tree.ledger
     tell_answers(work)
     if flow is None:
         flow = work.flow = Flow(work)
         await flow.begin()
+        if ledger is not None:
+            await flow.replay(ledger)
     while work.unfinished or work.awaited:
+        hear_answers(work)
         await flow.answers()
         ready = [task for task in work.unfinished if not task.is_waiting]
+        if ledger is not None and ledger.is_silent:
+            ready = []
         if ready:
             await flow.run(ready)
         elif work.unfinished or work.awaited:  # the last answer may have led nowhere

@@ -113,7 +113,7 @@ class Node:
             self._adapter = None if self.takes is None else TypeAdapter(self.takes)
         elif spec.kind == "graph":
             self._body = partial(_run_graph, spec, schema, spec.body)
-            self.takes = cast("Any", spec.body).input_type
+            self.takes = spec.body.input_type
         else:
             self._body = partial(_run_delegate, spec)
             if self._input is None:
@@ -223,7 +223,7 @@ class Node:
         return targets
 
     def _ask(self, asked: Ask, task: Task) -> NodeAsk:
-        ask = NodeAsk(f"{task.path}/ask", task.path, asked.question, self.name, asked.type)
+        ask = NodeAsk(f"{task.path}/ask", task.path, asked.question, task.name, asked.type)
         ask.default = asked.default
         ask.then, ask.output = asked.then, asked.output
         if asked.then is not None:

@@ -21,7 +21,7 @@ from tinyagents_graph.stategraph.finishing import failures_of
 from tinyagents_graph.stategraph.keepable import fingerprint
 from tinyagents_graph.stategraph.nodes import Node
 from tinyagents_graph.stategraph.questions import drop_questions
-from tinyagents_graph.stategraph.recalling import begin_again
+from tinyagents_graph.stategraph.recalling import begin_again, tell_start
 from tinyagents_graph.stategraph.records import kept_outcome
 from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
@@ -46,10 +46,8 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
     """
     node, run = task.node, work.run
     ledger = run.tree.ledger
-    if not task.is_open:
-        task.is_open = True
-        about = {"node": node.name, "path": task.path, "step": task.step, "after": task.after}
-        run.emit("node.started", about)
+    tell_start(work, task)
+    task.is_open = True
     seen = work.view if view is None else view
     try:
         n_failed = 0 if ledger is None else begin_again(work, task, ledger)
@@ -81,7 +79,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
 
 
 def _tell_end(work: GraphRun, task: Task, outcome: Outcome, kept: Mapping[str, Any] | None) -> None:
-    data: dict[str, Any] = {"node": task.node.name, "path": task.path, "step": task.step}
+    data: dict[str, Any] = {"node": task.name, "path": task.path, "step": task.step}
     if kept is not None:
         data |= kept
     else:
@@ -99,7 +97,7 @@ def _tell_end(work: GraphRun, task: Task, outcome: Outcome, kept: Mapping[str, A
 def _tell_failure(
     work: GraphRun, task: Task, error: Mapping[str, Any], *, is_handed_on: bool = False
 ) -> None:
-    data = {"node": task.node.name, "path": task.path, "step": task.step, "error": error}
+    data = {"node": task.name, "path": task.path, "step": task.step, "error": error}
     if is_handed_on:
         data["handed_on"] = True
     work.run.emit("node.failed", data)
@@ -124,7 +122,7 @@ async def _is_let_in(work: GraphRun, task: Task, view: Any) -> bool:
         question = await _question(task, view)
         if question is None:
             return True
-        gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, node.name, bool)
+        gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, task.name, bool)
         gate.gate = True
         if work.run.tree.ledger is not None:
             gate.bound = fingerprint(view if task.payload is Nothing else task.payload)
@@ -182,7 +180,7 @@ async def _tries(work: GraphRun, task: Task, given: Any, n_failed: int) -> Outco
 
 def _tell_retry(work: GraphRun, task: Task, attempt: int, delay_s: float, error: Exception) -> None:
     data: dict[str, Any] = {
-        "node": task.node.name, "path": task.path, "attempt": attempt, "delay_s": delay_s,
+        "node": task.name, "path": task.path, "attempt": attempt, "delay_s": delay_s,
         "error": describe(error),
     }  # fmt: skip
     if task.counts and work.run.tree.ledger is not None:

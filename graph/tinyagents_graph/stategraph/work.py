@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
+from tinyagents_graph.events import Event
 from tinyagents_graph.run import Run
 from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.joins import JoinState
+from tinyagents_graph.stategraph.lineage import Lineage
+from tinyagents_graph.stategraph.moments import StateRecord
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.routing import Failure, Nothing
 from tinyagents_graph.stategraph.state import Values, Write
@@ -44,6 +47,10 @@ class GraphRun:
         flow: How far it is in eager mode.
         is_going: Whether somebody drives it now.
         driver: What runs it to its result.
+        history: What the state was after each step, for whoever looks back; else `None`.
+        is_still: Whether it has a state, and does nothing with it.
+        lost: Ids of questions whose nodes the graph no longer has.
+        lineage: How it reads what it did before, if it is a root that is kept in a journal.
     """
 
     # What a parent asks of any child at work; a graph has said nothing, and tells by its events.
@@ -51,10 +58,9 @@ class GraphRun:
     progress = ""
 
     __slots__ = (
-        "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "is_going",
-        "is_in_step", "is_over_limit", "joins", "max_steps", "met", "run", "settled", "snapshots",
-        "step",
-        "tasks", "values", "written",
+        "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "history",
+        "is_going", "is_in_step", "is_over_limit", "is_still", "joins", "lineage", "lost",
+        "max_steps", "met", "run", "settled", "snapshots", "step", "tasks", "values", "written",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +92,10 @@ class GraphRun:
         self.snapshots: deque[Values] | None = None
         self.flow: Any = None
         self.is_going = False
+        self.lineage: Lineage | None = None
+        self.lost: Sequence[str] = ()
+        self.history: list[StateRecord] | None = None
+        self.is_still = False
         self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
 
@@ -124,13 +134,23 @@ class GraphRun:
         if self.written is not None:
             self.written += [each for each in (outcome.write, *outcome.more) if each]
 
-    def tell_update(self, keys: Iterable[str], values: Values | None = None) -> None:
+    def tell_update(self, keys: Iterable[str], values: Values | None = None) -> Event:
         """Publish that the state has changed."""
         event = self.run.emit("state.updated", {"step": self.step, "keys": sorted(keys)})
         ledger = self.run.tree.ledger
         # Who watches a tree that goes on is told of what is new in it.
         if self.snapshots is not None and (ledger is None or event.seq >= ledger.past.n_events):
             self.snapshots.append(self.values if values is None else values)
+        return event
+
+    def note_state(self, event: Event, values: Values, nodes: Iterable[str]) -> None:
+        """Keep the state as it was at an event, for whoever looks back; if that is durable."""
+        ledger, run = self.run.tree.ledger, self.run
+        if self.history is None or ledger is None or event.seq >= ledger.past.n_events:
+            return
+        state = self.graph.schema.final(values, is_live=True)
+        told = StateRecord(run.run_id, event.seq, self.step, state, tuple(nodes), event.time)
+        self.history.append(told)
 
     def so_far(self) -> Values:
         """The state as far as it goes, for a result."""
@@ -164,8 +184,16 @@ class GraphRun:
 
     def task(self, target: str, after: Sequence[str], payload: Any = Nothing) -> Task:
         """A visit of a node that is to come."""
-        node = self.graph.nodes[target]
-        return Task(node, self.run.next_path(target), payload, self.step, list(after))
+        node, name = self.graph.nodes[target], self.told(target)
+        return Task(node, name, self.run.next_path(name), payload, self.step, list(after))
+
+    def told(self, name: str) -> str:
+        """What a node is called in the run, which may have begun when it had another name."""
+        return name if self.lineage is None else self.lineage.told(name)
+
+    def known(self, name: str) -> str:
+        """What a node is called now, by what it is called in the run."""
+        return name if self.lineage is None else self.lineage.known(name)
 
     @property
     def unfinished(self) -> list[Task]:

@@ -85,7 +85,7 @@ async def resumed_everywhere(
     journal = MemoryJournal()
     graph = make()
     result = await graph.run(given, run_id="r", journal=journal)
-    result = await answer_all(graph, result, journal, answers or {})
+    result = await answer_all(graph, result, journal, {} if answers is None else answers)
     whole = await events_of(journal)
     check_tree(whole)
     usual = Counter({k: n for k, n in _said(whole).items() if not k.startswith(_ONLY_THEN)})
@@ -95,7 +95,7 @@ async def resumed_everywhere(
             await again(n)
         graph = make()
         resumed = await graph.resume("r", journal=rest)
-        resumed = await answer_all(graph, resumed, rest, answers or {})
+        resumed = await answer_all(graph, resumed, rest, {} if answers is None else answers)
         events = await events_of(rest)
         check_tree(events)
         assert resumed.output == result.output, n

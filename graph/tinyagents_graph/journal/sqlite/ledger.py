@@ -330,6 +330,7 @@ class Ledger:
             found = deliveries_after(connection, min(held.last for held in listening))
         except (sqlite3.Error, JournalError) as error:
             _logger.warning("deliveries cannot be read, which is tried again: %s", error)
+            self._poll_at = monotonic() + self.lease_s / 3
             self.close()
             return
         for number, delivery in found:

@@ -140,13 +140,23 @@ def open_empty() -> sqlite3.Connection:
     return connection
 
 
+_TO_BE_RECOVERED = (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY)
+
+
 def is_current(path: Path) -> bool:
-    """Whether a file can be read as it is, or is not there: else it has to be migrated first."""
+    """Whether a file can be read as it is, or is not there: else it has to be written first.
+
+    That is so if it is of an older version, or if who made it was killed in the middle of that.
+    """
     if not path.exists():
         return True
     connection = _connect(_read_only_address(path))
     try:
         return _version(connection, path, MIGRATIONS) in (0, len(MIGRATIONS))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in _TO_BE_RECOVERED:
+            return False
+        raise
     finally:
         connection.close()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_ar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, checkpoint_if_cancelled
 
 from tinyagents_graph.errors import ConfigError, JournalError
 from tinyagents_graph.events import Event
@@ -125,11 +125,14 @@ class SqliteJournal:
             if not is_wanted:
                 self._give_up(taken)
 
+        await checkpoint_if_cancelled()
         try:
             lease, before, deliveries, _ = await self._write(do, keep)
+            await checkpoint_if_cancelled()
             past = await self.read(run_id, most=before.n_events) if before.n_events else []
         except BaseException:
-            # Whoever asked will not close it, and may have gone before it was taken.
+            # Whoever asked will not close it. A task that asyncio itself cancels is gone at once,
+            # and the tree not yet taken.
             is_wanted = False
             self._give_up(taken)
             raise
@@ -161,7 +164,7 @@ class SqliteJournal:
     async def _write(
         self, do: Callable[[Ledger], T], then: Callable[[Ledger, T], None] | None = None
     ) -> T:
-        """Do something in the writer's next transaction.
+        """Do something in the writer's next transaction, and wait for it even if cancelled.
 
         Args:
             do: Does it, in the writer's thread.
@@ -177,7 +180,8 @@ class SqliteJournal:
             loop.call(over.set)
 
         self._writer.submit(Job(do, tell))
-        await over.wait()
+        with anyio.CancelScope(shield=True):
+            await over.wait()
         outcome = outcomes[0]
         if isinstance(outcome, BaseException):
             raise outcome

@@ -66,9 +66,11 @@ class Writer:
 
     def retire(self) -> None:
         """End it for good: nobody is left who could append to what it holds."""
-        if self.is_running or self._ledger.wait_s is not None:
+        # Not to a file that somebody has removed, which would come back.
+        is_needed = self.is_running or self._ledger.wait_s is not None
+        if is_needed and self._ledger.path.exists():
             self.submit(Job(Ledger.let_all_go, lambda _: None))
-            self.stop()
+        self.stop()
 
     def _refuse(self, error: RuntimeError) -> None:
         refusal = JournalError(self._ledger.where, f"nothing can be written any more: {error}")
