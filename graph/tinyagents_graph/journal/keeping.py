@@ -138,10 +138,13 @@ class Kept(Generic[WorkT, ResultT]):
                 result = await self.execute(work)
             except Parked as parked:
                 await self._close(ledger, parked)
-                # What did not help this time will not the next time.
+                asks = await asks_of(self.journal, self.run_id)
+                # What did not help this time will not the next time; but an answer that came while
+                # it was given up was not heard any more.
                 has_news = ledger.has_news if not known else not ledger.news <= known
-                if ledger.is_silent or not has_news:
-                    return self.paused(work, await asks_of(self.journal, self.run_id))
+                unheard = len(asks) < len(ledger.pending)
+                if ledger.is_silent or not (has_news or unheard):
+                    return self.paused(work, asks)
                 work = await self.open()
             except BaseException as error:
                 await self._close(ledger, error)
