@@ -74,6 +74,7 @@ from tinyagents_graph import (
     mask,
 )
 from tinyagents_graph.asks import PendingAsk
+from tinyagents_graph.journal.diffing import RunDiff, StepDiff, diff
 from tinyagents_graph.journal.inbox import InboxAsk, inbox
 from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, TreeRecord
@@ -129,6 +130,7 @@ __all__ = [
     "RunCancelled",
     "RunConflict",
     "RunContext",
+    "RunDiff",
     "RunHandle",
     "RunLimits",
     "SetMetadata",
@@ -136,6 +138,7 @@ __all__ = [
     "SqliteJournal",
     "SteerCommand",
     "SteerPolicy",
+    "StepDiff",
     "SubAgent",
     "SubAgentSession",
     "SubAgentTool",
@@ -153,6 +156,7 @@ __all__ = [
     "UserMessage",
     "ask_parent",
     "best_of",
+    "diff",
     "export_journal",
     "fork",
     "hedge",

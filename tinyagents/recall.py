@@ -56,6 +56,7 @@ def _note_drift(work: AgentRun, ledger: Ledger, saved: Mapping[str, Any]) -> Non
     for name, now in work.plan.facts().items():
         if saved.get(name) != now:
             ledger.note_drift(work.run.path, name, saved.get(name), now)
+            work.run.emit("custom", {"name": "drift", "what": name, "call_id": ""})
 
 
 def recall_reply(work: AgentRun, known: Event) -> ModelReply:

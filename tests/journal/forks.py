@@ -27,6 +27,11 @@ def all_of(heard: Sequence[str]) -> str:
     return " + ".join(heard)
 
 
+def tells(tool: str, argument: str) -> Callable[[Sequence[str]], Any]:
+    """A turn that calls a tool with what was heard first."""
+    return lambda heard: call(tool, **{argument: heard[0]})
+
+
 def sees(did: Did, name: str = "look") -> Tool:
     async def look(x: int) -> str:
         """Look."""

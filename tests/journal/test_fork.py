@@ -1,25 +1,17 @@
 """A fork goes on where another run was, and does again only what depends on what is different."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.journal.forks import Did, all_of, done_by, recorded, says, sees, seq_of, steps
+from tests.journal.forks import Did, all_of, done_by, recorded, says, sees, seq_of, steps, tells
 from tinyagents import Agent, ConfigError, RunConflict, SubAgentSession, fork, tool
 from tinyagents.testing import FunctionModel, call, check_tree
-from tinyagents_graph.journal import Journal, MemoryJournal, SqliteJournal
+from tinyagents_graph.journal import Journal, MemoryJournal
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
-    made = MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "runs.db")
-    async with made:
-        yield made
 
 
 async def test_a_fork_at_any_event_comes_to_the_same_and_does_nothing_again(
@@ -210,10 +202,7 @@ async def test_another_model_or_tool_is_asked_anew() -> None:
 
     _, events = await recorded(journal, agent)
     at = seq_of(events, "checkpoint.saved", "root")
-    for changed in (
-        lambda did: agent(did, name="large"),
-        lambda did: agent(did, more=True),
-    ):
+    for changed in (partial(agent, name="large"), partial(agent, more=True)):
         other = await fork(journal, "r-1", at=at)
         did, _ = await done_by(journal, other.run_id, changed)
         assert did == [("a", 0), ("a", 1)]  # what the call came to holds for whoever makes it
@@ -245,9 +234,9 @@ def keeper(did: Did) -> Agent[Any, Any]:
         did.append(("send", ""))
         return "sent"
 
-    turns = [
+    turns: list[Any] = [
         call("ask"),
-        lambda heard: call("write", text=heard[0]),
+        tells("write", "text"),
         call("read"),
         call("send"),
         all_of,
@@ -318,8 +307,8 @@ async def test_a_session_in_a_tool_that_is_not_run_again_remembers() -> None:
             """Tell."""
             return str((await session.send(what)).output)
 
-        last = [lambda heard: call("tell", what=heard[0]), all_of]
-        turns = [call("look", x=1), call("tell", what="a"), *last]
+        last: list[Any] = [tells("tell", "what"), all_of]
+        turns: list[Any] = [call("look", x=1), call("tell", what="a"), *last]
         return Agent(says(did, "c", *turns), name="c", tools=[tell, sees(did)])
 
     result, events = await recorded(journal, chatty)
@@ -341,7 +330,7 @@ async def test_a_fork_of_what_is_not_there_is_refused() -> None:
         await fork(journal, "r-11")
     for at in (-1, 10_000, "3"):
         with pytest.raises(ConfigError, match="give the seq of one of its events, 0 to "):
-            await fork(journal, "r-1", at=at)  # type: ignore[arg-type]  # that is the point
+            await fork(journal, "r-1", at=at)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is the point
     with pytest.raises(ConfigError, match="looks like a path"):
         await fork(journal, "r-1", new_id="a/b")
     with pytest.raises(RunConflict):

@@ -180,6 +180,8 @@ async def test_a_changed_definition_is_reported(
     with caplog.at_level(logging.WARNING, "tinyagents.journal"):
         result = await agent("ok", instructions="Be long.").resume("r", journal=journal)
     assert "its instructions is not what it was" in caplog.text
+    [drift] = [event for event in result.events if event.data.get("name") == "drift"]
+    assert drift.data["what"] == "instructions"
     assert result.messages[0].text == "Be brief."
 
 

@@ -242,7 +242,8 @@ async def _run_again(
     except Parked:
         await ledger.close()
         return paused(work, await asks_of(journal, run_id))
-    await ledger.close()
+    finally:
+        await ledger.close()
     return result
 
 

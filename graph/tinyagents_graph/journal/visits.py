@@ -34,12 +34,14 @@ class Visits:
     Attributes:
         asked: The questions that were raised at a visit, by its address.
         dropped: Ids of the questions that expired.
+        graphs: What a run said that its graph looked like, by the run's path.
         answered: In which superstep a question was answered, by its id.
     """
 
     def __init__(self) -> None:
         self.asked: defaultdict[str, list[Event]] = defaultdict(list)
         self.dropped: set[str] = set()
+        self.graphs: defaultdict[str, list[Event]] = defaultdict(list)
         self.answered: dict[str, int] = {}
         self._ends: defaultdict[str, list[Event]] = defaultdict(list)
         self._chosen: defaultdict[tuple[str, str, str | None], deque[Event]] = defaultdict(deque)
@@ -62,10 +64,17 @@ class Visits:
         elif kind == "node.retried" and "attempt" in data:
             tries = Tries(data["attempt"], event.seq, data.get("counts") or {})
             self._tries[data["path"]] = tries
-        elif kind == "checkpoint.saved" and "value" in data:
-            self._results[data["path"], data["name"]] = event
+        elif kind == "checkpoint.saved":
+            self._read_saved(event)
         elif kind.startswith("ask."):
             self._read_ask(event)
+
+    def _read_saved(self, event: Event) -> None:
+        data = event.data
+        if "value" in data:
+            self._results[data["path"], data["name"]] = event
+        elif "graph_hash" in data:
+            self.graphs[event.origin.path].append(event)
 
     def _read_ask(self, event: Event) -> None:
         ask_id = event.data["ask_id"]

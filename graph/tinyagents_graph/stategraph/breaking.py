@@ -30,7 +30,7 @@ def _end_nodes(work: GraphRun, error: BaseException) -> None:
     for task in work.unfinished:
         if task.is_open:
             task.is_open = False
-            about = {"node": task.node.name, "path": task.path, "step": task.step}
+            about = {"node": task.name, "path": task.path, "step": task.step}
             work.run.emit("node.failed", {**about, "error": why})
 
 

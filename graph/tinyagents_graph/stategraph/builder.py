@@ -18,17 +18,19 @@ from tinyagents_graph.stategraph.declared import (
     Arrow,
     Declared,
     FailPolicy,
+    Migration,
     Mode,
     NodeKind,
     NodeSpec,
     RouteSpec,
 )
 from tinyagents_graph.stategraph.routing import END, START, Join, join
-from tinyagents_graph.stategraph.settings import check_names, check_node
+from tinyagents_graph.stategraph.settings import check_names, check_node, check_version
 
 __all__ = ["StateGraph"]
 
 StateT = TypeVar("StateT", bound=BaseModel)
+MigrationT = TypeVar("MigrationT", bound=Callable[[dict[str, Any]], Mapping[str, Any]])
 
 
 class StateGraph(Generic[StateT]):
@@ -39,14 +41,23 @@ class StateGraph(Generic[StateT]):
             `drafts: Annotated[list[str], Append()] = []`.
         name: What traces and parents know the graph by.
         description: What a parent's model is told of it.
+        version: Which version of the state's type this is: raise it when a key is renamed or gets
+            another type, and say with `migrate` how a journal's older data is read.
 
     Raises:
-        ConfigError: `state` is no pydantic model, or the name does not do.
+        ConfigError: `state` is no pydantic model, or the name or version does not do.
     """
 
     node_kind = "declaration"
 
-    def __init__(self, state: type[StateT], *, name: str = "graph", description: str = "") -> None:
+    def __init__(
+        self,
+        state: type[StateT],
+        *,
+        name: str = "graph",
+        description: str = "",
+        version: int = 1,
+    ) -> None:
         given: Any = state
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(
@@ -54,7 +65,9 @@ class StateGraph(Generic[StateT]):
             )
         self.name = _checked("StateGraph", name)
         self.description = description
+        self.version = check_version("StateGraph(version=…)", version)
         self.state = state
+        self._migrations: list[Migration] = []
         self._nodes: dict[str, NodeSpec] = {}
         self._edges: list[Arrow] = []
         self._joins: list[tuple[Join, str, str]] = []
@@ -246,6 +259,34 @@ class StateGraph(Generic[StateT]):
         self._routes.append(RouteSpec(source, route, dict(targets), default, site))
         return self
 
+    def migrate(self, old: int, new: int) -> Callable[[MigrationT], MigrationT]:
+        """Say how data that an earlier version wrote is read: `@g.migrate(1, 2)`.
+
+        The function gets a dict of keys as plain JSON data, and returns the one of the new version.
+        It is called with whole states, and with what single nodes wrote: change the keys that are
+        there, and add none.
+
+        Args:
+            old: The version that wrote the data.
+            new: The version that it becomes.
+
+        Returns:
+            A decorator that leaves the function as it is.
+
+        Raises:
+            ConfigError: A version is no whole number, or there is such a migration already.
+        """
+        check_version("migrate(old, …)", old)
+        check_version("migrate(…, new)", new)
+        if any(each.old == old for each in self._migrations) or old == new:
+            raise ConfigError(f"migrate({old}, {new}): give one migration from each version")
+
+        def keep(change: MigrationT) -> MigrationT:
+            self._migrations.append(Migration(old, new, change))
+            return change
+
+        return keep
+
     @property
     def nodes(self) -> Mapping[str, NodeSpec]:
         """The nodes that were added, by name."""
@@ -263,6 +304,8 @@ class StateGraph(Generic[StateT]):
             on_limit,
             mode,
             self.description,
+            self.version,
+            tuple(self._migrations),
         )
 
     def compile(

@@ -15,6 +15,7 @@ __all__ = [
     "ArrowKind",
     "Declared",
     "FailPolicy",
+    "Migration",
     "Mode",
     "NodeKind",
     "NodeSpec",
@@ -104,6 +105,21 @@ class Arrow:
 
 
 @frozen
+class Migration:
+    """How data of one version of the state becomes that of another.
+
+    Attributes:
+        old: The version that it was written by.
+        new: The version that it becomes.
+        change: Called with a dict of some of the keys, as plain JSON data; returns the new ones.
+    """
+
+    old: int
+    new: int
+    change: Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+@frozen
 class Declared:
     """A whole graph as it was declared.
 
@@ -117,6 +133,8 @@ class Declared:
         on_limit: The node to go to when it has taken too many steps.
         mode: When a node starts.
         description: What parents know of it.
+        version: Which version of the state's type this is.
+        migrations: How what was written by earlier ones is read.
     """
 
     name: str
@@ -128,6 +146,8 @@ class Declared:
     on_limit: str | None = None
     mode: Mode = "superstep"
     description: str = ""
+    version: int = 1
+    migrations: tuple[Migration, ...] = ()
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:

@@ -223,7 +223,7 @@ class Node:
         return targets
 
     def _ask(self, asked: Ask, task: Task) -> NodeAsk:
-        ask = NodeAsk(f"{task.path}/ask", task.path, asked.question, self.name, asked.type)
+        ask = NodeAsk(f"{task.path}/ask", task.path, asked.question, task.name, asked.type)
         ask.default = asked.default
         ask.then, ask.output = asked.then, asked.output
         if asked.then is not None:

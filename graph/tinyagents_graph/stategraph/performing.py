@@ -48,7 +48,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
     ledger = run.tree.ledger
     if not task.is_open:
         task.is_open = True
-        about = {"node": node.name, "path": task.path, "step": task.step, "after": task.after}
+        about = {"node": task.name, "path": task.path, "step": task.step, "after": task.after}
         run.emit("node.started", about)
     seen = work.view if view is None else view
     try:
@@ -81,7 +81,7 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
 
 
 def _tell_end(work: GraphRun, task: Task, outcome: Outcome, kept: Mapping[str, Any] | None) -> None:
-    data: dict[str, Any] = {"node": task.node.name, "path": task.path, "step": task.step}
+    data: dict[str, Any] = {"node": task.name, "path": task.path, "step": task.step}
     if kept is not None:
         data |= kept
     else:
@@ -99,7 +99,7 @@ def _tell_end(work: GraphRun, task: Task, outcome: Outcome, kept: Mapping[str, A
 def _tell_failure(
     work: GraphRun, task: Task, error: Mapping[str, Any], *, is_handed_on: bool = False
 ) -> None:
-    data = {"node": task.node.name, "path": task.path, "step": task.step, "error": error}
+    data = {"node": task.name, "path": task.path, "step": task.step, "error": error}
     if is_handed_on:
         data["handed_on"] = True
     work.run.emit("node.failed", data)
@@ -124,7 +124,7 @@ async def _is_let_in(work: GraphRun, task: Task, view: Any) -> bool:
         question = await _question(task, view)
         if question is None:
             return True
-        gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, node.name, bool)
+        gate = memo.gate = NodeAsk(f"{task.path}/approve", task.path, question, task.name, bool)
         gate.gate = True
         if work.run.tree.ledger is not None:
             gate.bound = fingerprint(view if task.payload is Nothing else task.payload)
@@ -182,7 +182,7 @@ async def _tries(work: GraphRun, task: Task, given: Any, n_failed: int) -> Outco
 
 def _tell_retry(work: GraphRun, task: Task, attempt: int, delay_s: float, error: Exception) -> None:
     data: dict[str, Any] = {
-        "node": task.node.name, "path": task.path, "attempt": attempt, "delay_s": delay_s,
+        "node": task.name, "path": task.path, "attempt": attempt, "delay_s": delay_s,
         "error": describe(error),
     }  # fmt: skip
     if task.counts and work.run.tree.ledger is not None:

@@ -60,7 +60,7 @@ def begin_again(work: GraphRun, task: Task, ledger: Ledger) -> int:
         work.run.recall(path, before=tries.seq)
     # An agent or a graph goes on where it was; what waited for an answer is meant to run again.
     if begun.is_in_doubt and task.node.spec.kind == "function":
-        about = {"node": task.node.name, "path": path, "reason": "resumed", "since": begun.since}
+        about = {"node": task.name, "path": path, "reason": "resumed", "since": begun.since}
         work.run.emit("node.retried", about)
     if past.visits.asked.get(path):
         task.remember().due = _due(ledger, path)

@@ -10,7 +10,6 @@ from tinyagents_graph.errors import ConfigError, Parked, RecordedError
 from tinyagents_graph.events import Event
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.stategraph.asks import NodeAsk
-from tinyagents_graph.stategraph.nodes import Node
 from tinyagents_graph.stategraph.routing import Send
 from tinyagents_graph.stategraph.tasks import Outcome, Task
 from tinyagents_graph.stategraph.work import GraphRun
@@ -41,7 +40,12 @@ def kept_outcome(work: GraphRun, task: Task, outcome: Outcome) -> dict[str, Any]
         data["sends"] = sends
     if (ask := outcome.ask) is not None:
         kind = type_to_data(ask.type)
-        facts = {"question": ask.question, "then": ask.then, "output": ask.output, "type": kind}
+        facts = {
+            "question": ask.question,
+            "then": ask.then and work.told(ask.then),
+            "output": ask.output,
+            "type": kind,
+        }
         data["ask"] = {key: value for key, value in facts.items() if value is not None}
     return data
 
@@ -56,8 +60,10 @@ def outcome_of(work: GraphRun, task: Task, event: Event) -> Outcome:
     if event.kind == "node.failed":
         outcome.error = _error_of(data["error"])
         return outcome
-    outcome.write = write_of(schema, data)
-    outcome.more = tuple([write_of(schema, each) for each in data.get("more", ())])
+    outcome.write = write_of(schema, _now(work, data, event.seq))
+    outcome.more = tuple(
+        [write_of(schema, _now(work, each, event.seq)) for each in data.get("more", ())]
+    )
     outcome.is_cached = "cached" in data
     targets = _targets_of(work, [*data.get("goto", ()), *data.get("also", ())], data)
     n_goto = len(data.get("goto", ()))
@@ -65,7 +71,7 @@ def outcome_of(work: GraphRun, task: Task, event: Event) -> Outcome:
         outcome.goto = targets[:n_goto]
     outcome.also = targets[n_goto:]
     if "ask" in data:
-        outcome.ask = _ask_of(work, task.node, task, data["ask"])
+        outcome.ask = _ask_of(work, task, data["ask"])
     return outcome
 
 
@@ -85,10 +91,10 @@ def tell_choice(
         targets: What it chose.
         before: How many children of each name the run had started before, in a tree that is kept.
     """
-    names = [each.node if isinstance(each, Send) else each for each in targets]
-    data: dict[str, Any] = {"node": node, "path": visit, "to": names}
+    names, sends = _kept_targets(work, targets, has_payloads=before is not None)
+    data: dict[str, Any] = {"node": work.told(node), "path": visit, "to": names}
     if before is not None:
-        if sends := _kept_targets(work, targets)[1]:
+        if sends:
             data["sends"] = sends
         if started := {
             name: n - before.get(name, 0)
@@ -108,7 +114,7 @@ def recall_choice(
         Parked: It has not, and the tree is only looked at.
     """
     run = work.run
-    known = ledger.past.visits.take_chosen(run.path, node, visit)
+    known = ledger.past.visits.take_chosen(run.path, work.told(node), visit)
     if known is None:
         if ledger.is_silent:
             raise Parked
@@ -120,15 +126,15 @@ def recall_choice(
 
 
 def _kept_targets(
-    work: GraphRun, targets: Sequence[str | Send]
+    work: GraphRun, targets: Sequence[str | Send], *, has_payloads: bool = True
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Where it goes, by name; and what is sent there, each with its place among the names."""
     nodes = work.graph.nodes
-    names = [each.node if isinstance(each, Send) else each for each in targets]
+    names = [work.told(each.node if isinstance(each, Send) else each) for each in targets]
     sends = [
         {"at": at, **kept_payload(nodes[each.node], each.payload)}
         for at, each in enumerate(targets)
-        if isinstance(each, Send)
+        if isinstance(each, Send) and has_payloads
     ]
     return names, sends
 
@@ -137,12 +143,17 @@ def _targets_of(
     work: GraphRun, names: Sequence[str], data: Mapping[str, Any]
 ) -> tuple[str | Send, ...]:
     """The targets that `_kept_targets` wrote."""
-    targets: list[str | Send] = list(names)
+    targets: list[str | Send] = [work.known(name) for name in names]
     for each in data.get("sends", ()):
-        name = names[each["at"]]
+        name = work.known(names[each["at"]])
         if (node := work.graph.nodes.get(name)) is not None:
             targets[each["at"]] = Send(name, payload_of(node, each))
     return tuple(targets)
+
+
+def _now(work: GraphRun, record: Mapping[str, Any], seq: int) -> Mapping[str, Any]:
+    """What was written then, as this version of the state would have."""
+    return record if work.lineage is None else work.lineage.migrated(record, "update", seq)
 
 
 def _error_of(data: Mapping[str, Any]) -> Exception:
@@ -156,9 +167,10 @@ def _error_of(data: Mapping[str, Any]) -> Exception:
     return RecordedError(data["type"], data["message"])
 
 
-def _ask_of(work: GraphRun, node: Node, task: Task, facts: Mapping[str, Any]) -> NodeAsk:
+def _ask_of(work: GraphRun, task: Task, facts: Mapping[str, Any]) -> NodeAsk:
     then, output = facts.get("then"), facts.get("output")
-    ask = NodeAsk(f"{task.path}/ask", task.path, facts["question"], node.name)
+    then = None if then is None else work.known(then)
+    ask = NodeAsk(f"{task.path}/ask", task.path, facts["question"], task.name)
     ask.then, ask.output = then, output
     try:
         ask.type = type_from_data(facts["type"]) if "type" in facts else None

@@ -19,6 +19,7 @@ from tinyagents_graph.stategraph.answering import answer_kept, answer_parked
 from tinyagents_graph.stategraph.drawn import Drawn
 from tinyagents_graph.stategraph.findings import did_you_mean
 from tinyagents_graph.stategraph.kept import Begin, KeptGraph, about_input
+from tinyagents_graph.stategraph.lineage import OnChange
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.running import call_off, execute_graph, paused
@@ -114,8 +115,9 @@ class RunnableGraph(Drawn, Generic[StateT]):
         run_id: str | None,
         sink: EventSink | None,
     ) -> KeptGraph:
-        about = about_input(self._graph, input)
-        return KeptGraph(begin, self._graph, journal, about=about, run_id=run_id, sink=sink)
+        graph, declared = self._graph, self.declared
+        about = about_input(graph, declared, input)
+        return KeptGraph(begin, graph, declared, journal, about=about, run_id=run_id, sink=sink)
 
     def run_sync(
         self, input: Mapping[str, Any] | BaseModel | None = None, **options: Any
@@ -186,6 +188,8 @@ class RunnableGraph(Drawn, Generic[StateT]):
         sink: EventSink | None = None,
         limits: RunLimits | None = None,
         max_steps: int | None = None,
+        rename: Mapping[str, str] | None = None,
+        on_change: OnChange = "refuse",
     ) -> GraphResult[StateT]:
         """Go on with a run that is paused; one that is kept in a journal also after a crash.
 
@@ -202,6 +206,10 @@ class RunnableGraph(Drawn, Generic[StateT]):
             sink: Where the events go, those of the past included.
             limits: Limits of this run and all that is below it.
             max_steps: Supersteps it may take; the graph's own number if not given.
+            rename: Nodes that have another name now than when the run began, old: new.
+            on_change: What to do if the graph is not what it was when the run began: `"refuse"`
+                tells what has changed; `"continue"` takes what is done for nodes that are still
+                there, and goes on. Questions of nodes that are gone expire.
 
         Returns:
             The result; `"paused"` again while there are questions without which nothing can go on.
@@ -209,13 +217,24 @@ class RunnableGraph(Drawn, Generic[StateT]):
         Raises:
             ConfigError: No such run is paused, or is in the journal; there is no such question, it
                 was answered otherwise, or an answer is not of its type.
+            GraphError: The graph is not what it was when the run began.
             RunConflict: Somebody else goes on with it already.
             JournalError: The journal cannot be read or written.
         """
         if journal is not None:
             await answer_kept(journal, run_id, answers or {}, by)
             begin = self._opener(deps=deps, limits=limits, max_steps=max_steps)
-            kept = KeptGraph(begin, self._graph, journal, about=None, run_id=run_id, sink=sink)
+            kept = KeptGraph(
+                begin,
+                self._graph,
+                self.declared,
+                journal,
+                about=None,
+                run_id=run_id,
+                sink=sink,
+                rename=rename,
+                on_change=on_change,
+            )
             return await kept.run()
         work = self._parked.get(run_id)
         if work is None:

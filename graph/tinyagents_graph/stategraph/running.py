@@ -43,6 +43,8 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     work.is_going = True
     try:
         async with run:
+            if work.lineage is not None:
+                _tell_lineage(work)
             await _drive(work)
             while not run.may_end():
                 await run.checkpoint()
@@ -67,6 +69,18 @@ async def execute_graph(work: GraphRun, *, is_again: bool = False) -> GraphResul
     if run.tree.host is not None:
         run.tree.host.keep(run, result)
     return result
+
+
+def _tell_lineage(work: GraphRun) -> None:
+    """What is new about the graph since the run began, or was last gone on with."""
+    ledger, lineage, run = work.run.tree.ledger, work.lineage, work.run
+    assert ledger is not None
+    assert lineage is not None
+    if lineage.news is not None:
+        run.emit("checkpoint.saved", lineage.news)
+    for ask_id in work.lost:
+        told = {"ask_id": ask_id, "reason": "its node is gone from the graph"}
+        ledger.close_ask("ask.expired", run.origin, told)
 
 
 async def _drive(work: GraphRun) -> None:

@@ -11,7 +11,7 @@ from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.declared import NodeSpec
 from tinyagents_graph.stategraph.findings import CODES, did_you_mean
 
-__all__ = ["check_compile", "check_names", "check_node"]
+__all__ = ["check_compile", "check_names", "check_node", "check_version"]
 
 
 def _is_none_or(*kinds: type) -> Callable[[Any], bool]:
@@ -80,6 +80,17 @@ def check_names(call: str, site: str, **given: Any) -> None:
                 f"{site}: {call}({name}={each!r}): give the name of one node; "
                 "for several, call it for each"
             )
+
+
+def check_version(argument: str, given: Any) -> int:
+    """A version of a state.
+
+    Raises:
+        ConfigError: It is no whole number from 1 on.
+    """
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+        return given
+    raise ConfigError(f"{argument}: {given!r} is no version, give a whole number from 1 on")
 
 
 def check_compile(

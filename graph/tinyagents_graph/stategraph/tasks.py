@@ -87,6 +87,7 @@ class Task:
 
     Attributes:
         node: The node.
+        name: What the node is called in the run.
         path: Its address.
         payload: What it was sent; `Nothing` if it reads the state.
         step: In which superstep it runs.
@@ -102,13 +103,15 @@ class Task:
     """
 
     __slots__ = (
-        "after", "counts", "failures", "is_open", "join", "line", "memo", "node", "outcome", "past",
-        "path",
-        "payload", "step",
+        "after", "counts", "failures", "is_open", "join", "line", "memo", "name", "node", "outcome",
+        "past", "path", "payload", "step",
     )  # fmt: skip
 
-    def __init__(self, node: Node, path: str, payload: Any, step: int, after: list[str]) -> None:
+    def __init__(
+        self, node: Node, name: str, path: str, payload: Any, step: int, after: list[str]
+    ) -> None:
         self.node = node
+        self.name = name
         self.path = path
         self.payload = payload
         self.step = step
@@ -287,7 +290,7 @@ class NodeContext(Place):
         known = memo.asks.get(key)
         if known is None:
             self._check_replay(memo, key)
-            known = NodeAsk(f"{self.path}/{key}", self.path, question, self.node, type)
+            known = NodeAsk(f"{self.path}/{key}", self.path, question, self._task.name, type)
             known.default, known.key = default, key
             memo.asks[key] = known
             if self.run.tree.ledger is not None:

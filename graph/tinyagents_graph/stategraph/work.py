@@ -10,6 +10,7 @@ from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
 from tinyagents_graph.run import Run
 from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.joins import JoinState
+from tinyagents_graph.stategraph.lineage import Lineage
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.routing import Failure, Nothing
 from tinyagents_graph.stategraph.state import Values, Write
@@ -44,6 +45,8 @@ class GraphRun:
         flow: How far it is in eager mode.
         is_going: Whether somebody drives it now.
         driver: What runs it to its result.
+        lost: Ids of questions whose nodes the graph no longer has.
+        lineage: How it reads what it did before, if it is a root that is kept in a journal.
     """
 
     # What a parent asks of any child at work; a graph has said nothing, and tells by its events.
@@ -52,9 +55,8 @@ class GraphRun:
 
     __slots__ = (
         "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "is_going",
-        "is_in_step", "is_over_limit", "joins", "max_steps", "met", "run", "settled", "snapshots",
-        "step",
-        "tasks", "values", "written",
+        "is_in_step", "is_over_limit", "joins", "lineage", "lost", "max_steps", "met", "run", "settled",
+        "snapshots", "step", "tasks", "values", "written",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +88,8 @@ class GraphRun:
         self.snapshots: deque[Values] | None = None
         self.flow: Any = None
         self.is_going = False
+        self.lineage: Lineage | None = None
+        self.lost: Sequence[str] = ()
         self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
 
@@ -164,8 +168,16 @@ class GraphRun:
 
     def task(self, target: str, after: Sequence[str], payload: Any = Nothing) -> Task:
         """A visit of a node that is to come."""
-        node = self.graph.nodes[target]
-        return Task(node, self.run.next_path(target), payload, self.step, list(after))
+        node, name = self.graph.nodes[target], self.told(target)
+        return Task(node, name, self.run.next_path(name), payload, self.step, list(after))
+
+    def told(self, name: str) -> str:
+        """What a node is called in the run, which may have begun when it had another name."""
+        return name if self.lineage is None else self.lineage.told(name)
+
+    def known(self, name: str) -> str:
+        """What a node is called now, by what it is called in the run."""
+        return name if self.lineage is None else self.lineage.known(name)
 
     @property
     def unfinished(self) -> list[Task]:

@@ -48,12 +48,21 @@ def kept_values(schema: StateSchema, values: Values) -> dict[str, Any]:
 
 
 def values_of(schema: StateSchema, record: Mapping[str, Any]) -> Values:
-    """The state that `kept_values` wrote.
+    """The state that `kept_values` wrote; a key that is new since then has its default.
 
     Raises:
         GraphError: It does not fit the state's type any more.
     """
-    return _read(schema, record, "state", is_operand=False)
+    found = _read(schema, record, "state", is_operand=False)
+    if found.keys() < schema.keys:
+        fields: Mapping[str, Any] = schema.model.model_fields
+        more = {
+            name: freeze(fields[name].get_default(call_default_factory=True))
+            for name in schema.keys - found.keys()
+            if not fields[name].is_required()
+        }
+        found = {**found, **more}
+    return found
 
 
 def kept_payload(node: Node, payload: Any) -> dict[str, Any]:
