@@ -118,7 +118,7 @@ def check_deeds(
     known |= {name for group, _, name in facts(prefix) if group == "node"}
     saved = [e.data for e in prefix if e.kind == "checkpoint.saved" and "value" in e.data]
     known |= {f"{data['path']} {data['name']}" for data in saved}
-    begun = {f"{path} {name}" for group, path, name in intents(prefix)}
+    begun = {f"{path} {name}" for _, path, name in intents(prefix)}
     root_id = prefix[0].root_run_id if prefix else ""
     asked = {
         f"{root_id}{path[4:]}#{name}" for group, path, name in facts(prefix) if group == "model"
@@ -174,7 +174,7 @@ def told(events: Sequence[Event]) -> Counter[tuple[str, str, str]]:
 
     Of a step that was done again, and of a run that went on after its end, the last word counts.
     """
-    last = {step: at for at, (step, event) in _ends(events)}
+    last = {step: at for at, (step, _) in _ends(events)}
     found: Counter[tuple[str, str, str]] = Counter()
     begun: set[Step] = set()
     for at, event in enumerate(events):
