@@ -57,7 +57,7 @@ async def fork(
       `{"verdict": "approve", "arguments": {…}}` or `{"verdict": "reject", "reason": "…"}`
     - the task (`run.started` of the root; `checkpoint.saved` of any agent's run): the task instead
     - a message (`steer.received`): the text instead
-    - the node of a graph (`node.completed`): its update instead
+    - the node of a graph (`node.completed`): its update instead, as plain JSON data
 
     Args:
         journal: Where the run is kept, and the new one will be.
@@ -174,7 +174,9 @@ def _answer(event: Event, edit: Any) -> Event:
 def _task(event: Event, edit: Any) -> Event:
     data = event.data
     if event.kind == "run.started":
-        if event.path != "root" or "task" not in data:
+        if event.path == "root" and "task" not in data:
+            raise _refusal(event, "the input of a graph cannot be edited; edit what a node wrote")
+        if event.path != "root":
             raise _refusal(event, "the task comes from above; edit the checkpoint.saved after it")
         return event._replace(data={**data, "task": user_message(edit).text})
     if not data.get("has_task"):
@@ -194,7 +196,10 @@ def _letter(event: Event, edit: Any) -> Event:
 def _update(event: Event, edit: Any) -> Event:
     if not isinstance(edit, Mapping):
         raise TypeError(f"an update is a mapping from keys of the state, not {edit!r}")
-    return event._replace(data={**event.data, "update": dict(cast("Mapping[str, Any]", edit))})
+    update = dict(cast("Mapping[str, Any]", edit))
+    told = {name: value for name, value in event.data.items() if name not in ("typed", "more")}
+    typed = [name for name in event.data.get("typed", ()) if name in update]
+    return event._replace(data={**told, "update": update, **({"typed": typed} if typed else {})})
 
 
 _EDITS: Mapping[str, Callable[[Event, Any], Event]] = {

@@ -61,7 +61,9 @@ async def test_a_recorded_run_is_replayed(name: str, tools: Any) -> None:
     journal, whole = await played(scene)
     stage = Stage(journal)
     agent = scene.make(stage)
-    output, status, result = await ended(replay(agent, journal, RUN_ID, tools=tools))
+    output, status, result = await ended(
+        replay(agent, journal, RUN_ID, tools=tools, limits=scene.limits)
+    )
     assert (output, status) == (whole.output, whole.status)
     assert result.tree_usage == whole.usage
     check_tree(result.events)

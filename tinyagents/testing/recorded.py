@@ -7,34 +7,28 @@ RecordedModel ── one model, which answers what was answered at the same plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from tinyagents.errors import ConfigError
-from tinyagents.execute import execute, paused
-from tinyagents.messages import from_dict
 from tinyagents.models.protocol import ModelReply, ModelRequest
 from tinyagents.recall import reply_of
-from tinyagents.result import Result
-from tinyagents.running import Running
 from tinyagents.state import AgentRun
 from tinyagents.testing.models import FunctionModel
 from tinyagents.testing.recording import NotAsRecorded, Recording
 from tinyagents.tools import cut
-from tinyagents_graph.errors import Parked
 from tinyagents_graph.events import Event
-from tinyagents_graph.journal.candidates import Candidates
-from tinyagents_graph.journal.inbox import asks_of
-from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.candidates import Candidates, ReplayJournal
 from tinyagents_graph.journal.memory import MemoryJournal
-from tinyagents_graph.journal.opening import attach, unknown_run
+from tinyagents_graph.journal.opening import unknown_run
 from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal, TreeRecord
 from tinyagents_graph.journal.sources import arguments_key
 from tinyagents_graph.journal.transfer import import_journal
+from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import current_place
-from tinyagents_graph.run import Run
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["NotAsRecorded", "RecordedModel", "replay"]
@@ -45,18 +39,34 @@ Recorded: TypeAlias = Journal | str | PathLike[str]
 _WORDS = 200
 
 
+class Replayable(Protocol):
+    """What can be resumed: an agent, or a graph."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        journal: Journal | None = None,
+        deps: Any = None,
+        sink: EventSink | None = None,
+        limits: RunLimits | None = None,
+    ) -> Awaitable[Any]:
+        """Go on with a run."""
+        ...
+
+
 class Replayed(Candidates):
     """A recording as what a tree takes over, all of it.
 
     Args:
         recording: The recording.
         tools: Whether calls are answered from it, or made.
-
-    Attributes:
-        root: The root of the tree that is replayed.
     """
-
-    root: Run
 
     def __init__(self, recording: Recording, tools: Literal["recorded", "live"]) -> None:
         super().__init__([recording.source])
@@ -83,7 +93,7 @@ class Replayed(Candidates):
         del asked, facts
         if self._recording.failure(path, call_id) is not None:
             return None
-        return self._recording.reply(self.root.tree.live[path].work, call_id)
+        return self._recording.reply(_asking(), call_id)
 
     def failure(
         self, path: str, call_id: str, asked: str, facts: Mapping[str, Any]
@@ -120,6 +130,16 @@ class Replayed(Candidates):
         self._recording.refuse(path, f"calls {made}, and what came of that is not recorded")
         assert self._recording.first is not None
         raise self._recording.first
+
+    def visit(self, path: str, place: str, answers: Mapping[str, Any]) -> Event | None:
+        """What came of the visit of a node, if it sees the same; else it is made."""
+        known = None if self._is_live else super().visit(path, place, answers)
+        if known is not None:
+            self._recording.skip(place)
+        return known
+
+    def change(self, path: str, place: str) -> None:
+        """What is called anew says what it said: else the next question to a model tells."""
 
 
 class RecordedModel(FunctionModel):
@@ -163,22 +183,29 @@ class RecordedModel(FunctionModel):
 
     def _next(self, request: ModelRequest) -> ModelReply:
         del request  # which hooks may have changed: what counts is the run's own transcript
-        place = current_place.get()
-        work = None if place is None else place.run.work
-        if not isinstance(work, AgentRun):
-            raise ConfigError("a RecordedModel answers in the run of an agent, and nowhere else")
+        work = _asking()
         return reply_of(self._recording.reply(work, work.run.step))
 
 
+def _asking() -> AgentRun:
+    """The run whose model is asked."""
+    place = current_place.get()
+    work = None if place is None else place.run.work
+    if not isinstance(work, AgentRun):
+        raise ConfigError("a RecordedModel answers in the run of an agent, and nowhere else")
+    return work
+
+
 async def replay(
-    agent: Running[Any, Any],
+    agent: Replayable,
     recorded: Recorded,
     run_id: str | None = None,
     *,
     tools: Literal["recorded", "live"] = "recorded",
     deps: Any = None,
     sink: EventSink | None = None,
-) -> Result[Any]:
+    limits: RunLimits | None = None,
+) -> Any:
     """Run a recorded tree again, offline: no model of it is asked, nor of any agent below.
 
     All of the code around that is run: instructions, hooks, limits, parsing, delegations. The task,
@@ -186,12 +213,14 @@ async def replay(
     recording is not changed.
 
     Args:
-        agent: The agent, as it is now.
+        agent: The agent, or the graph, as it is now.
         recorded: A journal, or a file that `export_journal` wrote.
         run_id: Id of the tree's root; of a journal, or a file, with one tree it is that.
-        tools: Whether calls get their recorded results, or are made.
+        tools: Whether calls get their recorded results, and so do the functions of a graph that
+            see the same state as then; or all are made.
         deps: What tools get as `ctx.deps`.
         sink: Where the events go; one of its own if not given.
+        limits: Limits of the run, which are not kept.
 
     Returns:
         The result, with the status `"paused"` if the recording ended with open questions.
@@ -199,7 +228,8 @@ async def replay(
     Raises:
         NotAsRecorded: A model is asked something else than then, a call was not made then, or the
             run ends without all that was asked then. It is an `AssertionError`.
-        ConfigError: There is no such tree, it is not clear which, or `tools` is neither of the two.
+        ConfigError: There is no such tree, it is not clear which, it is another agent's, or `tools`
+            is neither of the two.
         JournalError: The journal or the file cannot be read.
         Exception: What failed the run then.
     """
@@ -209,8 +239,12 @@ async def replay(
     if record.name != agent.name:
         raise ConfigError(f"run {record.run_id!r} is one of {record.name!r}, not of {agent.name!r}")
     recording = Recording(events)
+    journal = ReplayJournal(Replayed(recording, tools))
+    await journal.add(replace(record, status="running", n_events=0, usage={}), ())
     try:
-        result = await _run_again(agent, record, Replayed(recording, tools), deps, sink)
+        result = await agent.resume(
+            record.run_id, journal=journal, deps=deps, sink=sink, limits=limits
+        )
     except Exception:
         if recording.first is not None:
             raise recording.first from None
@@ -218,32 +252,6 @@ async def replay(
     if result.status == "paused" and recording.first is None:
         return result
     recording.check_end()
-    return result
-
-
-async def _run_again(
-    agent: Running[Any, Any],
-    record: TreeRecord,
-    replayed: Replayed,
-    deps: Any,
-    sink: EventSink | None,
-) -> Result[Any]:
-    journal, run_id = MemoryJournal(), record.run_id
-    sink = sink or EventSink()
-    opening = await journal.open(run_id, name=record.name, task=record.task, about=record.about)
-    ledger = Ledger(journal, opening.lease, (), (), sink, record.about, replayed)
-    task = from_dict(record.about["task"]) if "task" in record.about else None
-    history = [from_dict(each) for each in record.about.get("history", ())]
-    work = agent.open(task, history=history, deps=deps, run_id=run_id, sink=sink)
-    replayed.root = work.run
-    attach(ledger, work.run)
-    try:
-        result: Result[Any] = await execute(work)
-    except Parked:
-        await ledger.close()
-        return paused(work, await asks_of(journal, run_id))
-    finally:
-        await ledger.close()
     return result
 
 

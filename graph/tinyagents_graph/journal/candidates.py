@@ -10,6 +10,8 @@ done again where it rests on nothing that is different now:
                 irreversible tool, which must not do again what it did
     an answer   of the human to the very same question
     a command   of the human, at the same step
+    a visit     of a function that is a node, in a graph that runs in supersteps, if it sees the
+                same state
 
 A delegation is no step: the child is entered, and its own steps are looked at.
 """
@@ -17,18 +19,20 @@ A delegation is no step: the child is entered, and its own steps are looked at.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tinyagents_graph.events import Event, is_at_or_below
+from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.journal.shadows import Shadow
 from tinyagents_graph.journal.sources import Made, Source, arguments_key
 
-__all__ = ["Candidates", "find_candidates"]
+__all__ = ["Candidates", "ReplayJournal", "find_candidates"]
 
 _logger = logging.getLogger("tinyagents.journal")
-_ENDS = frozenset({"tool.completed", "tool.failed"})
+_ENDS = frozenset({"tool.completed", "tool.failed", "node.completed", "node.failed"})
 
 
 class Candidates:
@@ -47,6 +51,8 @@ class Candidates:
         self._sent: dict[str, list[Sent]] = {}
         self._spent: dict[str, list[tuple[str, Mapping[str, Any], int]]] = {}
         self._names: dict[tuple[str, str], str] = {}
+        self._shadow = Shadow(own)
+        self._n_seen = len(own)
         self._read(own)
 
     def _read(self, own: Sequence[Event]) -> None:
@@ -62,7 +68,7 @@ class Candidates:
             elif event.kind == "tool.started":
                 places[path, data["call_id"]] = data["path"]
             elif event.kind in _ENDS:
-                place = places.get((path, data["call_id"]), "")
+                place = data.get("path") or places.get((path, data["call_id"]), "")
                 self._note_made("" if place in runs else place, event.seq)
         for source in self._sources:
             for event in source.events_to_take:
@@ -194,14 +200,44 @@ class Candidates:
                     return self._take(source, made, place, call_id)
         return None
 
-    def _take(self, source: Source, made: Made, place: str, call_id: str) -> Event:
+    def visit(self, path: str, place: str, answers: Mapping[str, Any]) -> Event | None:
+        """What came of the same visit of a graph's node, if it saw the same.
+
+        Args:
+            path: The graph's run.
+            place: Address of the visit.
+            answers: What the human has answered here, by the question's id.
+
+        Returns:
+            Its last event.
+        """
+        sees = self._shadow.saw(path, place) or self._shadow.sees(path)
+        for source in self._sources:
+            made = source.visits.get((path, place))
+            if made is None or not sees or source.shadow.saw(path, place) != sees:
+                continue
+            if source.is_changed(path) or not _are_answered(source.answers_in(place), answers):
+                continue
+            if self._use(source, made.event):
+                return self._take(source, made, place)
+        return None
+
+    def see(self, event: Event) -> None:
+        """The tree has published an event."""
+        if event.seq >= self._n_seen:  # else it is an old one, that was come by again
+            self._n_seen = event.seq + 1
+            self._shadow.see(event)
+
+    def _take(self, source: Source, made: Made, place: str, call_id: str = "") -> Event:
         if made.has_more:
             self._more[place] = source.more_of(made)
             self._spent[place] = source.past.spent_below(place)
         if sent := source.sent_by(made):
             self._sent[place] = sent
         name = source.name(made.event)
-        data = {**made.event.data, "call_id": call_id, "recalled_from": name}
+        data = {**made.event.data, "recalled_from": name}
+        if call_id:
+            data["call_id"] = call_id
         return made.event._replace(data=data)
 
     def _use(self, source: Source, event: Event) -> bool:
@@ -238,12 +274,34 @@ class Candidates:
                 source.change(path, place)
 
 
+class ReplayJournal(MemoryJournal):
+    """A journal for a tree that takes over all of another one.
+
+    Args:
+        candidates: What it takes over.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        super().__init__()
+        self.candidates = candidates
+
+
 def _in_order(calls: Sequence[Made], place: str, is_irreversible: bool) -> list[Made]:
     """Those that a call can be taken for, the one of the same place first."""
     same = [made for made in calls if made.place == place]
     if not is_irreversible:
         return same
     return same + [made for made in calls if made.place != place and not made.has_more]
+
+
+def _are_answered(then: Iterable[Event], answers: Mapping[str, Any]) -> bool:
+    """Whether questions are answered as they were then."""
+    told = ("verdict", "value", "arguments")
+    for event in then:
+        now = answers.get(event.data["ask_id"]) or {}
+        if [now.get(name) for name in told] != [event.data.get(name) for name in told]:
+            return False
+    return True
 
 
 async def find_candidates(
@@ -259,6 +317,8 @@ async def find_candidates(
     Returns:
         `None` if it is no fork, or one that takes nothing over.
     """
+    if isinstance(journal, ReplayJournal):
+        return journal.candidates
     reuse = about.get("reuse")
     if not reuse:
         return None

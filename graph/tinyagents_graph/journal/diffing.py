@@ -19,6 +19,7 @@ Change: TypeAlias = Literal["same", "changed", "only in a", "only in b"]
 
 _SIGNS: Mapping[Change, str] = {"same": "=", "changed": "~", "only in a": "-", "only in b": "+"}
 _WORDS = 60
+_TELLING = ("content", "output", "update", "value", "verdict", "error")
 _OPENERS: Mapping[str, str] = {end: kind for kind, ends in TERMINAL.items() for end in ends}
 _STEPS = frozenset({"run", "model", "tool", "node"})
 # What a step is called and counted by, and what it came from: no part of what came of it.
@@ -226,11 +227,22 @@ def _spent(usage: Usage) -> str:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, Mapping):  # of a call, what came of it; that it was made says the address
-        facts = cast("Mapping[str, Any]", value)
-        for name in ("content", "output", "update", "value"):
-            if name in facts:
-                return _short(facts[name])
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text.split())
+    text = " ".join(_words(value).split())
     return repr(text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…")
+
+
+def _words(value: Any) -> str:
+    """A value for reading: of a step what came of it, of calls what is called."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(_words(each) for each in cast("list[Any]", value))
+    if isinstance(value, Mapping):
+        facts = cast("Mapping[str, Any]", value)
+        found = [facts[name] for name in _TELLING if name in facts]
+        if found:
+            return _words(found[0])
+        if set(facts) == {"tool", "arguments"}:
+            given = ", ".join(f"{name}={each!r}" for name, each in facts["arguments"].items())
+            return f"{facts['tool']}({given})"
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -184,6 +184,13 @@ class Ledger:
         }  # fmt: skip
         self.emit("checkpoint.restored", origin, told)
 
+    def emit_and_see(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
+        """As `emit`, in a tree that takes over what others did."""
+        event = self.emit(kind, origin, data)
+        if self.candidates is not None:
+            self.candidates.see(event)
+        return event
+
     def raise_ask(
         self, origin: Origin, facts: Mapping[str, Any], expires_s: float | None = None
     ) -> Event:
@@ -257,6 +264,12 @@ class Ledger:
         self._open_asks.pop(data["ask_id"], None)
         self.emit(kind, origin, data)
 
+    def drop_asks(self, origin: Origin, reason: str) -> None:
+        """A run ends, or has no use for answers any more: what it still asks expires."""
+        for ask_id, event in list(self._open_asks.items()):
+            if event.path == origin.path:
+                self.close_ask("ask.expired", origin, {"ask_id": ask_id, "reason": reason})
+
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""
         self.drift.append({"path": path, "what": what, "then": then, "now": now})
@@ -286,7 +299,7 @@ class Ledger:
                     self._waiting.append(more)
                     if "session" in more.data:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
-            self.emit(known.kind, origin, known.data)
+            self.emit_and_see(known.kind, origin, known.data)
 
     def spent_below(
         self, place: str, before: float = inf

@@ -57,9 +57,11 @@ async def open_tree(
         raise ConfigError(await unknown_run(journal, "resume", run_id))
     if record is not None and record.status in _AT_REST:
         past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
-        candidates = await find_candidates(journal, record.about, past)
+        is_paused = record.status == "paused"
+        candidates = await find_candidates(journal, record.about, past) if is_paused else None
         ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
-        if record.status != "paused" or not ledger.has_news:
+        if not is_paused or not ledger.has_news:
+            ledger.candidates = None
             sink.publish(past, is_new=False)
             return ledger
     opening = await journal.open(run_id, name=name, task=task, about=about)

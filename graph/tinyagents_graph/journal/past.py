@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.times import seconds_at_work
-from tinyagents_graph.journal.visits import Visits
+from tinyagents_graph.journal.visits import OF_GRAPHS, Visits
 
 __all__ = ["Begun", "Past", "Sent", "is_settled"]
 
@@ -41,10 +41,6 @@ _OF_SEGMENT = frozenset(
 )  # fmt: skip
 # Each try tells of itself: a later one that looks like it is another one.
 _OF_A_TRY = frozenset({"tool.retried", "node.retried"})
-_OF_GRAPHS = frozenset(
-    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
-     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
-)  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
@@ -159,7 +155,7 @@ class Past:
     def _read(self, events: Iterable[Event]) -> None:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
-            if kind in _OF_GRAPHS:
+            if kind in OF_GRAPHS:
                 self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":

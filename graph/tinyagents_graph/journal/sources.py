@@ -10,13 +10,18 @@ from typing import Any, TypeAlias
 from tinyagents_graph.events import Event, Origin, is_at_or_below
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.past import Past, Sent, is_settled
+from tinyagents_graph.journal.shadows import Shadow
 
 __all__ = ["Made", "Source", "arguments_key", "moved"]
 
 Call: TypeAlias = tuple[str, str, str]
 """What makes two calls the same: the run's path, the tool, the arguments."""
 
-_OWN = frozenset({"tool.started", "tool.completed", "tool.failed"})
+_OWN = frozenset(
+    {"tool.started", "tool.completed", "tool.failed", "node.started", "node.completed",
+     "node.failed"}
+)  # fmt: skip
+_RESULTS = frozenset({"tool.completed", "tool.failed"})
 # Of a call that was not made: whether it is made now does not follow from that.
 _REFUSED = frozenset({"unknown_tool", "invalid_arguments", "shadow", "rejected", "unanswered"})
 
@@ -53,6 +58,7 @@ class Source:
         failures: Of models, likewise.
         calls: What was called, in order.
         answers: What the human answered, by the question's id.
+        visits: Of the nodes of graphs, by the run's path and the visit's.
         openings: What its agents were, by path.
     """
 
@@ -65,6 +71,8 @@ class Source:
         self.failures: dict[tuple[str, str], Event] = {}
         self.calls: defaultdict[Call, list[Made]] = defaultdict(list)
         self.answers: dict[str, Event] = {}
+        self.visits: dict[tuple[str, str], Made] = {}
+        self._shadow: Shadow | None = None
         self.openings: dict[str, Mapping[str, Any]] = {}
         self._events = events
         self._edited = edited
@@ -85,19 +93,25 @@ class Source:
                 self.openings[path] = data
             elif kind == "tool.started":
                 started[path, data["call_id"]] = event
-            elif kind in _OWN and is_settled(event):
+            elif kind == "node.started":
+                started[path, data["path"]] = event
+            elif kind in _RESULTS and is_settled(event):
                 self._read_result(started.get((path, data["call_id"])), event, runs)
             elif kind == "model.failed" and data["error"]["type"] == "ModelError":
                 self.failures[path, data["call_id"]] = event
             elif event.seq >= self.since:
-                self._read_rest(event)
+                self._read_rest(event, started)
 
-    def _read_rest(self, event: Event) -> None:
+    def _read_rest(self, event: Event, started: Mapping[tuple[str, str], Event]) -> None:
         data = event.data
         if event.kind == "model.completed":
             self.replies[event.origin.path, data["call_id"]] = event
         elif event.kind == "ask.answered" and "verdict" in data:
             self.answers[data["ask_id"]] = event
+        elif event.kind == "node.completed":
+            start = started.get((event.origin.path, data["path"]))
+            if start is not None and (made := self._made(start, event)) is not None:
+                self.visits[event.origin.path, data["path"]] = made
 
     def _read_result(self, start: Event | None, end: Event, runs: Collection[str]) -> None:
         if start is None:
@@ -108,28 +122,47 @@ class Source:
             self._keep_call(start, end)
 
     def _keep_call(self, start: Event, end: Event) -> None:
-        data = start.data
         if end.data.get("category") in _REFUSED:
             return
-        if any(is_at_or_below(each, data["path"]) for each in self._edited):
-            return
+        made = self._made(start, end)
+        if made is not None:
+            data = start.data
+            call = end.origin.path, data["tool"], arguments_key(data["arguments"])
+            self.calls[call].append(made)
+
+    def _made(self, start: Event, end: Event) -> Made | None:
+        """What was made from one event to the other; `None` if it has to be made again."""
+        place = start.data["path"]
+        if any(is_at_or_below(each, place) for each in self._edited):
+            return None
         inside = list(self._inside(start, end, 0))
         if any(each.kind == "ask.raised" and each.data.get("to") != "human" for each in inside):
-            return  # it had a parent answer, whose turn lies outside of it
-        call = end.origin.path, data["tool"], arguments_key(data["arguments"])
-        self.calls[call].append(Made(end, data["path"], start.seq, bool(inside)))
+            return None  # it had a parent answer, whose turn lies outside of it
+        return Made(end, place, start.seq, bool(inside))
 
     def _inside(self, start: Event, end: Event, since: int) -> Iterator[Event]:
         """What a body, and all that it started, published from some event on."""
         place, path = start.data["path"], start.origin.path
+        call_id = start.data.get("call_id", "")
         for event in self._events[max(start.seq + 1, since) : end.seq]:
             if is_at_or_below(event.origin.path, place):
                 yield event
             elif event.origin.path == path and event.kind not in _OWN:
                 named = [event.data.get("path"), event.data.get("ask_id")]
                 is_below = any(type(each) is str and is_at_or_below(each, place) for each in named)
-                if is_below or event.data.get("call_id") == start.data["call_id"]:
+                if is_below or (call_id and event.data.get("call_id") == call_id):
                     yield event
+
+    def answers_in(self, place: str) -> Iterator[Event]:
+        """What the human answered to questions of a visit."""
+        return (each for ask_id, each in self.answers.items() if is_at_or_below(ask_id, place))
+
+    @property
+    def shadow(self) -> Shadow:
+        """What its visits saw."""
+        if self._shadow is None:
+            self._shadow = Shadow(self._events)
+        return self._shadow
 
     def more_of(self, made: Made) -> list[Event]:
         """What the body of a call published, as far as that is not shared."""
@@ -159,6 +192,7 @@ class Source:
         yield from self.replies.values()
         for calls in self.calls.values():
             yield from (made.event for made in calls)
+        yield from (made.event for made in self.visits.values())
 
     def was_told(self, path: str) -> bool:
         """Whether what came of a run was told to one above it, which went on."""

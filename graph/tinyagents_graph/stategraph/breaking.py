@@ -20,6 +20,8 @@ def break_off(work: GraphRun, error: BaseException) -> None:
     for ask in work.asks:
         ask.settle("expired", reason=f"{work.run.path} has ended")
     tell_answers(work)
+    if (ledger := work.run.tree.ledger) is not None:
+        ledger.drop_asks(work.run.origin, f"{work.run.path} has ended")
     _end_nodes(work, error)
     if work.is_in_step:
         _end_step(work, error)

@@ -21,7 +21,7 @@ from tinyagents_graph.stategraph.finishing import failures_of
 from tinyagents_graph.stategraph.keepable import fingerprint
 from tinyagents_graph.stategraph.nodes import Node
 from tinyagents_graph.stategraph.questions import drop_questions
-from tinyagents_graph.stategraph.recalling import begin_again
+from tinyagents_graph.stategraph.recalling import begin_again, tell_start
 from tinyagents_graph.stategraph.records import kept_outcome
 from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
@@ -46,10 +46,8 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
     """
     node, run = task.node, work.run
     ledger = run.tree.ledger
-    if not task.is_open:
-        task.is_open = True
-        about = {"node": task.name, "path": task.path, "step": task.step, "after": task.after}
-        run.emit("node.started", about)
+    tell_start(work, task)
+    task.is_open = True
     seen = work.view if view is None else view
     try:
         n_failed = 0 if ledger is None else begin_again(work, task, ledger)

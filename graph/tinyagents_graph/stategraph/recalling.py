@@ -14,7 +14,7 @@ from tinyagents_graph.stategraph.work import GraphRun
 if TYPE_CHECKING:
     from tinyagents_graph.events import Event
 
-__all__ = ["begin_again", "hear_answers", "recall", "recall_all"]
+__all__ = ["begin_again", "hear_answers", "recall", "recall_all", "tell_start"]
 
 
 def recall_all(work: GraphRun, tasks: Iterable[Task]) -> list[Task]:
@@ -31,9 +31,33 @@ def recall_all(work: GraphRun, tasks: Iterable[Task]) -> list[Task]:
         known = ledger.past.fact("node", work.run.path, task.path)
         if known is not None:
             recall(work, task, known)
-        elif not ledger.is_silent:
+        elif not ledger.is_silent and not _take_over(work, task, ledger):
             rest.append(task)
     return rest
+
+
+def _take_over(work: GraphRun, task: Task, ledger: Ledger) -> bool:
+    """Take what came of the same visit in the tree that this one goes on from."""
+    candidates, path = ledger.candidates, work.run.path
+    if candidates is None:
+        return False
+    if task.node.spec.kind != "function":
+        candidates.enter(path, task.path)
+        return False
+    known = candidates.visit(path, task.path, ledger.answers)
+    if known is None:
+        return False
+    tell_start(work, task)
+    ledger.tell_again(work.run.origin, task.path, known)
+    recall(work, task, known)
+    return True
+
+
+def tell_start(work: GraphRun, task: Task) -> None:
+    """A visit begins, unless it has."""
+    if not task.is_open:
+        about = {"node": task.name, "path": task.path, "step": task.step, "after": task.after}
+        work.run.emit("node.started", about)
 
 
 def recall(work: GraphRun, task: Task, known: Event) -> None:
@@ -52,6 +76,9 @@ def begin_again(work: GraphRun, task: Task, ledger: Ledger) -> int:
     """
     past, path = ledger.past, task.path
     begun = past.begun("node", work.run.path, path)
+    if ledger.candidates is not None and task.node.spec.kind == "function":
+        note = ledger.candidates.change if begun is None else ledger.candidates.enter
+        note(work.run.path, path)
     if begun is None:
         return 0
     tries = past.visits.tries(path)
