@@ -9,10 +9,11 @@ act on something waits for that with `settle`; all others go on meanwhile.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from math import inf
 from time import time
@@ -33,6 +34,7 @@ from tinyagents_graph.sink import EventSink
 
 __all__ = ["Ledger"]
 
+_logger = logging.getLogger("tinyagents.journal")
 _new_event: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
 
 
@@ -311,9 +313,11 @@ class Ledger(Asking):
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""
         with anyio.CancelScope(shield=True):
-            try:
+            with suppress(JournalError, RunConflict):  # which is in `error`
                 await self.settle()
-            except (JournalError, RunConflict):
+            if self._lease is None:
                 return
-            if self._lease is not None:
+            try:
                 await self.journal.close(self._lease)
+            except JournalError as error:  # nothing is lost by that
+                _logger.warning("run %s is held for some time yet: %s", self._lease.run_id, error)
