@@ -23,8 +23,8 @@ from tinyagents_graph.events import Event
 from tinyagents_graph.journal.candidates import Candidates, ReplayJournal
 from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.opening import unknown_run
-from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal, TreeRecord
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import arguments_key
 from tinyagents_graph.journal.transfer import import_journal
 from tinyagents_graph.limits import RunLimits

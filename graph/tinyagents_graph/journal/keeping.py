@@ -142,20 +142,25 @@ class Kept(Generic[WorkT, ResultT]):
                 take_late(ledger, work.run)
                 result = await self.execute(work)
             except Parked as parked:
-                await self._close(ledger, parked)
-                # What did not help this time will not the next time.
+                await self._close(ledger, parked, self.paused(work, ()))
+                asks = await asks_of(self.journal, self.run_id)
+                # What did not help this time will not the next time; but an answer that came while
+                # it was given up was not heard any more.
                 has_news = ledger.has_news if not known else not ledger.news <= known
-                if ledger.is_silent or not has_news:
-                    return self.paused(work, await asks_of(self.journal, self.run_id))
+                unheard = len(asks) < len(ledger.pending)
+                if ledger.is_silent or not (has_news or unheard):
+                    return self.paused(work, asks)
                 work = await self.open()
             except BaseException as error:
                 await self._close(ledger, error)
                 raise
             else:
-                await self._close(ledger, None)
+                await self._close(ledger, None, result)
                 return result
 
-    async def _close(self, ledger: Ledger, error: BaseException | None) -> None:
+    async def _close(
+        self, ledger: Ledger, error: BaseException | None, result: ResultT | None = None
+    ) -> None:
         await ledger.close()
         if self.journal is IN_MEMORY and not isinstance(error, Parked):
             await IN_MEMORY.drop([self.run_id])  # nobody could want it any more
@@ -165,7 +170,7 @@ class Kept(Generic[WorkT, ResultT]):
                 self.run_id, each["path"], each["what"], _short(each["now"]), _short(each["then"]),
             )  # fmt: skip
         if ledger.error is not None and error is not ledger.error:
-            vars(ledger.error)["result"] = getattr(error, "result", None)
+            vars(ledger.error)["result"] = getattr(error, "result", result)
             raise ledger.error from error
 
 
