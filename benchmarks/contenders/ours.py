@@ -192,7 +192,7 @@ class TinyAgents(
         return run
 
     def kept_loop(self, n: int, path: Path | None) -> Workload:
-        graph = circling(Count, count_one, n, lambda state: bool(state.n >= n))
+        graph: Graph[Count] = circling(Count, count_one, n, lambda state: bool(state.n >= n))
         journal = journal_at(path)
 
         async def run() -> str:

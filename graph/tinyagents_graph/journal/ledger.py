@@ -29,7 +29,7 @@ from tinyagents_graph.journal.past import Past, Spent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import moved
-from tinyagents_graph.loops import EventLoop
+from tinyagents_graph.loops import EventLoop, Mailbox
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["Ledger"]
@@ -67,7 +67,7 @@ class Ledger(Asking):
 
     __slots__ = (
         "_arrived", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
-        "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
+        "_mailbox", "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
         "_waiting", "about", "awaiting", "candidates", "drift", "error", "journal",
         "sessions",
     )  # fmt: skip
@@ -96,6 +96,7 @@ class Ledger(Asking):
         self.drift: list[Mapping[str, Any]] = []
         self._sink = sink
         self._loop = EventLoop()
+        self._mailbox = Mailbox.here()
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0
@@ -260,7 +261,7 @@ class Ledger(Asking):
     def _written(self, batch: list[Event], error: BaseException | None) -> None:
         self._arrived[batch[0].seq] = batch, error
         # Not from within `append`: a listener could wait for a thread that waits for `_order`.
-        if self._flusher != threading.get_ident() and not self._loop.call(self._publish):
+        if self._flusher != threading.get_ident() and not self._mailbox.post(self._publish):
             self._publish()  # the loop has closed, and nobody else will
 
     def _publish(self) -> None:
