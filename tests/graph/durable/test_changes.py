@@ -249,9 +249,9 @@ async def test_a_version_that_nothing_leads_to_is_refused() -> None:
     graph = StateGraph(State, version=4).add_node("a", says("a")).add_edge(START, "a")
     with pytest.raises(GraphError, match="version 1 .*nothing leads to version 4"):
         await graph.compile().resume("r", journal=journal)
+    graph.migrate(1, 2)(renamed)
     with pytest.raises(ConfigError, match="one migration from each version"):
-        for new in (2, 3):
-            graph.migrate(1, new)(renamed)
+        graph.migrate(1, 3)
     odd: list[Any] = [0, True, "2"]
     for version in odd:
         with pytest.raises(ConfigError, match="is no version"):
