@@ -148,7 +148,10 @@ async def test_a_validator_that_changes_values_is_not_asked_twice() -> None:
         async def writes(state: State) -> Any:
             return {"n": 3, "log": [1, 2], "named": {"a": 4}}
 
-        graph = StateGraph(State).add_node(writes).add_node("end", str)
+        async def ends(state: State) -> None:
+            pass
+
+        graph = StateGraph(State).add_node(writes).add_node("end", ends)
         return graph.add_sequence(START, "writes", "end").compile()
 
     journal = MemoryJournal()
