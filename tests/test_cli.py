@@ -203,7 +203,8 @@ def test_run_shows_the_tree_and_prints_the_answer(tell: Any) -> None:
     trace = [re.sub(r"\d+\.\ds", "_s", line) for line in told.err.splitlines()]
     assert "    _s chief: started with scripted: Go" in trace
     assert '    _s   kid[0]: look("a.md") → saw a.md' in trace
-    assert re.fullmatch(r" +_s chief: completed in _s, 2 turns, \d+ tokens, \$0", trace[-1])
+    assert re.fullmatch(r" +_s chief: completed in _s, 2 turns, \d+ tokens, \$0", trace[-2])
+    assert re.fullmatch(r"Kept as (run-\w+): tinyagents show \1", trace[-1])
     assert "\x1b" not in told.out + told.err
 
 
@@ -394,8 +395,8 @@ def test_an_interrupt_shows_what_there_is_and_what_was_spent() -> None:
     assert out == "Let me wait.\n"
     trace = seen + rest
     assert "waiting: cancelled after" in trace
-    assert trace.rstrip().splitlines()[-3:-1] == ["Interrupted.", "What there is so far:"]
-    assert re.search(r"Spent: 1 model call, \d+ tokens, \$0\.\n$", trace)
+    assert trace.rstrip().splitlines()[-4:-2] == ["Interrupted.", "What there is so far:"]
+    assert re.search(r"Spent: 1 model call, \d+ tokens, \$0\.\nGo on with it: ", trace)
 
 
 def test_a_tool_that_hangs_in_a_thread_does_not_keep_the_process() -> None:
@@ -475,7 +476,7 @@ def test_in_a_terminal_the_tree_is_drawn_and_the_answer_printed_below() -> None:
     assert re.search(r"✔ chief  Go +Well done", shown)
     assert re.search(r"└─ ✔ kid\[0\]  Read a\.md +a page", shown)
     assert re.search(r"2 runs: 2 completed · \d+ events", shown)
-    assert shown.rstrip().endswith("Well done")
+    assert re.search(r"Well done\nKept as run-\w+: tinyagents show run-\w+\s*$", shown)
     assert "looking at a.md" in shown
 
 
@@ -507,9 +508,8 @@ def test_a_paused_tree_is_steered_and_goes_on() -> None:
     screen.type("s waiting[0] shorterx\x7f\n")
     screen.wait_for(r"redirect waiting\[0\]: received")
     screen.type("c waiting[0] enough\n")
-    screen.wait_for(
-        r"redirect waiting\[0\]: expired .*\(cancelled\) · cancel waiting\[0\]: applied"
-    )
+    screen.wait_for(r"redirect waiting\[0\]: expired root/waiting\[0\] has ended \(cancelled\)")
+    screen.wait_for(r"cancel waiting\[0\]: applied")
     screen.type("\n")
     assert screen.end() == 0
     assert re.search(r"■ waiting\[0\]  x +enough", clean(screen.raw))
@@ -518,7 +518,7 @@ def test_a_paused_tree_is_steered_and_goes_on() -> None:
 def test_what_is_typed_is_told_to_the_agent_and_answers_its_questions() -> None:
     os.mkfifo("go_on")
     screen = Screen("run", "agents.py:curious", "Go")
-    screen.wait_for("root asks: which one")
+    screen.wait_for("root which one\\?\n.*for later, q to leave it> ")
     screen.type("the red one\n")
     screen.wait_for(r"ready\(\)")
     screen.type("and be quick\n")
@@ -527,7 +527,7 @@ def test_what_is_typed_is_told_to_the_agent_and_answers_its_questions() -> None:
     screen.wait_for(r"which run is 'nobody\[7\]'\? root")
     Path("go_on").write_text("now")
     assert screen.end() == 0
-    assert clean(screen.raw).rstrip().endswith("heard: the red one, and be quick")
+    assert "heard: the red one, and be quick\nKept as " in clean(screen.raw)
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.errors import LimitExceeded, Parked, RunCancelled
 from tinyagents_graph.events import Event
 from tinyagents_graph.journal.ledger import Ledger
-from tinyagents_graph.journal.past import Sent
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.place import current_place
 from tinyagents_graph.run import describe
 from tinyagents_graph.steering import steer
@@ -216,6 +216,8 @@ class Pending:
             data["category"] = self.refusal
             if self.fatal is not None:
                 data["fatal"] = True
+            if self.refusal == "cancelled" and not (self.tool is None or self.tool.reversible):
+                data["in_doubt"] = True  # how far it came, nobody knows
             self.work.run.emit("tool.failed", data)
         else:
             self.work.run.emit("tool.completed", data)

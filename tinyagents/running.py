@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Generic, TypeAlias
 
 from tinyagents.context import DepsT
+from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
@@ -175,7 +176,7 @@ class Running(Generic[DepsT, OutputT]):
 
     def stream(
         self,
-        task: Task,
+        task: Task | None,
         *,
         deps: DepsT | None = None,
         history: Sequence[Message] = (),
@@ -191,7 +192,7 @@ class Running(Generic[DepsT, OutputT]):
         Models stream, so the events have `model.delta` in them.
 
         Args:
-            task: What to do.
+            task: What to do; `None` goes on with the run of that `run_id`, as `resume` does.
             deps: What tools get as `ctx.deps`.
             history: What was said before.
             sink: Where the events go; one of its own if not given.
@@ -200,11 +201,17 @@ class Running(Generic[DepsT, OutputT]):
             journal: Where the run is kept; see `run`.
             policy: What happens when you read too slowly; see `EventSink.stream`.
             buffer: How far you may fall behind before that, in events.
+
+        Raises:
+            ConfigError: There is neither a task nor the id of a run to go on with.
         """
+        if task is None and run_id is None:
+            raise ConfigError("stream(None) goes on with a run: give its run_id")
         place = place_for(sink, run_id) if journal is None else None
-        if place is None and (journal is not None or self.asks_leave):
+        if place is None and (journal is not None or self.asks_leave or task is None):
             opens = partial(self.open, deps=deps, limits=limits, deltas=True)
-            kept = self._keep(opens, journal, task, run_id, sink, history=history)
+            more: dict[str, Any] = {"history": history, "is_resumed": task is None}
+            kept = self._keep(opens, journal, task, run_id, sink, **more)
             return RunHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
 
         def begin() -> AgentRun:

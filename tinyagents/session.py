@@ -2,73 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
-from inspect import isawaitable
-from json import dumps, loads
-from typing import Annotated, Any, Generic, TypeAlias, cast
+from typing import Any
 from uuid import uuid4
 
-from pydantic import Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict, TypeVar
+from typing_extensions import TypeVar
 
 from tinyagents.agent import Agent
-from tinyagents.errors import ConfigError, RunConflict
-from tinyagents.execute import delegate
+from tinyagents.errors import ConfigError
 from tinyagents.handle import RunHandle
 from tinyagents.messages import (
-    AssistantMessage,
     Message,
-    SystemMessage,
-    ToolMessage,
-    UserMessage,
-    from_json,
-    to_json,
 )
-from tinyagents.remembering import Remembered, SessionState
 from tinyagents.result import OutputT, Result
 from tinyagents.running import Task
-from tinyagents.schema import describe_invalid
-from tinyagents.state import AgentRun
+from tinyagents.session_store import read_session, write_session
+from tinyagents.session_turns import Compact, Turns
 from tinyagents.subagents import SubAgent
-from tinyagents.tools import as_task, cut
+from tinyagents.tools import as_task
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.commands import SteerCommand
-from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.live import call_off, send
 from tinyagents_graph.place import Place, current_place
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import undelivered
 
-__all__ = ["Compact", "SubAgentSession"]
-
-Compact: TypeAlias = Callable[[Sequence[Message]], Sequence[Message] | Awaitable[Sequence[Message]]]
-"""Makes a shorter transcript of a long one, before the next turn."""
+__all__ = ["SubAgentSession"]
 
 SavedT = TypeVar("SavedT", default=str)
-_SCHEMA = 1
-_MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 
 
-class _Saved(TypedDict):
-    """What `SubAgentSession.save` writes."""
-
-    schema: Annotated[int, Field(ge=1)]
-    agent: str
-    session_id: str
-    turns: Annotated[int, Field(ge=0)]
-    sent: Annotated[int, Field(ge=0)]
-    transcript: list[dict[str, Any]]
-
-
-@cache
-def _saved() -> TypeAdapter[_Saved]:
-    return TypeAdapter(_Saved)
-
-
-class SubAgentSession(Generic[OutputT]):
+class SubAgentSession(Turns[OutputT]):
     """Several turns with one sub-agent, which remembers what was said.
 
     Each turn is a run of its own over the whole transcript; the system prompt stands in it exactly
@@ -76,7 +43,9 @@ class SubAgentSession(Generic[OutputT]):
     `error.result`. One turn at a time: a second `send` meanwhile raises `RunConflict`.
 
     A turn sent from a tool (or another piece of a running agent's code) is a child of that run, in
-    its sink; elsewhere each turn is a tree of its own in `sink`.
+    its sink; elsewhere each turn is a tree of its own in `sink`. With a journal those trees are
+    kept, and so is the session under its name: made anew with that name, it goes on where it was,
+    and a turn that was cut off or waits for an answer goes on with `resume`.
 
     Args:
         subagent: Whom to talk with, a `SubAgent` or an `Agent`.
@@ -85,6 +54,8 @@ class SubAgentSession(Generic[OutputT]):
         limits: Limits of each turn, besides the agent's own.
         session_id: Name of the session; made up if not given. Turns are `{session_id}-t{turn}`.
         compact: Called with the transcript before each turn but the first.
+        journal: Where the session and its turns are kept, outside of other runs; with a
+            `session_id`.
 
     Raises:
         ConfigError: An argument does not do.
@@ -101,22 +72,23 @@ class SubAgentSession(Generic[OutputT]):
         limits: RunLimits | None = None,
         session_id: str | None = None,
         compact: Compact | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        self.subagent = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
-        self.sink = sink or EventSink()
-        self.session_id = _checked_id(session_id or f"{self.subagent.called}-{uuid4().hex[:12]}")
+        sub = subagent if isinstance(subagent, SubAgent) else SubAgent(subagent)
         if compact is not None and not callable(compact):
             raise ConfigError(f"SubAgentSession(compact={compact!r}): give a function, or None")
-        self.compact = compact
-        self._deps = deps
-        self._limits = limits
-        self._key = session_id or self.subagent.called
-        self._remembered: Remembered | None = None
-        self._transcript: tuple[Message, ...] = ()
-        self._turns = 0
-        self._sent = 0
-        self._live: AgentRun | None = None
-        self._busy = False
+        if journal is not None and session_id is None:
+            raise ConfigError("SubAgentSession(journal=…) needs session_id=…, to be found again by")
+        super().__init__(
+            sub,
+            sink or EventSink(),
+            _checked_id(session_id or f"{sub.called}-{uuid4().hex[:12]}"),
+            key=session_id or sub.called,
+            deps=deps,
+            limits=limits,
+            compact=compact,
+            journal=journal,
+        )
 
     @property
     def name(self) -> str:
@@ -147,14 +119,51 @@ class SubAgentSession(Generic[OutputT]):
         """
         return await self._take_turn(await self._open(content, deltas=False))
 
+    async def resume(self) -> Result[OutputT] | None:
+        """Go on with the turn that was cut off, or waited for answers.
+
+        Returns:
+            What came of it, as of `send`; `None` if there is no such turn.
+
+        Raises:
+            ConfigError: The session has no journal.
+            RunConflict: The turn is under way, here or elsewhere.
+            Exception: As for `send`.
+        """
+        if await self.take_up() is None:
+            return None
+        return await self._take_turn(await self._open(None, deltas=False))
+
+    async def take_up(self) -> str | None:
+        """Be as far as the journal says; every turn begins with that by itself.
+
+        Returns:
+            Id of the turn that was cut off or waits for answers; `None` if there is none.
+
+        Raises:
+            ConfigError: The session has no journal, or that has something else by its name.
+            RunConflict: A turn is under way here.
+            JournalError: The journal cannot be read or written.
+        """
+        self._refuse_while_busy()
+        if self._store is None:
+            raise ConfigError(f"session {self.session_id!r} has no journal to go on from")
+        turn = await self._bring_together(self._store)
+        if self._store.is_behind:
+            await self._store.save(self._state)
+        return None if turn is None else turn.run_id
+
     async def run_at(self, task: Any, place: Place, path: str) -> Result[OutputT]:
         """Take a turn as a child of a node of a graph, with that address."""
         del place  # it is where this is called
         return await self._take_turn(await self._open(as_task(task), deltas=False, path=path))
 
     @asynccontextmanager
-    async def stream(self, content: Task) -> AsyncGenerator[RunHandle[OutputT]]:
-        """Say something and watch: `async with session.stream(text) as run`, as `Agent.stream`."""
+    async def stream(self, content: Task | None) -> AsyncGenerator[RunHandle[OutputT]]:
+        """Say something and watch: `async with session.stream(text) as run`, as `Agent.stream`.
+
+        With `None` it is the turn that was cut off or waits, as with `resume`.
+        """
         work = await self._open(content, deltas=True)
         try:
             async with RunHandle[OutputT](lambda: work, self._take_turn) as handle:
@@ -191,7 +200,7 @@ class SubAgentSession(Generic[OutputT]):
         return self._live is not None and call_off(self._live.run, reason)
 
     def reset(self) -> None:
-        """Forget everything that was said.
+        """Forget everything that was said. A journal learns of it with the next turn, or `take_up`.
 
         Raises:
             RunConflict: A turn is under way.
@@ -199,12 +208,16 @@ class SubAgentSession(Generic[OutputT]):
         self._refuse_while_busy()
         self._transcript = ()
         self._turns = 0
+        self._is_behind()
         place = current_place.get()
         if self._remembered is not None and place is not None and place.is_alive:
             self._remembered.keep(place.run, "", self._state)
 
     def fork(self, *, session_id: str | None = None) -> SubAgentSession[OutputT]:
-        """Another session that begins with all that was said in this one."""
+        """Another session that begins with all that was said in this one.
+
+        It has the same journal if it is given a name to be found again by.
+        """
         other: SubAgentSession[OutputT] = SubAgentSession(
             self.subagent,
             sink=self.sink,
@@ -212,24 +225,16 @@ class SubAgentSession(Generic[OutputT]):
             limits=self._limits,
             session_id=session_id,
             compact=self.compact,
+            journal=self._store.journal if self._store is not None and session_id else None,
         )
         other._transcript = self._transcript
         other._turns = self._turns
+        other._is_behind()
         return other
 
     def save(self) -> str:
         """The session as JSON: what was said, not the agent."""
-        return dumps(
-            {
-                "schema": _SCHEMA,
-                "agent": self.subagent.called,
-                "session_id": self.session_id,
-                "turns": self._turns,
-                "sent": self._sent,
-                "transcript": loads(to_json(self._transcript)),
-            },
-            ensure_ascii=False,
-        )
+        return write_session(self.subagent.called, self.session_id, self._state)
 
     @staticmethod
     def load(
@@ -245,98 +250,13 @@ class SubAgentSession(Generic[OutputT]):
         Raises:
             ConfigError: The text is no session, is of a newer version, or of another sub-agent.
         """
-        saved, transcript = _read(text)
-        options.setdefault("session_id", saved["session_id"])
+        called = subagent.called if isinstance(subagent, SubAgent) else subagent.name
+        session_id, state = read_session(text, called)
+        options.setdefault("session_id", session_id)
         made = SubAgentSession(subagent, **options)
-        if saved["agent"] != made.subagent.called:
-            raise ConfigError(
-                f"the session is with {saved['agent']!r}, not with {made.subagent.called!r}"
-            )
-        made._transcript, made._turns, made._sent = transcript, saved["turns"], saved["sent"]
+        made._take(state)
+        made._is_behind()
         return made
-
-    # --- inside ----------
-
-    async def _open(self, content: Task, *, deltas: bool, path: str = "") -> AgentRun:
-        self._refuse_while_busy()
-        self._busy = True
-        try:
-            place = current_place.get()
-            if place is not None and not place.is_alive:
-                place = None
-            sub = self.subagent
-            if place is not None:
-                path = path or place.next_path(sub.called)
-                self._catch_up(place.run.tree.ledger, path)
-            history = self._transcript
-            if self.compact is not None and self._turns:
-                made = self.compact(history)
-                history = _compacted(await made if isawaitable(made) else made, history)
-            limits = self._limits
-            if sub.limits is not None:
-                limits = sub.limits.narrowed(limits)
-            work = sub.agent.open(
-                content,
-                place=place,
-                path=path or None,
-                deps=self._deps if self._deps is not None else sub.deps,
-                history=history,
-                sink=self.sink,
-                run_id=f"{self.session_id}-t{self._sent}",
-                limits=limits,
-                deltas=deltas,
-                allow_cycles=True,  # a session says things twice
-            )
-            if not isinstance(work, AgentRun):
-                raise ConfigError(
-                    f"SubAgentSession({sub.agent!r}): a session is with an agent; a graph "
-                    "remembers in its state"
-                )
-        except BaseException:
-            self._busy = False
-            raise
-        self._live = work
-        self._sent += 1
-        return work
-
-    async def _take_turn(self, work: AgentRun) -> Result[OutputT]:
-        above = (work.run.parent or work.run).origin
-        try:
-            result = await delegate(work, above, self._turns)
-            if result.status == "completed":
-                self._transcript = result.messages
-                self._turns += 1
-                if self._remembered is not None and (teller := work.run.parent) is not None:
-                    self._remembered.keep(teller, work.run.path, self._state)
-            return result
-        finally:
-            self._close(work)
-
-    @property
-    def _state(self) -> SessionState:
-        return SessionState(self._transcript, self._turns, self._sent)
-
-    def _catch_up(self, ledger: Ledger | None, path: str) -> None:
-        """In a tree that is kept, it is as far as the journal says."""
-        if ledger is None:
-            self._remembered = None
-            return
-        if self._remembered is None or self._remembered.ledger is not ledger:
-            self._remembered = Remembered(ledger, self._key, self)
-        state = self._remembered.state_at(path, self._state)
-        self._transcript, self._turns, self._sent = state.transcript, state.turns, state.sent
-
-    def _close(self, work: AgentRun) -> None:
-        if self._live is work:
-            self._busy = False
-            self._live = None
-
-    def _refuse_while_busy(self) -> None:
-        if self._busy:
-            raise RunConflict(
-                f"session {self.session_id}",
-                "a turn is under way; wait for it, or fork() the session",
-            )
 
 
 def _checked_id(given: object) -> str:
@@ -344,35 +264,3 @@ def _checked_id(given: object) -> str:
     if not isinstance(given, str) or not given or "/" in given:
         raise ConfigError(f"session_id={given!r}: give a name without '/'")
     return given
-
-
-def _compacted(made: object, before: Sequence[Message]) -> tuple[Message, ...]:
-    """What `compact` made, if it is a transcript."""
-    items: tuple[Any, ...] = tuple(cast("Any", made)) if isinstance(made, Sequence) else (made,)
-    if not all(isinstance(each, _MESSAGES) for each in items):
-        raise ConfigError(f"compact returned {made!r}: return a list of messages")
-    # A turn replaces the system prompt in front. A summary that is a system message, or a
-    # redirection, is no prompt: it keeps one in front of itself.
-    if items and items[0].role == "system" and items[0] != before[0]:
-        return (before[0] if before[0].role == "system" else SystemMessage(""), *items)
-    return items
-
-
-def _read(text: object) -> tuple[_Saved, tuple[Message, ...]]:
-    """What `save` wrote, and the transcript in it."""
-    try:
-        data: Any = loads(cast("str", text))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"this is no saved session, but {cut(repr(text), 200)}") from error
-    schema: object = cast("Any", data).get("schema") if isinstance(data, dict) else None
-    if type(schema) is int and schema > _SCHEMA:
-        raise ConfigError(
-            f"the session has schema {schema}, this version reads up to {_SCHEMA}: "
-            "upgrade tinyagents-graph"
-        )
-    try:
-        saved = _saved().validate_python(data, strict=True)
-        return saved, tuple(from_json(dumps(saved["transcript"])))
-    except ValidationError as error:
-        wrong = "; ".join(describe_invalid(error))
-        raise ConfigError(f"this is no saved session: {wrong}") from error

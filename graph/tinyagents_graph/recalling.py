@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tinyagents_graph.acks import Ack
 from tinyagents_graph.commands import SteerCommand
 from tinyagents_graph.controls import Letter
-from tinyagents_graph.journal.past import Sent
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.pausing import exclusive
 
 if TYPE_CHECKING:  # for its name only: it is the one that recalls

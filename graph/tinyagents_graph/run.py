@@ -240,11 +240,8 @@ class Run(Spending):
     def _tell_start(self) -> None:
         is_again, ledger = self._before is not None, self.tree.ledger
         if ledger is not None:
-            if ledger.past.n_events:
-                is_again = is_again or ledger.past.opens_again(self.path)
-                ledger.past.absent.discard(self.path)
-            if ledger.sent_to(self.path) or self.path in ledger.awaiting:
-                self.tree.is_stirred = True  # so that its mail is given back to it
+            is_again, has_mail = ledger.enter(self.path, is_again)
+            self.tree.is_stirred |= has_mail  # so that it is given back to it
         self.emit("run.resumed" if is_again else "run.started", self.about)
         if ledger is not None and self.parent is None:
             ledger.tell_restored(self.origin)
@@ -326,6 +323,8 @@ class Run(Spending):
             end_steering(self, f"{self.path} has ended ({status})", is_parked=status == "paused")
         if status == "paused":
             self.stop_clock()
+        elif self.work is not None and (ledger := self.tree.ledger) is not None:
+            ledger.drop_asks(self.origin, f"{self.path} has ended ({status})")
         self.status = status
         usage, tree_usage, used = self._settle_usage()
         if self.accounts.live_runs is not None:

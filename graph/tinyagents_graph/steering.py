@@ -14,12 +14,11 @@ comes to no safe point, so a batch with a `Resume` lets it go on when it comes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
-from tinyagents_graph.acks import Ack, FinalStatus
+from tinyagents_graph.acks import Ack
+from tinyagents_graph.addresses import targets, why_unreachable
 from tinyagents_graph.commands import (
     COMMAND_KINDS,
     Cancel,
@@ -46,8 +45,6 @@ __all__ = [
 
 _ALL: frozenset[str] = COMMAND_KINDS
 _NOTHING: Mapping[str, Any] = {}
-_MOST_NAMES = 200
-"""Among how many live runs a similar address is looked for: each takes microseconds."""
 
 
 @frozen
@@ -123,7 +120,7 @@ def steer(
     _require_texts(to, by)
     tree.is_stirred = True
     with exclusive(tree):
-        found = _targets(tree, to)
+        found = targets(tree, to)
         for work in [run.work for run in found if run.work is not None]:
             for command in batch:
                 work.check(command)
@@ -363,22 +360,11 @@ def _require_texts(to: object, by: object) -> None:
         raise ConfigError(f"steer(by={by!r}): give a name")
 
 
-def _targets(tree: RunTree, to: str) -> list[Run]:
-    if "*" not in to:
-        run = tree.find(to)
-        return [run] if run is not None and not run.has_closed else []
-    parts = re.split(r"(\*\*|\*)", to)
-    wild = {"**": ".*", "*": "[^/]*"}
-    matches = re.compile("".join(wild.get(part) or re.escape(part) for part in parts)).fullmatch
-    live = sorted(tree.live.items())
-    return [run for path, run in live if matches(path) and not run.has_closed]
-
-
 def _unreachable(
     tree: RunTree, batch: Sequence[SteerCommand], to: str, by: str, about: Mapping[str, Any]
 ) -> list[Ack]:
     """Acknowledge what nobody can get, in the name of the root if that is alive."""
-    status, reason = _why_unreachable(tree, to)  # not under the lock, for it may look far
+    status, reason = why_unreachable(tree, to)  # not under the lock, for it may look far
     with exclusive(tree):
         acks = [Ack(to, by, id=tree.next_steer_id(), command=command) for command in batch]
         root = tree.live.get("root")
@@ -387,15 +373,6 @@ def _unreachable(
             ack.tell_received(teller, about)
             ack.settle(status, reason=reason)
     return acks
-
-
-def _why_unreachable(tree: RunTree, to: str) -> tuple[FinalStatus, str]:
-    if "*" in to:
-        return "denied", f"no live run matches {to!r}"
-    if tree.has_known(to):
-        return "expired", f"{to} has ended"
-    near = get_close_matches(to, list(tree.live)[:_MOST_NAMES], 1)
-    return "denied", f"there is no run {to!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _joined(acks: Sequence[Ack], to: str, by: str) -> Ack:

@@ -204,7 +204,7 @@ async def test_an_ask_that_nobody_answers_takes_its_default(
     result = await agent.run("pay", run_id="p-1", journal=journal)
     assert result.pending[0].expires_at == pytest.approx(time() + 60, abs=30)
     assert (await agent.resume("p-1", journal=journal)).status == "paused"
-    monkeypatch.setattr("tinyagents_graph.journal.ledger.time", lambda: time() + 61)
+    monkeypatch.setattr("tinyagents_graph.journal.asking.time", lambda: time() + 61)
     result = await agent.resume("p-1", journal=journal)
     assert (result.status, paid) == ("completed", expected)
     assert [event.kind for event in result.events if event.kind == "ask.expired"]

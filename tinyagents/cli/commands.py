@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 import click
 
-from tinyagents import Agent, ConfigError
+from tinyagents import ConfigError, RunConflict
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.graph import FORMATS, Format, show
+from tinyagents.cli.human_commands import HUMAN_COMMANDS
+from tinyagents.cli.journal_commands import JOURNAL_COMMANDS
+from tinyagents.cli.options import journal_option
 from tinyagents.cli.run import Show
-from tinyagents.cli.target import load_agent, load_graph
-from tinyagents.models.resolve import resolve, strings_mean
-from tinyagents_graph.errors import GraphError
+from tinyagents.cli.store import journal_for_runs
+from tinyagents.cli.target import load_graph
+from tinyagents_graph.errors import GraphError, JournalError
+from tinyagents_graph.place import new_run_id
 
 __all__ = ["invoke"]
 
@@ -29,6 +33,7 @@ Exit codes:
     1  the run failed
     2  the command line, the file or the agent's configuration is wrong
     3  a limit was reached
+    4  the run waits for the human: `tinyagents pending`, then `tinyagents resume`
   130  interrupted by Ctrl-C (143: by SIGTERM)"""
 
 
@@ -52,6 +57,9 @@ def invoke(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         click.echo(f"Error: {error}", err=True)
         return ExitCode.USAGE
+    except (JournalError, RunConflict) as error:
+        click.echo(f"Error: {error}", err=True)
+        return ExitCode.FAILED
     except GraphError as error:
         for finding in error.findings:
             click.echo(f"Error: {finding}", err=True)
@@ -80,15 +88,27 @@ def _target(command: _F) -> _F:
     return click.argument("target", metavar="FILE.py:NAME")(command)
 
 
+def _keeping(command: _F) -> _F:
+    command = click.option(
+        "--no-journal", "keeps_nothing", is_flag=True, help="Keep nothing of the run."
+    )(command)
+    return journal_option(command)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tinyagents-graph", message="tinyagents %(version)s")
 def _cli() -> None:
-    """Run the agents of a Python file, watch them work, and draw its graphs."""
+    """Run the agents of a Python file, watch them work, and draw its graphs.
+
+    Runs are kept in .tinyagents/runs.db: look at them, answer what they ask, go on with them.
+    """
 
 
 @_cli.command("run", epilog=_EXIT_CODES)
 @_target
 @click.argument("task")
+@_keeping
+@click.option("--run-id", metavar="ID", help="Id of the run; one that began before goes on.")
 @click.option(
     "--watch", "show", flag_value="watch", default="watch", help="Show the run tree live (default)."
 )
@@ -96,7 +116,16 @@ def _cli() -> None:
 @click.option(
     "--json", "show", flag_value="json", help="Print each event as a line of JSON, then the result."
 )
-def _run(target: str, task: str, model: str | None, auto: bool, show: Show) -> int:
+def _run(
+    target: str,
+    task: str,
+    model: str | None,
+    auto: bool,
+    show: Show,
+    journal_path: Path | None,
+    keeps_nothing: bool,
+    run_id: str | None,
+) -> int:
     """Run an agent on TASK and print its answer.
 
     FILE.py:NAME is a Python file and the variable in it that holds the agent; NAME may be left out
@@ -104,8 +133,12 @@ def _run(target: str, task: str, model: str | None, auto: bool, show: Show) -> i
 
     At a terminal, Ctrl-C pauses the tree: steer a run, cancel a branch, or go on. A line typed
     while it runs is told to the agent; "@NAME …" is told to the run of that name.
+
+    The run is kept, with all it does: `tinyagents show` has it again, and `tinyagents resume` goes
+    on where it was, if it waits for an answer, was interrupted, or its process was killed.
     """
     from tinyagents.cli.helm import can_steer
+    from tinyagents.cli.loading import load
     from tinyagents.cli.run import run
 
     steered = show == "watch" and task != "-" and can_steer(auto=auto)
@@ -113,22 +146,43 @@ def _run(target: str, task: str, model: str | None, auto: bool, show: Show) -> i
         task = sys.stdin.read()
     if not task.strip():
         raise click.UsageError("the TASK is empty: say what the agent should do")
-    return run(_agent(target, model), task, show, _folder(target), steered=steered)
+    loaded = load(target, model)
+    journal = None
+    if not keeps_nothing:
+        journal, run_id = journal_for_runs(journal_path), run_id or new_run_id()
+        journal.note(loaded.target)
+    return run(
+        loaded.agent, task, show, loaded.folder, run_id=run_id, journal=journal, steered=steered
+    )
 
 
-@_cli.command("chat")
+@_cli.command("chat", epilog="Example: tinyagents chat agents.py:boss --session ann")
 @_target
-def _chat(target: str, model: str | None, auto: bool) -> int:
+@click.option("--session", metavar="NAME", help="Keep it under this name, and go on with it.")
+@journal_option
+def _chat(
+    target: str, model: str | None, auto: bool, session: str | None, journal_path: Path | None
+) -> int:
     """Talk with an agent over several turns; it remembers what was said.
 
     Type a line to say something. /help lists the commands, Ctrl-C pauses the turn that is under
     way to steer or cancel it, Ctrl-D ends the chat. Lines can also come through a pipe, one turn
     each.
+
+    With --session NAME what was said is kept, and the next chat of that name goes on with it. A
+    turn that was cut off, or waits for an answer, goes on first.
     """
     from tinyagents.cli.chat import chat
     from tinyagents.cli.helm import can_steer
+    from tinyagents.cli.loading import load
 
-    return chat(_agent(target, model), _folder(target), steered=can_steer(auto=auto))
+    loaded = load(target, model)
+    journal = None
+    if session is not None:
+        journal = journal_for_runs(journal_path)
+        journal.note(loaded.target)
+    steered = can_steer(auto=auto)
+    return chat(loaded.agent, loaded.folder, steered=steered, journal=journal, session=session)
 
 
 @_cli.command("graph")
@@ -155,18 +209,5 @@ def _graph(target: str, format: Format | None, to: Path | None) -> int:
     return show(load_graph(target), format, to)
 
 
-def _agent(target: str, model: str | None) -> Agent[Any, Any]:
-    if model is None:
-        return load_agent(target)
-    try:
-        chosen = resolve(model)
-    except ConfigError as error:
-        raise click.BadParameter(str(error), param_hint="--model") from error
-    with strings_mean(chosen):
-        agent = load_agent(target)
-    return agent.with_(model=chosen)
-
-
-def _folder(target: str) -> Path:
-    """Where the user's code lies."""
-    return Path(target).absolute().parent
+for _command in (*HUMAN_COMMANDS, *JOURNAL_COMMANDS):
+    _cli.add_command(_command)

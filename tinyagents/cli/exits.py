@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
         FAILED: The run failed.
         USAGE: The command line, the file, or the agent's configuration is wrong.
         LIMITED: A limit was reached.
+        PAUSED: The run waits for the human; it is kept, and goes on when it is resumed.
         INTERRUPTED: Ctrl-C (128 + SIGINT).
         TERMINATED: The process was asked to end (128 + SIGTERM).
     """
@@ -23,5 +24,6 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2
     LIMITED = 3
+    PAUSED = 4
     INTERRUPTED = 130
     TERMINATED = 143

@@ -27,9 +27,13 @@ from tinyagents import (
     RunHandle,
     SteerCommand,
 )
+from tinyagents.cli.asks import answer_from
+from tinyagents.cli.store import login_name
 from tinyagents.console import ConsoleTrace
-from tinyagents.console.text import one_line
+from tinyagents.console.text import call_label, one_line
+from tinyagents.console.view import inner
 from tinyagents_graph import Event
+from tinyagents_graph.journal.inbox import InboxAsk
 
 __all__ = ["Helm", "can_steer"]
 
@@ -164,14 +168,24 @@ class Helm:
 
     async def _answer(self, ask_id: str, line: str) -> None:
         for ask in self._run.pending():
-            if ask.id == ask_id:
+            if ask.id != ask_id:
+                continue
+            wrong = ""
+            if isinstance(ask, InboxAsk):
+                wrong = await answer_from(ask, line, login_name())
+            else:
                 await ask.answer(line)
-                self._say(f"answered {ask.path}")
+            self._say(wrong or f"answered {ask.path}")
 
     def _on_ask(self, event: Event) -> None:
         if event.data.get("to") == "human":
-            question = one_line(str(event.data.get("question")), 200)
-            self._say(f"{event.path} asks: {question} (type the answer)")
+            data = event.data
+            question = one_line(str(data.get("question")), 200)
+            how = "type the answer"
+            if data.get("what") == "approval":
+                question = call_label(str(data.get("tool")), inner(data, "arguments"), 200)
+                how = "y, or n and why"
+            self._say(f"{event.path} asks: {question} ({how})")
 
     def _do(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(job)

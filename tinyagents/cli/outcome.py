@@ -24,19 +24,22 @@ from tinyagents import (
     TinyAgentsError,
     ToolError,
 )
+from tinyagents.cli.asks import json_of
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.helm import Helm
 from tinyagents.cli.interrupts import Interrupts
 from tinyagents.cli.target import shortened
+from tinyagents.cli.text import say
 from tinyagents.console import ConsoleTrace
 from tinyagents.console.text import clean, dollars, one_line, tokens
 from tinyagents.console.view import parts_of
 
-__all__ = ["Outcome", "finish", "say", "tell"]
+__all__ = ["Outcome", "finish", "tell"]
 
 _REASON = "interrupted by the user"
 _STOPPING = "stopping ... (Ctrl-C again to quit at once)"
 _SHOWN_RESULTS = 10
+_CODES = {"limited": ExitCode.LIMITED, "paused": ExitCode.PAUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class Outcome:
                 "tree_usage": result.tree_usage.to_dict(),
                 "cost": result.cost,
             }
+            if result.pending:
+                told["pending"] = [json_of(ask) for ask in result.pending]
         if result is None or result.status != "completed":
             told["partial"] = self.partial
         if error is not None:
@@ -160,8 +165,7 @@ async def finish(
         except Exception as error:
             partial: Result[Any] | None = getattr(error, "result", None)
             return Outcome(partial, error, interrupts.code or _code(error))
-    is_limited = result.status == "limited"
-    return Outcome(result, None, ExitCode.LIMITED if is_limited else ExitCode.COMPLETED)
+    return Outcome(result, None, _CODES.get(result.status, ExitCode.COMPLETED))
 
 
 def tell(outcome: Outcome, folder: Path) -> None:
@@ -174,6 +178,8 @@ def tell(outcome: Outcome, folder: Path) -> None:
     code, partial, why = outcome.code, outcome.partial, outcome.explanation(folder)
     if code == ExitCode.COMPLETED:
         say(outcome.answer, sys.stdout)
+    elif code == ExitCode.PAUSED:
+        say("It waits for the human.", sys.stderr)
     elif code == ExitCode.LIMITED:
         say(f"Stopped by a limit: {why}", sys.stderr)
         _say_partial(partial, sys.stdout)
@@ -184,13 +190,8 @@ def tell(outcome: Outcome, folder: Path) -> None:
         say(f"Error: {why}", sys.stderr)
         if partial:
             _say_partial(partial, sys.stderr)
-    if code != ExitCode.COMPLETED and outcome.spent:
+    if code not in (ExitCode.COMPLETED, ExitCode.PAUSED) and outcome.spent:
         say(f"Spent: {outcome.spent}.", sys.stderr)
-
-
-def say(text: str, file: TextIO) -> None:
-    """Print and flush, so that the two streams keep their order where they meet."""
-    print(text, file=file, flush=True)
 
 
 def _say_partial(partial: str, file: TextIO) -> None:

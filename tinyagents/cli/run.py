@@ -1,18 +1,22 @@
-"""`tinyagents run`: one task, watched, to its end."""
+"""`tinyagents run` and `resume`: one task, watched, to its end or until it waits for the human."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeAlias
 
-from tinyagents import Agent, Event, EventSink
+from tinyagents import Agent, Event, EventSink, RunHandle
 from tinyagents.cli.exits import ExitCode
-from tinyagents.cli.outcome import Outcome, finish, say, tell
+from tinyagents.cli.outcome import tell
+from tinyagents.cli.rounds import Rounds, say_next
+from tinyagents.cli.store import RunJournal
+from tinyagents.cli.text import say
 from tinyagents.console import ConsoleTrace
 
 __all__ = ["Show", "run"]
@@ -21,18 +25,27 @@ Show: TypeAlias = Literal["watch", "quiet", "json"]
 
 
 def run(
-    agent: Agent[Any, Any], task: str, show: Show, folder: Path, *, steered: bool = False
+    agent: Agent[Any, Any],
+    task: str | None,
+    show: Show,
+    folder: Path,
+    *,
+    run_id: str | None = None,
+    journal: RunJournal | None = None,
+    steered: bool = False,
 ) -> ExitCode:
-    """Run `agent` on `task` and print what came of it.
+    """Run `agent` on `task`, or go on with a run of it, and print what came of it.
 
     The answer goes to the standard output stream; the trace, remarks and whatever the user's code
     prints go to the error stream, so that `> answer.txt` holds the answer only.
 
     Args:
         agent: Whom to run.
-        task: What it is asked.
+        task: What it is asked; `None` to go on with the run of that id.
         show: `"watch"` the tree, `"quiet"` for the answer only, `"json"` for one event per line.
         folder: Where the user's code lies, to tell it from ours in a traceback.
+        run_id: Id of the run; if it is to be kept it has one.
+        journal: Where it is kept; `None` for nowhere.
         steered: Whether somebody steers it at the terminal.
 
     Returns:
@@ -40,35 +53,51 @@ def run(
     """
     stdout = sys.stdout
     sink = EventSink()
-    with redirect_stdout(sys.stderr), _shown(sink, show, stdout) as trace:
-        outcome = asyncio.run(_drive(agent, task, sink, trace, steered))
+    watch = partial(_shown, sink, show, stdout)
+    begin = partial(agent.stream, task, sink=sink, run_id=run_id, journal=journal)
+
+    def go_on(run_id: str) -> RunHandle[Any]:
+        return agent.stream(None, sink=sink, run_id=run_id, journal=journal)
+
+    with asyncio.Runner() as runner:
+        rounds = Rounds(runner, sink, watch, steered=steered, journal=journal)
+        outcome = rounds.play(begin, go_on, run_id or "")
+        if journal is not None:
+            runner.run(journal.aclose())
     if show == "json":
         say(outcome.to_json(), stdout)
     else:
         tell(outcome, folder)
+    if _is_worth_saying(outcome.code, show):
+        say_next(outcome, run_id or "", journal)
     return outcome.code
 
 
-async def _drive(
-    agent: Agent[Any, Any], task: str, sink: EventSink, trace: ConsoleTrace | None, steered: bool
-) -> Outcome:
-    return await finish(lambda: agent.stream(task, sink=sink), sink, trace, steered=steered)
+def _is_worth_saying(code: ExitCode, show: Show) -> bool:
+    return show == "watch" or (show == "quiet" and code != ExitCode.COMPLETED)
 
 
 @contextmanager
-def _shown(sink: EventSink, show: Show, stdout: TextIO) -> Generator[ConsoleTrace | None]:
+def _shown(
+    sink: EventSink, show: Show, stdout: TextIO, past: Iterable[Event]
+) -> Generator[ConsoleTrace | None]:
     if show == "watch":
-        with ConsoleTrace(sink) as trace:
+        with ConsoleTrace(sink, past=past) as trace:
             yield trace
         if sys.stderr.isatty():
             say("", sys.stderr)
         return
     if show == "json":
-        _write_events(sink, stdout)
+        stop_writing = _write_events(sink, stdout)
+        try:
+            yield None
+        finally:
+            stop_writing()
+        return
     yield None
 
 
-def _write_events(sink: EventSink, stdout: TextIO) -> None:
+def _write_events(sink: EventSink, stdout: TextIO) -> Any:
     def write(event: Event) -> None:
         try:
             say(event.to_json(), stdout)
@@ -79,3 +108,4 @@ def _write_events(sink: EventSink, stdout: TextIO) -> None:
             signal.raise_signal(signal.SIGTERM)
 
     stop_writing = sink.subscribe(write)
+    return stop_writing

@@ -16,7 +16,7 @@ from tinyagents import Agent, ConfigError
 from tinyagents_graph.errors import GraphError
 from tinyagents_graph.stategraph import Graph, StateGraph
 
-__all__ = ["load_agent", "load_graph", "shortened"]
+__all__ = ["load_agent", "load_graph", "shortened", "split_target"]
 
 
 class _Kind(NamedTuple):
@@ -64,6 +64,15 @@ def load_graph(target: str) -> Graph[Any]:
     """
     found: StateGraph[Any] | Graph[Any] = _load(target, _GRAPH)
     return found.compile() if isinstance(found, StateGraph) else found
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """The file that a target names, and the variable in it; that is empty where it is left out.
+
+    Raises:
+        ConfigError: It names no Python file, or there is none.
+    """
+    return _split(target, _AGENT)
 
 
 def shortened(error: BaseException, folder: Path) -> str:

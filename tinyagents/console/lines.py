@@ -168,7 +168,10 @@ def _asks(run: RunView, data: _Data) -> str:
 
 
 def _answered(run: RunView, data: _Data) -> str:
-    return f"is answered by {data.get('by')}: {_excerpt(data.get('answer'))}"
+    verdict = data.get("verdict", "answer")  # out of an inbox; else it is the answer itself
+    said = data.get("value", data.get("answer")) if verdict == "answer" else verdict
+    why = f", {_excerpt(data['reason'])}" if data.get("reason") else ""
+    return f"is answered by {data.get('by')}: {_excerpt(said)}{why}"
 
 
 def _unanswered(run: RunView, data: _Data) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias, get_args
 
 from tinyagents.console.lines import LineTrace, write_line
@@ -40,6 +41,7 @@ class ConsoleTrace:
             output stays apart.
         mode: `"tree"`, `"lines"`, or `"auto"`: the tree if `file` is a terminal that can draw one.
         transient: Whether a drawn tree disappears at the end of the block if it is one run only.
+        past: Events of runs that go on, which a journal has: they are taken in, and not told.
 
     Raises:
         ConfigError: There is no such mode.
@@ -52,6 +54,7 @@ class ConsoleTrace:
         file: TextIO | None = None,
         mode: TraceMode = "auto",
         transient: bool = False,
+        past: Iterable[Event] = (),
     ) -> None:
         if mode not in get_args(TraceMode):
             raise ConfigError(f"mode={mode!r}: choose one of {', '.join(get_args(TraceMode))}")
@@ -59,10 +62,13 @@ class ConsoleTrace:
         self._file = file or sys.stderr
         self._mode = mode
         self._transient = transient
+        self._past = past
         self._listener: LineTrace | TreeDisplay | None = None
 
     def __enter__(self) -> Self:
         view = TreeView()
+        for event in self._past:
+            view.see(event)
         if self._mode == "tree" or (self._mode == "auto" and _can_draw(self._file)):
             # Drawing needs rich, which takes longer to import than plain lines take to write.
             from tinyagents.console.tree import TreeDisplay

@@ -19,7 +19,7 @@ from tinyagents_graph import Event
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-__all__ = ["TreeDisplay"]
+__all__ = ["TreeDisplay", "print_tree"]
 
 _FRAMES_PER_SECOND = 10
 _ANSWER_LINES = 5
@@ -46,6 +46,18 @@ _ASCII_SPIN = "|/-\\"
 _ASCII_GUIDES = str.maketrans({"│": "|", "├": "+", "└": "`", "─": "-"})
 
 
+def print_tree(file: TextIO, view: TreeView, at: float) -> None:
+    """Draw runs once, as they were at some time.
+
+    Args:
+        file: Where to; a terminal or not.
+        view: The runs.
+        at: The time, in seconds since the epoch.
+    """
+    display = TreeDisplay(file, view, at=at)
+    Console(file=file, highlight=False).print(display)
+
+
 class TreeDisplay:
     """One line for each run, and below them the root's answer as it is written.
 
@@ -53,13 +65,17 @@ class TreeDisplay:
         file: A terminal.
         view: The runs to show.
         transient: Whether a tree of one run only disappears once it is done.
+        at: The time to draw it at, in seconds since the epoch; if given, it is the last picture.
     """
 
-    def __init__(self, file: TextIO, view: TreeView, *, transient: bool = False) -> None:
+    def __init__(
+        self, file: TextIO, view: TreeView, *, transient: bool = False, at: float | None = None
+    ) -> None:
         self._view = view
         self._lock = threading.Lock()
         self._note = ""
-        self._is_last = False
+        self._is_last = at is not None
+        self._at = at
         self._transient = transient
         # Drawing is left to a thread of its own: a listener that draws would hold up the runs.
         self._live = Live(
@@ -99,7 +115,7 @@ class TreeDisplay:
     def _picture(self, console: Console, options: ConsoleOptions) -> RenderableType:
         if not self._view.roots:
             return Text("")
-        now = time()
+        now = time() if self._at is None else self._at
         width, height = options.max_width, console.size.height
         answer = [] if self._is_last else self._answer(console, width)
         below = [self._summary(now), *answer, *self._remark(console, width)]

@@ -23,8 +23,8 @@ from tinyagents_graph.events import Event
 from tinyagents_graph.journal.candidates import Candidates, ReplayJournal
 from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.opening import unknown_run
-from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal, TreeRecord
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import arguments_key
 from tinyagents_graph.journal.transfer import import_journal
 from tinyagents_graph.limits import RunLimits
@@ -84,7 +84,7 @@ class Replayed(Candidates):
         expired = {
             ask_id: {"verdict": "expired", "bound": event.data.get("bound", ""), "reason": "then"}
             for ask_id, event in past.asks.items()
-            if ask_id not in past.open_asks and ask_id not in past.given
+            if ask_id not in {*past.open_asks, *past.given, *past.called_off}
         }
         return {**expired, **super().answers}
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from tinyagents_graph.events import Event, is_at_or_below
 from tinyagents_graph.journal.memory import MemoryJournal
-from tinyagents_graph.journal.past import Sent
 from tinyagents_graph.journal.protocol import Journal
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.shadows import Shadow
 from tinyagents_graph.journal.sources import Made, Source, arguments_key
 
@@ -110,7 +110,7 @@ class Candidates:
         """
         letters = {each.steer_id: each for each in sent}
         for source in self._sources:
-            for each in source.past.sent_to(path):
+            for each in source.past.mail.to(path):
                 known = letters.get(each.steer_id)
                 if known is not None and not known.step:
                     letters[each.steer_id] = Sent(each.steer_id, known.data, each.step)
@@ -125,7 +125,7 @@ class Candidates:
     @property
     def n_sent(self) -> int:
         """How many commands were sent there."""
-        return max(source.past.n_sent for source in self._sources)
+        return max(source.past.mail.n for source in self._sources)
 
     def take_sent(self, place: str) -> Sequence[Sent]:
         """What the body of a call sent to other runs, whose result was taken; once."""

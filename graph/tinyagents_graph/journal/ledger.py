@@ -9,10 +9,11 @@ act on something waits for that with `settle`; all others go on meanwhile.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from math import inf
 from time import time
@@ -22,19 +23,22 @@ import anyio
 
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.journal.asking import Asking
 from tinyagents_graph.journal.candidates import Candidates
-from tinyagents_graph.journal.past import Past, Sent
-from tinyagents_graph.journal.protocol import AskRecord, Delivery, Journal, Lease
+from tinyagents_graph.journal.past import Past, Spent
+from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import moved
-from tinyagents_graph.loops import EventLoop
+from tinyagents_graph.loops import EventLoop, Mailbox
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["Ledger"]
 
+_logger = logging.getLogger("tinyagents.journal")
 _new_event: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
 
 
-class Ledger:
+class Ledger(Asking):
     """What a tree has done, and where it writes down what it does.
 
     It is made in the event loop that the tree's root lives in.
@@ -54,6 +58,7 @@ class Ledger:
         error: Why nothing more can be kept, if that is so. Then events go to the sink at once, for
             what began has to end for those who watch.
         answers: The answers that were given to questions of the tree, by id.
+        open_asks: The events of the questions that are neither answered nor have expired, by id.
         drift: How the tree's code differs from when it was begun, as it is found.
         sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
@@ -61,10 +66,10 @@ class Ledger:
     """
 
     __slots__ = (
-        "_arrived", "_asks", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock",
-        "_loop", "_next", "_on_error", "_on_steer", "_open_asks", "_order", "_published",
-        "_sink", "_waiters", "_waiting", "about", "answers", "awaiting", "candidates", "drift",
-        "error", "journal", "past", "sessions", "untaken",
+        "_arrived", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
+        "_mailbox", "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
+        "_waiting", "about", "awaiting", "candidates", "drift", "error", "journal",
+        "sessions",
     )  # fmt: skip
 
     def __init__(
@@ -77,18 +82,21 @@ class Ledger:
         about: Mapping[str, Any],
         candidates: Candidates | None = None,
     ) -> None:
+        past_of_it = Past(past)
+        answers = dict(candidates.answers) if candidates is not None else {}
+        answers |= {each.key: each.payload for each in deliveries if each.kind == "answer"}
+        answers |= past_of_it.given  # which a fork may have from elsewhere
+        super().__init__(past_of_it, answers)
         self.about = about
         self.candidates = candidates
         self.journal = journal
-        self.past = Past(past)
         self._has_past = bool(past)
         self._lease = lease
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
-        self._asks = dict(self.past.asks)
-        self._open_asks = dict(self.past.open_asks)
         self._sink = sink
         self._loop = EventLoop()
+        self._mailbox = Mailbox.here()
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0
@@ -99,41 +107,18 @@ class Ledger:
         self._is_scheduled = False
         self._on_error: Callable[[Exception], None] | None = None
         self._on_steer: Callable[[Delivery], None] | None = None
-        self.answers = dict(candidates.answers) if candidates is not None else {}
-        self.answers |= {each.key: each.payload for each in deliveries if each.kind == "answer"}
-        self.answers |= self.past.given  # which a fork may have from elsewhere
         self.sessions: dict[str, object] = {}
         self.awaiting: dict[str, list[Callable[[], None]]] = {}
         self.untaken = [
             each
             for each in deliveries
-            if each.kind == "steer" and each.number not in self.past.taken
+            if each.kind == "steer" and each.number not in self.past.mail.taken
         ]
 
     @property
     def is_silent(self) -> bool:
         """Whether the tree is only looked at."""
         return self._lease is None
-
-    @property
-    def has_news(self) -> bool:
-        """Whether a tree that waits for the human has something to go on with."""
-        if self.untaken or not self._open_asks:
-            return True
-        asked = [event.data for event in self._open_asks.values()]
-        if any(self._given(data["ask_id"], data) is not None for data in asked):
-            return True
-        ends = [data.get("expires_at") for data in asked]
-        return any(each is not None and each <= time() for each in ends)
-
-    @property
-    def pending(self) -> list[AskRecord]:
-        """The questions that nobody has answered."""
-        return [
-            AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
-            for ask_id, event in self._open_asks.items()
-            if self._given(ask_id, event.data) is None
-        ]
 
     def watch(
         self, on_error: Callable[[Exception], None], on_steer: Callable[[Delivery], None]
@@ -174,6 +159,21 @@ class Ledger:
             self._loop.call_soon(self.flush)
         return event
 
+    def enter(self, path: str, is_again: bool) -> tuple[bool, bool]:
+        """A run begins, or begins again.
+
+        Args:
+            path: The run.
+            is_again: Whether it was parked in this process.
+
+        Returns:
+            Whether it is told as resumed; and whether there is mail for it.
+        """
+        if self.past.n_events:
+            is_again = is_again or self.past.opens_again(path)
+            self.past.absent.discard(path)
+        return is_again, bool(self.sent_to(path)) or path in self.awaiting
+
     def tell_restored(self, origin: Origin) -> None:
         """The tree goes on: say from where."""
         past = self.past
@@ -183,79 +183,6 @@ class Ledger:
             "epoch": self._lease.epoch, "n_events": past.n_events, "n_steps": past.n_steps,
         }  # fmt: skip
         self.emit("checkpoint.restored", origin, told)
-
-    def raise_ask(
-        self, origin: Origin, facts: Mapping[str, Any], expires_s: float | None = None
-    ) -> Event:
-        """Ask the human, unless this very question was asked before.
-
-        Args:
-            origin: The run that asks.
-            facts: The data of its `ask.raised`: `ask_id`, `question`, and `bound`, what it is about
-                as a fingerprint. A question about something else gets an id of its own.
-            expires_s: Seconds after which it takes its default.
-
-        Returns:
-            Its event.
-        """
-        first, n = facts["ask_id"], 1
-        ask_id = first
-        while (known := self._asks.get(ask_id)) is not None:
-            if known.data.get("bound") == facts.get("bound"):
-                return known
-            n += 1
-            ask_id = f"{first}-{n}"
-        facts = {**facts, "ask_id": ask_id}
-        if expires_s is not None:
-            facts["expires_at"] = time() + expires_s
-        event = self.emit("ask.raised", origin, facts)
-        self._asks[ask_id] = self._open_asks[ask_id] = event
-        return event
-
-    def answer_to(
-        self,
-        origin: Origin,
-        facts: Mapping[str, Any],
-        expires_s: float | None = None,
-        default: Any = None,
-    ) -> Mapping[str, Any] | None:
-        """The answer to a question, which is asked if it was not.
-
-        Args:
-            origin: The run that asks.
-            facts: As for `raise_ask`.
-            expires_s: As for `raise_ask`.
-            default: What its event says holds when nobody has answered in time.
-
-        Returns:
-            What was delivered: `verdict`, `by`, and with it `arguments`, `value` or `reason`; with
-            the verdict `"expired"` if nobody answered in time; `None` while it is open.
-        """
-        raised = self.raise_ask(origin, facts, expires_s).data
-        ask_id, told = raised["ask_id"], dict[str, Any]()
-        given = self._given(ask_id, facts)
-        if given is not None:
-            told = {name: value for name, value in given.items() if value not in (None, "")}
-            self.close_ask("ask.answered", origin, {"ask_id": ask_id, **told})
-            return given
-        ends = raised.get("expires_at")
-        if ends is None or time() < ends:
-            return None
-        told = {"ask_id": ask_id, "reason": "nobody answered in time"}
-        if default is not None:
-            told["default"] = default
-        self.close_ask("ask.expired", origin, told)
-        return {"verdict": "expired", "by": "", "reason": told["reason"]}
-
-    def _given(self, ask_id: str, facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        given = self.answers.get(ask_id)
-        is_bound = given is not None and given.get("bound", "") == facts.get("bound", "")
-        return given if is_bound else None
-
-    def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
-        """A question of `raise_ask` needs no answer any more: publish what became of it."""
-        self._open_asks.pop(data["ask_id"], None)
-        self.emit(kind, origin, data)
 
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""
@@ -289,9 +216,7 @@ class Ledger:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit(known.kind, origin, known.data)
 
-    def spent_below(
-        self, place: str, before: float = inf
-    ) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)
@@ -307,14 +232,14 @@ class Ledger:
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
-        sent = self.past.sent_to(path)
+        sent = self.past.mail.to(path)
         return sent if self.candidates is None else self.candidates.letters(path, sent)
 
     @property
     def n_sent(self) -> int:
         """How many commands have a number already."""
         there = 0 if self.candidates is None else self.candidates.n_sent
-        return max(self.past.n_sent, there)
+        return max(self.past.mail.n, there)
 
     def flush(self) -> None:
         """Hand what was published to the journal."""
@@ -338,7 +263,7 @@ class Ledger:
     def _written(self, batch: list[Event], error: BaseException | None) -> None:
         self._arrived[batch[0].seq] = batch, error
         # Not from within `append`: a listener could wait for a thread that waits for `_order`.
-        if self._flusher != threading.get_ident() and not self._loop.call(self._publish):
+        if self._flusher != threading.get_ident() and not self._mailbox.post(self._publish):
             self._publish()  # the loop has closed, and nobody else will
 
     def _publish(self) -> None:
@@ -391,9 +316,11 @@ class Ledger:
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""
         with anyio.CancelScope(shield=True):
-            try:
+            with suppress(JournalError, RunConflict):  # which is in `error`
                 await self.settle()
-            except (JournalError, RunConflict):
+            if self._lease is None:
                 return
-            if self._lease is not None:
+            try:
                 await self.journal.close(self._lease)
+            except JournalError as error:  # nothing is lost by that
+                _logger.warning("run %s is held for some time yet: %s", self._lease.run_id, error)

@@ -17,13 +17,18 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.journal.sent import SentMail
 from tinyagents_graph.journal.times import seconds_at_work
-from tinyagents_graph.journal.visits import Visits
+from tinyagents_graph.journal.visits import OF_GRAPHS, Visits
 
-__all__ = ["Begun", "Past", "Sent", "is_settled"]
+__all__ = ["Begun", "Past", "Spent", "is_settled"]
 
 Key: TypeAlias = tuple[str, str, Any]
 """What a step is called: its group, the path of its run, and its name there."""
+
+Spent: TypeAlias = tuple[str, Mapping[str, Any], int]
+"""A run that has ended: the path of the run above it, its last event's data, and how many runs
+there were, with those below."""
 
 _NAMES: Mapping[str, str] = {
     "model": "call_id", "tool": "call_id", "node": "path", "subagent": "path", "graph.step": "step",
@@ -41,10 +46,6 @@ _OF_SEGMENT = frozenset(
 )  # fmt: skip
 # Each try tells of itself: a later one that looks like it is another one.
 _OF_A_TRY = frozenset({"tool.retried", "node.retried"})
-_OF_GRAPHS = frozenset(
-    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
-     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
-)  # fmt: skip
 _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
@@ -54,7 +55,6 @@ _IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 # Steps whose events nobody publishes again once they are facts: who looks one up knows that it is
 # told already.
 _LOOKED_UP = frozenset({"model", "tool"})
-_OF_A_LETTER = frozenset({"steer_id", "to", "by", "about", "delivery", "is_passive", "edited"})
 _NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
@@ -75,31 +75,6 @@ class Begun:
     since: int
 
 
-@frozen
-class Sent:
-    """A command that was sent to a run.
-
-    Attributes:
-        steer_id: Its name.
-        data: The data of its `steer.received`.
-        step: The step it was applied at; empty if it was not.
-    """
-
-    steer_id: str
-    data: Mapping[str, Any]
-    step: str = ""
-
-    @property
-    def command(self) -> Mapping[str, Any]:
-        """The command, as `to_dict` gave it."""
-        return {name: value for name, value in self.data.items() if name not in _OF_A_LETTER}
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """What the event told of it besides the command."""
-        return {name: self.data[name] for name in ("about", "delivery") if name in self.data}
-
-
 class Past:
     """What a tree did before.
 
@@ -112,13 +87,13 @@ class Past:
         saved: The data of every `checkpoint.saved`, by the run's path.
         asks: The questions that were raised, by id.
         open_asks: Those that were neither answered nor have expired.
+        called_off: Ids of those that were given up with their run: what they asked is asked anew.
         given: The data of the answers that were given to them, by id.
         answers: Paths of the runs by which parents answered, by the question's id.
         sessions: What was saved of sessions, by name.
-        taken: Numbers of the deliveries that runs have got.
         visits: What graphs in it did.
-        n_sent: How many commands were sent to its runs.
         absent: Paths of the runs that had not ended, until they begin again.
+        mail: What was sent to its runs.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -127,6 +102,7 @@ class Past:
         self._used: Mapping[str, float] | None = None
         self._facts: dict[Key, Event] = {}
         self._begun: dict[Key, tuple[int, Event]] = {}
+        self._doubted: dict[Key, tuple[int, Event]] = {}
         self._loose: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self._repeats: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
         self._runs: dict[str, Event] = {}
@@ -135,17 +111,16 @@ class Past:
         self._n_below: defaultdict[str, int] = defaultdict(int)
         self._parents: dict[str, str] = {}
         self._places: dict[tuple[str, str], str] = {}
-        self._sent: dict[str, dict[str, Sent]] = {}
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
+        self.called_off: set[str] = set()
         self.given: dict[str, Mapping[str, Any]] = {}
         self.sessions: dict[str, list[Mapping[str, Any]]] = {}
-        self.taken: set[int] = set()
         self.absent: set[str] = set()
         self.visits = Visits()
         self.answers: dict[str, str] = {}
-        self.n_sent = 0
+        self.mail = SentMail()
         self._root_name = ""
         self._asked: dict[str, str] = {}
         self._askers: dict[str, set[str]] = {}
@@ -159,17 +134,22 @@ class Past:
     def _read(self, events: Iterable[Event]) -> None:
         for at, event in enumerate(events):
             kind, path = event.kind, event.origin.path
-            if kind in _OF_GRAPHS:
+            if kind in OF_GRAPHS:
                 self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
                     self._places[path, event.data["call_id"]] = event.data["path"]
-                self._begun[group, path, event.data[_NAMES[group]]] = at, event
+                key = group, path, event.data[_NAMES[group]]
+                doubted = self._doubted.pop(key, None)  # it stays so until it is tried again
+                self._begun[key] = (at if doubted is None else doubted[0]), event
             elif (group := _CLOSERS.get(kind)) is not None:
                 self._close((group, path, event.data[_NAMES[group]]), event)
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
+                if event.data.get("called_off"):
+                    self._call_off(event)
+                    continue
                 if kind not in _OF_A_TRY and not _is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
@@ -183,6 +163,8 @@ class Past:
     def _close(self, key: Key, event: Event) -> None:
         opened = self._begun.pop(key, None)
         if not is_settled(event):
+            if opened is not None and event.data.get("in_doubt"):
+                self._doubted[key] = opened
             return  # it will be done again, and be told again
         self._facts[key] = event
         if key[0] in _LOOKED_UP:
@@ -236,7 +218,7 @@ class Past:
         elif kind.startswith("ask."):
             self._read_ask(event)
         elif kind.startswith("steer."):
-            self._read_steer(event)
+            self.mail.read(event)
         elif kind in _OF_A_TRY:
             group = kind.partition(".")[0]
             key = group, path, data[_NAMES[group]]
@@ -252,21 +234,18 @@ class Past:
             if "verdict" in event.data:
                 self.given[ask_id] = event.data
 
-    def _read_steer(self, event: Event) -> None:
-        data = event.data
-        to, steer_id = data["to"], data["steer_id"]
-        letters = self._sent.setdefault(to, {})
-        if event.kind == "steer.received":
-            self.n_sent += 1
-            if "delivery" in data:
-                self.taken.add(data["delivery"])
-            letters[steer_id] = Sent(steer_id, data)
-        elif event.kind == "steer.applied":
-            letters[steer_id] = Sent(
-                steer_id, letters[steer_id].data, data.get("step") or "applied"
-            )
+    def _call_off(self, end: Event) -> None:
+        """A question, or a command, was given up with its run: it may come again, and is new."""
+        data, path = end.data, end.origin.path
+        if end.kind == "ask.expired":
+            ask_id = data["ask_id"]
+            self.called_off.add(ask_id)
+            self.open_asks.pop(ask_id, None)
+            opener = self.asks[ask_id]
+            self._repeats[_identity(opener.kind, path, opener.data)].pop()
         else:
-            letters.pop(steer_id, None)
+            sent = self.mail.give_up(data["to"], data["steer_id"])
+            self._repeats[_identity("steer.received", path, sent)].pop()
 
     def _repeat(self, event: Event) -> None:
         path = event.origin.path
@@ -302,11 +281,13 @@ class Past:
 
     def begun(self, group: str, path: str, name: Any) -> Begun | None:
         """The start of a step that did not end."""
-        found = self._begun.get((group, path, name))
-        if found is None:
-            return None
-        at, event = found
-        return Begun(event, at > self._paused_at.get(path, _NEVER), at)
+        key = group, path, name
+        if (found := self._begun.get(key)) is not None:
+            at, event = found
+            return Begun(event, at > self._paused_at.get(path, _NEVER), at)
+        if (found := self._doubted.get(key)) is not None:
+            return Begun(found[1], True, found[0])
+        return None
 
     def run(self, path: str) -> Event | None:
         """The last event that tells how a run stands."""
@@ -338,9 +319,7 @@ class Past:
         rest = path[len(parent) + 1 :]
         return f"{parent}/{rest.partition('/')[0]}"
 
-    def spent_below(
-        self, place: str, before: float = inf
-    ) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
@@ -348,8 +327,7 @@ class Past:
             before: Only those that ended before the event with this `seq`.
 
         Returns:
-            Of each of them the path of the run above it, the data of its last event, which has its
-            `tree_usage`, and how many runs there were, with those below.
+            Of each of them what it has come to; its last event tells its `tree_usage`.
         """
         ended = dict(self._spent.get(place) or {})
         for asker in self._askers.get(place, ()):
@@ -359,10 +337,6 @@ class Past:
             for path, event in ended.items()
             if event.seq < before
         ]
-
-    def sent_to(self, path: str) -> list[Sent]:
-        """The commands that were sent to a run and let in, in order."""
-        return list(self._sent.get(path, {}).values())
 
     def take_repeat(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event | None:
         """The event that the past has in place of one that is about to be published."""

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.events import Event, Origin, is_at_or_below
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.journal.past import Past, Sent, is_settled
+from tinyagents_graph.journal.past import Past, is_settled
+from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.shadows import Shadow
 
 __all__ = ["Made", "Source", "arguments_key", "moved"]

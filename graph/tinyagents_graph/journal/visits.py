@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from tinyagents_graph.events import Event
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["Tries", "Visits"]
+__all__ = ["OF_GRAPHS", "Tries", "Visits"]
+
+OF_GRAPHS = frozenset(
+    {"graph.step.started", "graph.step.completed", "node.completed", "node.failed", "node.retried",
+     "route.selected", "checkpoint.saved", "ask.raised", "ask.answered", "ask.expired"}
+)  # fmt: skip
+"""Kinds of events that may tell of graphs."""
 
 _NO_STEP = -1
 
@@ -50,7 +56,7 @@ class Visits:
         self._tries: dict[str, Tries] = {}
 
     def read(self, event: Event) -> None:
-        """Take note of what happened in a graph; other events say nothing to it."""
+        """Take note of an event of one of these kinds."""
         kind, data, path = event.kind, event.data, event.origin.path
         if kind == "graph.step.started":
             self._step[path] = data["step"]

@@ -79,7 +79,7 @@ async def answer_kept(journal: Journal, run_id: str, answers: Mapping[str, Any],
 
 
 def _is_same(given: Mapping[str, Any], value: Any) -> bool:
-    return _told(given) == to_jsonable_python(value, fallback=repr)
+    return bool(_told(given) == to_jsonable_python(value, fallback=repr))
 
 
 def _told(given: Mapping[str, Any]) -> Any:

@@ -17,13 +17,12 @@ from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.declared import Declared, FailPolicy, NodeSpec
 from tinyagents_graph.stategraph.findings import FATAL
 from tinyagents_graph.stategraph.inference import completed
-from tinyagents_graph.stategraph.kept import Begin
 from tinyagents_graph.stategraph.nesting import run_below
 from tinyagents_graph.stategraph.prepared import prepare
 from tinyagents_graph.stategraph.runnable import RunnableGraph
 from tinyagents_graph.stategraph.running import execute_graph
 from tinyagents_graph.stategraph.settings import check_compile
-from tinyagents_graph.stategraph.state import StateSchema, Values
+from tinyagents_graph.stategraph.state import StateSchema
 from tinyagents_graph.stategraph.tasks import NodeContext
 from tinyagents_graph.stategraph.work import GraphRun
 
@@ -136,33 +135,6 @@ class Graph(RunnableGraph[StateT]):
         if is_watched:
             work.snapshots = deque()
         return work
-
-    def _opener(
-        self,
-        *,
-        deps: Any = None,
-        limits: RunLimits | None = None,
-        max_steps: int | None = None,
-        deltas: bool = False,
-        snapshots: deque[Values] | None = None,
-    ) -> Begin:
-        """What makes root runs of it that begin with a state which a journal has."""
-
-        def begin(values: Values, run_id: str, sink: EventSink) -> GraphRun:
-            run = Run(
-                self.name,
-                limits=_filled(limits, ROOT_LIMITS),
-                run_id=run_id,
-                sink=sink,
-                deltas=deltas,
-                about={"graph": self.name},
-                deps=deps,
-            )
-            work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=True)
-            work.snapshots = snapshots
-            return work
-
-        return begin
 
     def run_in(self, ctx: NodeContext, given: Any, spec: NodeSpec, above: StateSchema) -> Any:
         """Run it in the place of a node's body; what a graph above calls."""

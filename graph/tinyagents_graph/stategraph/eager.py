@@ -203,7 +203,9 @@ class Flow:
 
     def _tell(self, entries: Sequence[Entry], past: Past) -> None:
         if entries:
-            self.work.tell_update({key for _, _, write in entries for key in write}, past.values)
+            keys = {key for _, _, write in entries for key in write}
+            event = self.work.tell_update(keys, past.values)
+            self.work.note_state(event, past.values, {path for path, _, _ in entries})
 
     def _start(self, tasks: Sequence[Task]) -> Sequence[Task]:
         work = self.work

@@ -107,7 +107,9 @@ async def _end_step(work: GraphRun) -> None:
         run.emit("graph.step.completed", data)
         raise
     work.is_in_step = False
-    run.emit("graph.step.completed", {"step": work.step})
+    event = run.emit("graph.step.completed", {"step": work.step})
+    if work.history is not None:
+        work.note_state(event, work.values, [task.path for task in tasks])
     work.step += 1
     work.tasks = ahead.tasks
     for task in ahead.tasks:

@@ -67,7 +67,7 @@ def _canonical(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         return _canonical({each.name: getattr(value, each.name) for each in fields(value)})
     # An object that says no more than where it is, is not told from another one of its type.
-    is_silent = type(value).__repr__ is object.__repr__
+    is_silent = cast("Any", type(value)).__repr__ is object.__repr__
     return type(value).__name__ if is_silent else repr(value)
 
 
@@ -87,12 +87,15 @@ def _is_same(one: Any, other: Any) -> bool:
             and len(first) == len(second)
             and all(map(_is_same, first, second))
         )
-    if type(one) is not type(other) and not isinstance(one, set | frozenset):
-        return False
+    if isinstance(one, set | frozenset):
+        return bool(cast("Any", one) == other)
+    return type(cast("Any", one)) is type(other) and _is_same_atom(one, other)
+
+
+def _is_same_atom(one: Any, other: Any) -> bool:
     if is_dataclass(one) and not isinstance(one, type):
-        return all(
-            _is_same(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)
-        )
+        names = [each.name for each in fields(one)]
+        return all(_is_same(getattr(one, name), getattr(other, name)) for name in names)
     if isinstance(one, float) and isnan(one):
         return isnan(other)
     return bool(one == other)

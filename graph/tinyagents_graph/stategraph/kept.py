@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic_core import to_json
 
 from tinyagents_graph.errors import ConfigError, RunConflict
+from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal import keeping
 from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.journal.ledger import Ledger
@@ -15,7 +16,7 @@ from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.declared import Declared
 from tinyagents_graph.stategraph.keepable import fingerprint
-from tinyagents_graph.stategraph.lineage import Lineage, OnChange, shape_of
+from tinyagents_graph.stategraph.lineage import Lineage, OnChange, Shape
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.running import execute_graph, paused
@@ -23,29 +24,72 @@ from tinyagents_graph.stategraph.state import Values
 from tinyagents_graph.stategraph.work import GraphRun
 from tinyagents_graph.stategraph.writings import kept_values, values_of
 
-__all__ = ["Begin", "KeptGraph", "about_input", "about_values"]
+__all__ = ["Begin", "Definition", "KeptGraph"]
 
 Begin = Callable[[Values, str, EventSink], GraphRun]
+"""Makes a root run with a state, an id and a sink."""
 
 
-def about_input(graph: Prepared, declared: Declared, input: Any) -> dict[str, Any]:
-    """What is kept of a run that begins with an input.
+@frozen
+class Definition:
+    """A graph, as its runs in a journal need it.
 
-    Raises:
-        GraphError: It is no state, or cannot be kept.
+    Attributes:
+        prepared: Laid out for running.
+        declared: As it was declared.
+        shape: What it looks like, to be told from another one.
     """
-    values = graph.schema.begin({} if input is None else input)
-    return about_values(graph, declared, values, fingerprint(input))
 
+    prepared: Prepared
+    declared: Declared
+    shape: Shape
 
-def about_values(graph: Prepared, declared: Declared, values: Values, asked: str) -> dict[str, Any]:
-    """What is kept of a run that begins with a state.
+    def about(self, input: Any) -> dict[str, Any]:
+        """What is kept of a run that begins with an input.
 
-    Raises:
-        GraphError: It cannot be kept.
-    """
-    facts = {"input": asked, "version": declared.version}
-    return {**facts, **kept_values(graph.schema, values)}
+        Raises:
+            GraphError: It is no state, or cannot be kept.
+        """
+        values = self.prepared.schema.begin({} if input is None else input)
+        return self.about_state(values, fingerprint(input))
+
+    def about_state(self, values: Values, asked: str, **more: Any) -> dict[str, Any]:
+        """What is kept of a run that begins with a state.
+
+        Raises:
+            GraphError: It cannot be kept.
+        """
+        facts = {"input": asked, "version": self.declared.version, **more}
+        return {**facts, **kept_values(self.prepared.schema, values)}
+
+    def work(
+        self,
+        begin: Begin,
+        ledger: Ledger,
+        run_id: str,
+        sink: EventSink,
+        *,
+        rename: Mapping[str, str] | None = None,
+        on_change: OnChange = "refuse",
+    ) -> GraphRun:
+        """Prepare a run that a journal has.
+
+        Raises:
+            GraphError: The graph is not what it was when the run began.
+            ConfigError: It is no run of a graph.
+        """
+        past, about = ledger.past, ledger.about
+        if "state" not in about:
+            raise ConfigError(f"run {run_id!r} is no run of a graph")
+        records = past.visits.graphs["root"]
+        lineage = Lineage(self.declared, self.shape, about["version"], records, rename)
+        asks = [event.data for event in past.open_asks.values() if event.path == "root"]
+        lost = lineage.check(asks, on_change)
+        values = values_of(self.prepared.schema, lineage.migrated(about, "state", 0))
+        work = begin(values, run_id, sink)
+        work.lineage, work.lost = lineage, lost
+        work.is_still = bool(about.get("is_still"))
+        return work
 
 
 class KeptGraph(keeping.Kept[GraphRun, GraphResult[Any]]):
@@ -53,21 +97,20 @@ class KeptGraph(keeping.Kept[GraphRun, GraphResult[Any]]):
 
     Args:
         begin: Makes the run, with what is not kept: `deps`, limits.
-        graph: The graph.
-        declared: As it was declared.
+        definition: The graph.
         journal: Where it is kept.
-        about: What `about_input` makes of its input; `None` to go on with one that has begun.
+        about: What is kept of a new one; `None` to go on with one that has begun.
         run_id: Id of the run; made up if not given.
         sink: Who gets its events, those of the past included.
         rename: Nodes that have another name now, old: new.
         on_change: Whether it is gone on with although the graph is not what it was.
+        is_new: Whether nobody may have begun it.
     """
 
     def __init__(
         self,
         begin: Begin,
-        graph: Prepared,
-        declared: Declared,
+        definition: Definition,
         journal: Journal,
         *,
         about: Mapping[str, Any] | None,
@@ -75,10 +118,11 @@ class KeptGraph(keeping.Kept[GraphRun, GraphResult[Any]]):
         sink: EventSink | None = None,
         rename: Mapping[str, str] | None = None,
         on_change: OnChange = "refuse",
+        is_new: bool = False,
     ) -> None:
         super().__init__(
             journal,
-            name=graph.name,
+            name=definition.declared.name,
             task="" if about is None else to_json(about["state"]).decode(),
             about=about,
             run_id=run_id,
@@ -87,37 +131,38 @@ class KeptGraph(keeping.Kept[GraphRun, GraphResult[Any]]):
         )
         if on_change not in get_args(OnChange):
             raise ConfigError(f"on_change={on_change!r}: give 'refuse' or 'continue'")
-        self._graph = graph
-        self._declared = declared
+        self._begin = begin
+        self._definition = definition
+        self._now = about
         self._rename = rename
         self._on_change: OnChange = on_change
-        self._begin = begin
-        self._now = about
+        self._is_new = is_new
+        self.has_news = bool(rename) or on_change == "continue"
 
     def begin(self, ledger: Ledger) -> GraphRun:
         """Prepare the run, with the state that it began with.
 
         Raises:
-            RunConflict: It began with another input.
+            RunConflict: It began with another input, or was to be new.
             GraphError: The graph is not what it was.
         """
         then, now = ledger.about, self._now
+        if self._is_new and ledger.past.n_events:
+            raise RunConflict(f"run {self.run_id!r}", "somebody else has begun it just now")
+        self._is_new = False
         if now is not None and then.get("input") != now["input"]:
             raise RunConflict(
                 f"run {self.run_id!r}",
                 "it began with another input; give another run_id, or resume it",
             )
-        past = ledger.past
-        shape, version = shape_of(self._declared), then["version"]
-        records = past.visits.graphs["root"]
-        lineage = Lineage(self._declared, shape, version, records, self._rename)
-        asks = [event.data for event in past.open_asks.values() if event.path == "root"]
-        lost = lineage.check(asks, self._on_change)
-        values = values_of(self._graph.schema, lineage.migrated(then, "state", 0))
-        work = self._begin(values, self.run_id, self.sink)
-        work.lineage = lineage
-        work.lost = lost
-        return work
+        return self._definition.work(
+            self._begin,
+            ledger,
+            self.run_id,
+            self.sink,
+            rename=self._rename,
+            on_change=self._on_change,
+        )
 
     def execute(self, work: GraphRun) -> Awaitable[GraphResult[Any]]:
         """Run it to its result."""

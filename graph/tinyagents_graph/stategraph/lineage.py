@@ -89,13 +89,14 @@ class Lineage:
             self._rename(each.data.get("rename", {}))
             then.append((each.seq, each.data["version"]))
         self._last: Shape = records[-1].data if records else shape
-        for old, new in (rename or {}).items():
+        # Who goes on with it once more says the same once more.
+        self._new = {old: new for old, new in (rename or {}).items() if self.known(old) != new}
+        for old, new in self._new.items():
             if new not in declared.nodes or old in declared.nodes or old not in self._last["nodes"]:
                 raise ConfigError(
                     f"rename={{{old!r}: {new!r}}}: give the name that a node had then, and no node "
                     "has now, and the name of a node"
                 )
-        self._new = dict(rename or {})
         self._rename(self._new)
         self._told = {new: old for old, new in self._known.items()}
         self._ways = [(seq, self._way(each)) for seq, each in then]
@@ -184,8 +185,9 @@ class Lineage:
         return node is not None and self.known(node) not in self._declared.nodes
 
     def _differences(self) -> list[str]:
-        then, now, new = self._last, self._shape, self._new
-        nodes = {new.get(name, name): kind for name, kind in then["nodes"].items()}
+        then, now = self._last, self._shape
+        new = self._renamed
+        nodes = {new(name): kind for name, kind in then["nodes"].items()}
         gone = [name for name in nodes if name not in now["nodes"]]
         told = [f"node {name!r} is gone{self._hint(name)}" for name in gone]
         told += [f"node {name!r} is new" for name in now["nodes"] if name not in nodes]
@@ -195,17 +197,20 @@ class Lineage:
                 told.append(f"the graph in node {name!r} has changed")
             elif other != kind:
                 told.append(f"node {name!r} was of the kind {_kind(kind)} and is {_kind(other)}")
-        arrows = {(new.get(a, a), new.get(b, b), kind) for a, b, kind in then["arrows"]}
+        arrows = {(new(a), new(b), kind) for a, b, kind in then["arrows"]}
         others = {(a, b, kind) for a, b, kind in now["arrows"]}
         told += [f"the {_arrow(each)} is gone" for each in sorted(arrows - others)]
         told += [f"the {_arrow(each)} is new" for each in sorted(others - arrows)]
-        if [[new.get(name, name) for name in met] for met in then["joins"]] != now["joins"]:
+        if [[new(name) for name in met] for met in then["joins"]] != now["joins"]:
             told.append("its joins have changed")
         if then["mode"] != now["mode"]:
             told.append(f"its mode was {then['mode']} and is {now['mode']}")
         if then["version"] == now["version"]:
             told += _key_differences(then["keys"], now["keys"], now["needed"])
         return told
+
+    def _renamed(self, name: str) -> str:
+        return self._new.get(name, name)
 
     def _hint(self, gone: str) -> str:
         """Which new node looks like one that is gone."""

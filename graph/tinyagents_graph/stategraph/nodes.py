@@ -113,7 +113,7 @@ class Node:
             self._adapter = None if self.takes is None else TypeAdapter(self.takes)
         elif spec.kind == "graph":
             self._body = partial(_run_graph, spec, schema, spec.body)
-            self.takes = cast("Any", spec.body).input_type
+            self.takes = spec.body.input_type
         else:
             self._body = partial(_run_delegate, spec)
             if self._input is None:

@@ -145,9 +145,10 @@ def _targets_of(
     """The targets that `_kept_targets` wrote."""
     targets: list[str | Send] = [work.known(name) for name in names]
     for each in data.get("sends", ()):
-        name = work.known(names[each["at"]])
+        at: int = each["at"]
+        name = work.known(names[at])
         if (node := work.graph.nodes.get(name)) is not None:
-            targets[each["at"]] = Send(name, payload_of(node, each))
+            targets[at] = Send(name, payload_of(node, each))
     return tuple(targets)
 
 

@@ -7,10 +7,8 @@ from typing import Any, Generic, Literal, TypeAlias
 from typing_extensions import TypeVar
 
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.log import EventView
 from tinyagents_graph.sink import EventSink
-from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.routing import Failure
 from tinyagents_graph.usage import Usage
 
@@ -34,8 +32,8 @@ class GraphResult(Generic[StateT]):
         path: Its address in its tree.
         sink: Where its events are.
         steps: Supersteps it took; in eager mode, tasks on the longest way.
-        pending: The questions it waits for the answers of, with the status `"paused"`; those of a
-            run that is kept in a journal can be answered from any process.
+        pending: The questions it waits for the answers of, with the status `"paused"`: each a
+            `NodeAsk`, or in a run that is kept in a journal an `InboxAsk`.
         failures: What failed and was handed on, where failures are collected.
         error: What went wrong, if something did.
     """
@@ -48,7 +46,7 @@ class GraphResult(Generic[StateT]):
     path: str
     sink: EventSink
     steps: int = 0
-    pending: tuple[NodeAsk | InboxAsk, ...] = ()
+    pending: tuple[Any, ...] = ()
     failures: tuple[Failure, ...] = ()
     error: BaseException | None = None
 

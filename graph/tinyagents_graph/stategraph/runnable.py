@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -13,14 +14,14 @@ from typing_extensions import TypeVar
 from tinyagents_graph.errors import ConfigError, Parked, RunConflict
 from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import place_for
+from tinyagents_graph.place import Place, place_for
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.answering import answer_kept, answer_parked
-from tinyagents_graph.stategraph.drawn import Drawn
+from tinyagents_graph.stategraph.chains import next_of_thread
 from tinyagents_graph.stategraph.findings import did_you_mean
-from tinyagents_graph.stategraph.kept import Begin, KeptGraph, about_input
+from tinyagents_graph.stategraph.kept import Begin, KeptGraph
 from tinyagents_graph.stategraph.lineage import OnChange
-from tinyagents_graph.stategraph.prepared import Prepared
+from tinyagents_graph.stategraph.recorded import RecordedGraph
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.running import call_off, execute_graph, paused
 from tinyagents_graph.stategraph.views import GraphHandle
@@ -33,24 +34,29 @@ __all__ = ["RunnableGraph"]
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
-class RunnableGraph(Drawn, Generic[StateT]):
-    """The side of a graph by which it is run.
+class RunnableGraph(RecordedGraph[StateT]):
+    """The side of a graph by which it is run."""
 
-    Attributes:
-        name: What it is called.
-    """
-
-    name: str
-    _graph: Prepared
     _parked: dict[str, GraphRun]
 
-    if TYPE_CHECKING:  # what `Graph` has
-
-        def open(self, task: Any, **options: Any) -> GraphRun:
-            """Prepare a run."""
-            ...
-
-        def _opener(self, **options: Any) -> Begin: ...
+    @abstractmethod
+    def open(
+        self,
+        task: Any,
+        *,
+        place: Place | None = None,
+        path: str | None = None,
+        deps: Any = None,
+        history: Any = (),
+        sink: EventSink | None = None,
+        run_id: str | None = None,
+        limits: RunLimits | None = None,
+        deltas: bool = False,
+        allow_cycles: bool = False,
+        max_steps: int | None = None,
+        is_watched: bool = False,
+    ) -> GraphRun:
+        """Prepare a run without starting it."""
 
     async def run(
         self,
@@ -62,6 +68,7 @@ class RunnableGraph(Drawn, Generic[StateT]):
         limits: RunLimits | None = None,
         max_steps: int | None = None,
         journal: Journal | None = None,
+        thread: str | None = None,
     ) -> GraphResult[StateT]:
         """Run the graph and wait for the result.
 
@@ -79,6 +86,8 @@ class RunnableGraph(Drawn, Generic[StateT]):
             limits: Limits of this run and all that is below it.
             max_steps: Supersteps it may take; the graph's own number if not given.
             journal: Where the run, and all below it, is kept.
+            thread: A row of runs that this is the next one of: it begins with the state that the
+                last one came to, and the input is an update of that. Needs a journal.
 
         Returns:
             The result. With the status `"paused"` the run waits for the answers of
@@ -88,14 +97,17 @@ class RunnableGraph(Drawn, Generic[StateT]):
             GraphError: The input is no state, two nodes wrote the same key, a router went nowhere.
             LimitExceeded: A limit was reached.
             RunCancelled: The run was cancelled.
-            RunConflict: The run of this id is under way elsewhere, or began with another input.
+            RunConflict: The run of this id is under way elsewhere, or began with another input; or
+                the last run of the thread is under way, or waits for answers.
             JournalError: The journal cannot be read or written.
             ExceptionGroup: Several nodes failed. On all of these, and on what a single node raised,
                 `error.result` has what there was until then.
         """
         if journal is not None:
             begin = self._opener(deps=deps, limits=limits, max_steps=max_steps)
-            return await self._keep(begin, journal, input, run_id, sink).run()
+            kept = await self._keep(begin, journal, input, run_id, thread, sink)
+            return await kept.run()
+        _without_journal(thread)
         work = self.open(
             input,
             place=place_for(sink, run_id),
@@ -107,17 +119,28 @@ class RunnableGraph(Drawn, Generic[StateT]):
         )
         return await self._drive(work)
 
-    def _keep(
+    async def _keep(
         self,
         begin: Begin,
         journal: Journal,
         input: Mapping[str, Any] | BaseModel | None,
         run_id: str | None,
+        thread: str | None,
         sink: EventSink | None,
     ) -> KeptGraph:
-        graph, declared = self._graph, self.declared
-        about = about_input(graph, declared, input)
-        return KeptGraph(begin, graph, declared, journal, about=about, run_id=run_id, sink=sink)
+        definition, is_new = self._definition, False
+        about: Mapping[str, Any]
+        if thread is None:
+            about = definition.about(input)
+        elif run_id is not None:
+            raise ConfigError(f"run_id={run_id!r}: the runs of a thread have ids of their own")
+        else:
+            run_id, about, is_new = await next_of_thread(
+                self._opener(), definition, journal, thread, input
+            )
+        return KeptGraph(
+            begin, definition, journal, about=about, run_id=run_id, sink=sink, is_new=is_new
+        )
 
     def run_sync(
         self, input: Mapping[str, Any] | BaseModel | None = None, **options: Any
@@ -139,6 +162,7 @@ class RunnableGraph(Drawn, Generic[StateT]):
         limits: RunLimits | None = None,
         max_steps: int | None = None,
         journal: Journal | None = None,
+        thread: str | None = None,
         policy: Policy = "drop_deltas",
         buffer: int = 10_000,
     ) -> GraphHandle[StateT]:
@@ -152,6 +176,7 @@ class RunnableGraph(Drawn, Generic[StateT]):
             limits: Limits of this run and all that is below it.
             max_steps: Supersteps it may take.
             journal: Where the run is kept; see `run`.
+            thread: A row of runs that this is the next one of; see `run`.
             policy: What happens when you read too slowly; see `EventSink.stream`.
             buffer: How far you may fall behind before that, in events.
         """
@@ -159,8 +184,8 @@ class RunnableGraph(Drawn, Generic[StateT]):
             opens = self._opener(
                 deps=deps, limits=limits, max_steps=max_steps, deltas=True, snapshots=deque()
             )
-            kept = self._keep(opens, journal, input, run_id, sink)
-            return GraphHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
+            return self._watched(opens, journal, input, run_id, thread, sink, policy, buffer)
+        _without_journal(thread)
 
         def begin() -> GraphRun:
             return self.open(
@@ -226,8 +251,7 @@ class RunnableGraph(Drawn, Generic[StateT]):
             begin = self._opener(deps=deps, limits=limits, max_steps=max_steps)
             kept = KeptGraph(
                 begin,
-                self._graph,
-                self.declared,
+                self._definition,
                 journal,
                 about=None,
                 run_id=run_id,
@@ -236,13 +260,18 @@ class RunnableGraph(Drawn, Generic[StateT]):
                 on_change=on_change,
             )
             return await kept.run()
+        return await self._resume_parked(run_id, answers or {}, by)
+
+    async def _resume_parked(
+        self, run_id: str, answers: Mapping[str, Any], by: str
+    ) -> GraphResult[StateT]:
         work = self._parked.get(run_id)
         if work is None:
             near = did_you_mean(run_id, self._parked)
             raise ConfigError(f"resume({run_id!r}): no such run of {self!r} is paused{near}")
         if work.is_going:
             raise RunConflict(run_id, "it goes on already: wait for its result")
-        answer_parked(work, answers or {}, by)
+        answer_parked(work, answers, by)
         if not work.has_news:
             return paused(work)
         return await self._drive(work, is_again=True)
@@ -260,6 +289,28 @@ class RunnableGraph(Drawn, Generic[StateT]):
         await call_off(work, reason)
         return True
 
+    def _watched(
+        self,
+        opens: Begin,
+        journal: Journal,
+        input: Mapping[str, Any] | BaseModel | None,
+        run_id: str | None,
+        thread: str | None,
+        sink: EventSink | None,
+        policy: Policy,
+        buffer: int,
+    ) -> GraphHandle[StateT]:
+        kept: list[KeptGraph] = []
+
+        async def begin() -> GraphRun:
+            kept.append(await self._keep(opens, journal, input, run_id, thread, sink))
+            return await kept[0].open()
+
+        async def drive(work: GraphRun) -> GraphResult[StateT]:
+            return await kept[0].drive(work)
+
+        return GraphHandle(begin, drive, policy=policy, buffer=buffer)
+
     async def _drive(self, work: GraphRun, *, is_again: bool = False) -> GraphResult[StateT]:
         run_id = work.run.run_id
         try:
@@ -272,3 +323,8 @@ class RunnableGraph(Drawn, Generic[StateT]):
             raise
         self._parked.pop(run_id, None)
         return result
+
+
+def _without_journal(thread: str | None) -> None:
+    if thread is not None:
+        raise ConfigError(f"thread={thread!r} needs a journal, which keeps its state: journal=…")

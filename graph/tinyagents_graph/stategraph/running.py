@@ -84,6 +84,8 @@ def _tell_lineage(work: GraphRun) -> None:
 
 
 async def _drive(work: GraphRun) -> None:
+    if work.is_still:
+        return
     try:
         await (drive_eagerly if work.graph.mode == "eager" else drive_supersteps)(work)
     except Parked:

@@ -45,7 +45,7 @@ class GraphHandle(Handle[GraphResult[StateT]]):
 
     def __init__(
         self,
-        begin: Callable[[], GraphRun],
+        begin: Callable[[], GraphRun | Awaitable[GraphRun]],
         drive: Callable[[GraphRun], Awaitable[GraphResult[StateT]]],
         *,
         policy: Policy = "drop_deltas",

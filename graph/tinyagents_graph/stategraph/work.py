@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from tinyagents_graph.errors import ConfigError, GraphError, LimitExceeded
+from tinyagents_graph.events import Event
 from tinyagents_graph.run import Run
 from tinyagents_graph.stategraph.asks import NodeAsk
 from tinyagents_graph.stategraph.joins import JoinState
 from tinyagents_graph.stategraph.lineage import Lineage
+from tinyagents_graph.stategraph.moments import StateRecord
 from tinyagents_graph.stategraph.prepared import Prepared
 from tinyagents_graph.stategraph.routing import Failure, Nothing
 from tinyagents_graph.stategraph.state import Values, Write
@@ -45,6 +47,8 @@ class GraphRun:
         flow: How far it is in eager mode.
         is_going: Whether somebody drives it now.
         driver: What runs it to its result.
+        history: What the state was after each step, for whoever looks back; else `None`.
+        is_still: Whether it has a state, and does nothing with it.
         lost: Ids of questions whose nodes the graph no longer has.
         lineage: How it reads what it did before, if it is a root that is kept in a journal.
     """
@@ -54,9 +58,9 @@ class GraphRun:
     progress = ""
 
     __slots__ = (
-        "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "is_going",
-        "is_in_step", "is_over_limit", "joins", "lineage", "lost", "max_steps", "met", "run", "settled",
-        "snapshots", "step", "tasks", "values", "written",
+        "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "history",
+        "is_going", "is_in_step", "is_over_limit", "is_still", "joins", "lineage", "lost",
+        "max_steps", "met", "run", "settled", "snapshots", "step", "tasks", "values", "written",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +94,8 @@ class GraphRun:
         self.is_going = False
         self.lineage: Lineage | None = None
         self.lost: Sequence[str] = ()
+        self.history: list[StateRecord] | None = None
+        self.is_still = False
         self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
 
@@ -128,13 +134,23 @@ class GraphRun:
         if self.written is not None:
             self.written += [each for each in (outcome.write, *outcome.more) if each]
 
-    def tell_update(self, keys: Iterable[str], values: Values | None = None) -> None:
+    def tell_update(self, keys: Iterable[str], values: Values | None = None) -> Event:
         """Publish that the state has changed."""
         event = self.run.emit("state.updated", {"step": self.step, "keys": sorted(keys)})
         ledger = self.run.tree.ledger
         # Who watches a tree that goes on is told of what is new in it.
         if self.snapshots is not None and (ledger is None or event.seq >= ledger.past.n_events):
             self.snapshots.append(self.values if values is None else values)
+        return event
+
+    def note_state(self, event: Event, values: Values, nodes: Iterable[str]) -> None:
+        """Keep the state as it was at an event, for whoever looks back; if that is durable."""
+        ledger, run = self.run.tree.ledger, self.run
+        if self.history is None or ledger is None or event.seq >= ledger.past.n_events:
+            return
+        state = self.graph.schema.final(values, is_live=True)
+        told = StateRecord(run.run_id, event.seq, self.step, state, tuple(nodes), event.time)
+        self.history.append(told)
 
     def so_far(self) -> Values:
         """The state as far as it goes, for a result."""

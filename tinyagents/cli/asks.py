@@ -1,0 +1,103 @@
+"""Questions to the human as the command line tells them: in a few lines, and under a short code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from time import time
+from typing import Any, TextIO
+
+from tinyagents import ConfigError
+from tinyagents.cli.text import ago, say
+from tinyagents.console.text import call_label, one_line
+from tinyagents_graph.journal.inbox import InboxAsk
+
+__all__ = ["answer_from", "code_of", "json_of", "say_asks", "what_it_wants"]
+
+_CODE_CHARS = 6
+_SHOWN_CHARS = 300
+
+
+def code_of(run_id: str, ask_id: str) -> str:
+    """A few characters that stand for a question, always the same for the same one."""
+    return blake2b(f"{run_id}\n{ask_id}".encode(), digest_size=8).hexdigest()[:_CODE_CHARS]
+
+
+def say_asks(asks: Sequence[InboxAsk], option: str, out: TextIO) -> None:
+    """Print questions, and how to answer them.
+
+    Args:
+        asks: The questions.
+        option: What a command needs to find their journal.
+        out: Where to.
+    """
+    for ask in asks:
+        code = code_of(ask.root_run_id, ask.id)
+        until = "" if ask.expires_at is None else f", expires in {ago(ask.expires_at - time())}"
+        say(f"{code}  {ask.root_run_id} {ask.path}, {ago(time() - ask.raised)} ago{until}", out)
+        say(f"    {what_it_wants(ask)}", out)
+        if ask.reasoning.strip():
+            say(f"    it says: {one_line(ask.reasoning, _SHOWN_CHARS)}", out)
+        where = f"{ask.root_run_id} {code}"
+        if ask.what == "question":
+            say(f"    tinyagents answer {where} TEXT{option}", out)
+        else:
+            say(
+                f"    tinyagents approve {where}{option}"
+                f" | tinyagents reject {where} --reason WHY{option}",
+                out,
+            )
+
+
+def what_it_wants(ask: InboxAsk) -> str:
+    """What a question is about, in one line."""
+    if ask.what == "approval":
+        return f"wants to run {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}"
+    called = f" {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}" if ask.tool else ""
+    return f"{one_line(ask.question, _SHOWN_CHARS)}{called}"
+
+
+def json_of(ask: InboxAsk) -> dict[str, Any]:
+    """A question as plain data."""
+    names = ("id", "path", "what", "question", "tool", "arguments", "reasoning", "raised")
+    told = {name: getattr(ask, name) for name in names}
+    code = code_of(ask.root_run_id, ask.id)
+    return {"run_id": ask.root_run_id, "code": code, **told, "expires_at": ask.expires_at}
+
+
+async def answer_from(ask: InboxAsk, line: str, by: str) -> str:
+    """Answer a question with what somebody typed.
+
+    Args:
+        ask: The question.
+        line: `y` or `n REASON` where a yes or no is wanted, else the answer.
+        by: Who typed it.
+
+    Returns:
+        What is wrong with it; empty if it was taken.
+    """
+    word, _, rest = line.strip().partition(" ")
+    is_bool = ask.facts.get("type") == "bool"
+    if ask.what == "question" and not is_bool:
+        return await _answered(ask, line.strip(), by)
+    if word.lower() in ("y", "yes"):
+        await ask.approve(by=by)
+    elif word.lower() in ("n", "no"):
+        await ask.reject(rest.strip(), by=by)
+    elif ask.what == "doubt" and line.strip():
+        await ask.answer(line.strip(), by=by)
+    else:
+        return "answer y, or n and why"
+    return ""
+
+
+async def _answered(ask: InboxAsk, text: str, by: str) -> str:
+    try:
+        await ask.answer(text, by=by)
+    except ConfigError as error:
+        try:
+            await ask.answer(json.loads(text), by=by)
+        except (ConfigError, ValueError):
+            return one_line(str(error))
+    return ""
