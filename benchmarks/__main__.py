@@ -5,11 +5,30 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.compare import compare
-from benchmarks.contenders import AGENTS, ENTRIES, FLOOR, GRAPHS, OURS, Entry, entry
+from benchmarks.contenders import (
+    AGENTS,
+    ENTRIES,
+    FLOOR,
+    GRAPH_KEEPERS,
+    GRAPHS,
+    KEEPERS,
+    OURS,
+    Entry,
+    entry,
+)
 from benchmarks.measure import last_core, pin
 from benchmarks.profiling import profile
 from benchmarks.report import Group, Setting, print_text, to_json, verdicts
-from benchmarks.rows import ALL_ROWS, GRAPH_ROWS, OWN_ROWS, ROWS, Row, TurnRow
+from benchmarks.rows import (
+    ALL_ROWS,
+    GRAPH_ROWS,
+    KEPT_GRAPH_ROWS,
+    KEPT_ROWS,
+    OWN_ROWS,
+    ROWS,
+    Row,
+    TurnRow,
+)
 
 KEYS = [each.key for each in ALL_ROWS]
 NAMES = [each.name for each in ENTRIES]
@@ -39,11 +58,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def groups(keys: Sequence[str], names: Sequence[str]) -> list[tuple[list[Row], list[Entry]]]:
-    """The rows for all agents, those for the floor and ours, and those for state graphs.
+    """The rows for all agents, those for the floor and ours, those for state graphs, those kept.
 
     Each with who takes part.
     """
-    tables = ((ROWS, AGENTS), (OWN_ROWS, (FLOOR, OURS)), (GRAPH_ROWS, GRAPHS))
+    tables = (
+        (ROWS, AGENTS), (OWN_ROWS, (FLOOR, OURS)), (GRAPH_ROWS, GRAPHS),
+        (KEPT_ROWS, KEEPERS), (KEPT_GRAPH_ROWS, GRAPH_KEEPERS),
+    )  # fmt: skip
     split = [
         (
             [each for each in rows if each.key in keys],

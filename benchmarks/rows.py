@@ -1,8 +1,12 @@
 """What is measured: one row per figure, with the target it has to meet."""
 
 import asyncio
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing import util
+from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from benchmarks.workload import (
@@ -12,7 +16,10 @@ from benchmarks.workload import (
     Contender,
     Gate,
     GraphContender,
+    GraphKeeping,
+    Keeping,
     Pausing,
+    Replaying,
     StepTimes,
     TurnClock,
     Workload,
@@ -24,6 +31,7 @@ N_CHILDREN = 10
 N_LEVELS = 5
 N_BLOCKED = 1_000
 N_STEPS = 1_000
+N_KEPT_STEPS = 100
 N_BESIDE = 5
 """Turns timed on either side of the one whose cost is asked for, as one alone is too short."""
 
@@ -52,6 +60,8 @@ class TimeRow(Generic[ContenderT]):
     """Whether the target is a multiple of the floor, else it is µs."""
     without: frozenset[str] = EVERYBODY
     """Who takes no part."""
+    waits: bool = False
+    """Whether it waits for the disk: then elapsed time counts, not processor time."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +269,90 @@ GRAPH_ROWS: tuple[Row, ...] = (
 )
 """What all who run state graphs are measured by."""
 
-ALL_ROWS = ROWS + OWN_ROWS + GRAPH_ROWS
+N_BESIDE_EACH_OTHER = 32
+REPLAYED_TURNS = 5_000
+
+
+@cache
+def scratch() -> Path:
+    """A folder on the disk of the working directory, which goes with the process."""
+    made = tempfile.TemporaryDirectory(prefix=".kept-", dir=".")
+    util.Finalize(made, made.cleanup, exitpriority=0)  # which pools of processes run, too
+    return Path(made.name)
+
+
+def on_disk() -> Path:
+    return scratch() / "runs.db"
+
+
+KEPT_IN_MEMORY = TimeRow[Keeping](
+    key="kept-memory",
+    title="one more turn with one tool call, kept in memory",
+    target=None,
+    workload=lambda contender: contender.kept_turns(N_TURNS, 1, None),
+    answer=str(N_TURNS - 2),
+    per=N_TURNS - 1,
+    less=lambda contender: contender.kept_turns(1, 1, None),
+    less_answer=TASK,
+)
+KEPT = TimeRow[Keeping](
+    key="kept",
+    title="one more turn with one tool call, kept in SQLite, elapsed",
+    target=1.5,
+    is_ratio=True,
+    workload=lambda contender: contender.kept_turns(N_TURNS, 1, on_disk()),
+    answer=str(N_TURNS - 2),
+    per=N_TURNS - 1,
+    less=lambda contender: contender.kept_turns(1, 1, on_disk()),
+    less_answer=TASK,
+    waits=True,
+)
+KEPT_TOGETHER = TimeRow[Keeping](
+    key="kept-32",
+    title="32 runs at once, kept in SQLite, elapsed, per recorded step",
+    target=66.7,  # 15,000 steps a second
+    workload=lambda contender: contender.kept_turns(N_TURNS, N_BESIDE_EACH_OTHER, on_disk()),
+    answer=str(N_TURNS - 2),
+    per=N_BESIDE_EACH_OTHER * (2 * N_TURNS - 1),
+    waits=True,
+)
+REPLAY = TimeRow[Replaying](
+    key="replay",
+    title="10,000 recorded steps given again, per step",
+    target=20,
+    workload=lambda contender: contender.replayed(REPLAYED_TURNS, on_disk()),
+    answer=str(REPLAYED_TURNS - 2),
+    per=2 * REPLAYED_TURNS,
+    without=frozenset({"floor", "drangue"}),
+)
+
+KEPT_ROWS: tuple[Row, ...] = (KEPT_IN_MEMORY, KEPT, KEPT_TOGETHER, REPLAY)
+"""What those are measured by who keep what agents do."""
+
+SUPERSTEP_IN_MEMORY = TimeRow[GraphKeeping](
+    key="kept-superstep-memory",
+    title="a loop of 1,000 steps kept in memory, per step",
+    target=10,
+    is_ratio=True,
+    workload=lambda contender: contender.kept_loop(N_STEPS, None),
+    answer=str(N_STEPS),
+    per=N_STEPS,
+)
+SUPERSTEP_ON_DISK = TimeRow[GraphKeeping](
+    key="kept-superstep",
+    title="a loop of 100 steps kept in SQLite, elapsed, per step",
+    target=1.5,
+    is_ratio=True,
+    workload=lambda contender: contender.kept_loop(N_KEPT_STEPS, on_disk()),
+    answer=str(N_KEPT_STEPS),
+    per=N_KEPT_STEPS,
+    waits=True,
+)
+
+KEPT_GRAPH_ROWS: tuple[Row, ...] = (SUPERSTEP_IN_MEMORY, SUPERSTEP_ON_DISK)
+"""What those are measured by who keep what graphs do."""
+
+ALL_ROWS = ROWS + OWN_ROWS + GRAPH_ROWS + KEPT_ROWS + KEPT_GRAPH_ROWS
 
 
 def row(key: str) -> Row:

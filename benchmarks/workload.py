@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 TASK = "go"
@@ -122,6 +123,44 @@ class GraphContender(Protocol):
 
     def growing(self, n: int) -> StepTimes:
         """A loop of `n` steps, each of which adds a number to a list in the state."""
+        ...
+
+
+class Keeping(Protocol):
+    """A contender that keeps what its agents do, so that it outlives the process."""
+
+    def kept_turns(self, n: int, n_runs: int, path: Path | None) -> Workload:
+        """`turns`, by so many runs at once, each under an id of its own; each step is kept.
+
+        The answer is that of the last run.
+
+        Args:
+            n: Turns of each run.
+            n_runs: How many runs there are at once.
+            path: The SQLite file that they are kept in, made durable at each step; `None`: memory.
+        """
+        ...
+
+
+@runtime_checkable
+class Replaying(Protocol):
+    """A contender that gives a run again that has ended."""
+
+    def replayed(self, n: int, path: Path) -> Workload:
+        """A run of `n` turns like `turns` whose id has been run before; nothing is asked again."""
+        ...
+
+
+class GraphKeeping(Protocol):
+    """A contender that keeps what its graphs do."""
+
+    def kept_loop(self, n: int, path: Path | None) -> Workload:
+        """`loop`, each step of which is kept before the next one begins.
+
+        Args:
+            n: Steps.
+            path: The SQLite file that they are kept in, made durable at each step; `None`: memory.
+        """
         ...
 
 

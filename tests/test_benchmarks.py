@@ -6,11 +6,20 @@ import pytest
 
 from benchmarks.contenders import FLOOR, OURS, entry
 from benchmarks.measure import all_blocked, checked, clocked
-from benchmarks.rows import GRAPH_ROWS, ROWS, MemoryRow, Row, TimeRow, TurnRow
+from benchmarks.rows import (
+    GRAPH_ROWS,
+    KEPT_GRAPH_ROWS,
+    KEPT_ROWS,
+    ROWS,
+    MemoryRow,
+    Row,
+    TimeRow,
+    TurnRow,
+)
 
 CASES = [
     pytest.param(row, name, id=f"{row.key}-{name}")
-    for row in ROWS + GRAPH_ROWS
+    for row in ROWS + GRAPH_ROWS + KEPT_ROWS + KEPT_GRAPH_ROWS
     for name in (FLOOR, OURS)
     if name not in row.without
 ]

@@ -60,6 +60,10 @@ ENTRIES = (
 
 GRAPHS = (FLOOR, OURS, "langgraph", "pydantic-graph")
 """Who runs state graphs."""
+KEEPERS = (FLOOR, OURS, "drangue")
+"""Who keeps what agents do."""
+GRAPH_KEEPERS = (FLOOR, OURS, "langgraph")
+"""Who keeps what graphs do."""
 AGENTS = tuple(each.name for each in ENTRIES if each.name not in GRAPHS[2:])
 """Who runs agents."""
 

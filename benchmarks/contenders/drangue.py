@@ -1,10 +1,13 @@
 """drangue: an agent inside a tool is its way to delegate."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from benchmarks.workload import TASK, Contender, Gate, Workload, answer_leaf
+from benchmarks.workload import TASK, Contender, Gate, Keeping, Workload, answer_leaf
 
 # Through import_module, as Any: the checks of this project run where no peer is installed.
 lib: Any = import_module("drangue")
@@ -64,8 +67,23 @@ def workload(agent: Any) -> Workload:
     return run
 
 
-class Drangue(Contender):
-    """`drangue.Agent` on its default in-memory store."""
+@cache
+def store_at(path: Path | None) -> Any:
+    return lib.InMemoryStore() if path is None else lib.SQLiteStore(str(path))
+
+
+def looping(n: int, store: Any = None) -> Any:
+    async def decide(messages: list[dict[str, Any]]) -> Any:
+        turn = len(messages) // 2
+        if turn < n - 1:
+            return call("echo", turn, {"text": str(turn)})
+        return say(str(messages[-1]["content"]))
+
+    return lib.Agent(FakeModel(decide), tools=[echo], store=store)
+
+
+class Drangue(Contender, Keeping):
+    """`drangue.Agent` on its default in-memory store, or on its SQLite store."""
 
     def chain(self, levels: int, gate: Gate | None = None) -> Workload:
         root = leaf(gate)
@@ -74,13 +92,15 @@ class Drangue(Contender):
         return workload(root)
 
     def turns(self, n: int) -> Workload:
-        async def decide(messages: list[dict[str, Any]]) -> Any:
-            turn = len(messages) // 2
-            if turn < n - 1:
-                return call("echo", turn, {"text": str(turn)})
-            return say(str(messages[-1]["content"]))
+        return workload(looping(n))
 
-        return workload(lib.Agent(FakeModel(decide), tools=[echo]))
+    def kept_turns(self, n: int, n_runs: int, path: Path | None) -> Workload:
+        run_one = workload(looping(n, store_at(path)))
+
+        async def run() -> str:
+            return (await asyncio.gather(*(run_one() for _ in range(n_runs))))[-1]
+
+        return run_one if n_runs == 1 else run
 
     def fan_out(self, n: int, gate: Gate | None = None) -> Workload:
         return workload(delegator(leaf(gate), n))

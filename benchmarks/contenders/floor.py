@@ -1,7 +1,10 @@
 """The floor: an agent loop or a graph written by hand on bare asyncio, with nothing around it."""
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -10,6 +13,8 @@ from benchmarks.workload import (
     Contender,
     Gate,
     GraphContender,
+    GraphKeeping,
+    Keeping,
     StepTimes,
     TurnClock,
     Workload,
@@ -83,7 +88,27 @@ async def yield_and_count(n: int) -> int:
     return n + 1
 
 
-class Floor(Contender, TurnClock, GraphContender):
+class Rows:
+    """A bare table: each step a row, and each row a transaction that waits for the disk."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._steps: list[str] = []
+        self._db: sqlite3.Connection | None = None
+        if path is not None:
+            self._db = sqlite3.connect(path.with_suffix(".floor"), isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS step(data TEXT)")
+
+    def keep(self, step: object) -> None:
+        text = json.dumps(step)
+        if self._db is None:
+            self._steps.append(text)
+        else:
+            self._db.execute("INSERT INTO step VALUES (?)", (text,))
+
+
+class Floor(Contender, TurnClock, GraphContender, Keeping, GraphKeeping):
     """An async function as model, a while loop, direct calls, `asyncio.gather` for siblings.
 
     Each step of a graph is one task of asyncio, which anything that may be cancelled or timed by
@@ -103,6 +128,38 @@ class Floor(Contender, TurnClock, GraphContender):
     def fan_out(self, n: int, gate: Gate | None = None) -> Workload:
         root = delegator(leaf(gate), n)
         return lambda: root(TASK)
+
+    def kept_turns(self, n: int, n_runs: int, path: Path | None) -> Workload:
+        rows = Rows(path)
+
+        async def model(messages: list[Message]) -> str | list[Call]:
+            turn = len(messages) // 2
+            reply = [("echo", str(turn))] if turn < n - 1 else str(messages[-1]["content"])
+            rows.keep({"reply": reply})
+            return reply
+
+        async def kept_echo(text: str) -> str:
+            rows.keep({"result": text})
+            return text
+
+        root = agent(model, {"echo": kept_echo})
+
+        async def run() -> str:
+            return (await asyncio.gather(*(root(TASK) for _ in range(n_runs))))[-1]
+
+        return run
+
+    def kept_loop(self, n: int, path: Path | None) -> Workload:
+        rows = Rows(path)
+
+        async def run() -> str:
+            reached = 0
+            while reached < n:
+                reached = await asyncio.create_task(count_one(reached))
+                rows.keep({"n": reached})
+            return str(reached)
+
+        return run
 
     def model_call_times(self, n: int) -> StepTimes:
         async def run() -> list[float]:

@@ -5,10 +5,19 @@ from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
 from itertools import count
 from operator import add
+from pathlib import Path
 from time import process_time
 from typing import Annotated, Any, TypedDict
 
-from benchmarks.workload import LEAF, Builder, GraphContender, Pausing, StepTimes, Workload
+from benchmarks.workload import (
+    LEAF,
+    Builder,
+    GraphContender,
+    GraphKeeping,
+    Pausing,
+    StepTimes,
+    Workload,
+)
 
 # Through import_module, as Any: the checks of this project run where no peer is installed.
 graph_: Any = import_module("langgraph.graph")
@@ -61,7 +70,7 @@ def declared(n: int) -> Any:
     return graph
 
 
-def looping(state: Any, node: Any, is_done: Callable[[Any], bool]) -> Any:
+def looping(state: Any, node: Any, is_done: Callable[[Any], bool], saver: Any = None) -> Any:
     # An async router: a plain one would be handed to a thread at every step.
     async def route(state: Any) -> str:
         return "done" if is_done(state) else "again"
@@ -70,14 +79,25 @@ def looping(state: Any, node: Any, is_done: Callable[[Any], bool]) -> Any:
     graph.add_node("node", node)
     graph.add_edge(START, "node")
     graph.add_conditional_edges("node", route, {"again": "node", "done": END})
-    return graph.compile()
+    return graph.compile(checkpointer=saver)
 
 
 def steps(n: int) -> dict[str, int]:
     return {"recursion_limit": n + 5}
 
 
-class LangGraph(GraphContender, Builder, Pausing):
+_ids: Iterator[int] = count()
+
+
+async def saver_at(path: Path | None) -> Any:
+    if path is None:
+        return InMemorySaver()
+    sqlite: Any = import_module("langgraph.checkpoint.sqlite.aio")
+    connect: Any = import_module("aiosqlite").connect
+    return sqlite.AsyncSqliteSaver(await connect(path))
+
+
+class LangGraph(GraphContender, Builder, Pausing, GraphKeeping):
     """Typed dicts as state, no checkpointer where none is needed: the defaults."""
 
     def loop(self, n: int) -> Workload:
@@ -85,6 +105,20 @@ class LangGraph(GraphContender, Builder, Pausing):
 
         async def run() -> str:
             return str((await graph.ainvoke({"n": 0}, steps(n)))["n"])
+
+        return run
+
+    def kept_loop(self, n: int, path: Path | None) -> Workload:
+        graphs: list[Any] = []
+
+        async def run() -> str:
+            if not graphs:  # its saver wants to be made in the loop
+                saver = await saver_at(path)
+                graphs.append(looping(Count, count_one, lambda state: bool(state["n"] >= n), saver))
+            config = {**steps(n), "configurable": {"thread_id": f"kept-{next(_ids)}"}}
+            # So that a step is kept before the next one begins, as everybody's here.
+            said = await graphs[0].ainvoke({"n": 0}, config, durability="sync")
+            return str(said["n"])
 
         return run
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cache, partial
+from itertools import count
 from math import inf
+from pathlib import Path
 from time import process_time
 from typing import Annotated, Any
 
@@ -16,7 +18,10 @@ from benchmarks.workload import (
     Contender,
     Gate,
     GraphContender,
+    GraphKeeping,
+    Keeping,
     Pausing,
+    Replaying,
     StepTimes,
     TurnClock,
     Workload,
@@ -26,6 +31,7 @@ from tinyagents import Agent, RunLimits, ToolCall, tool
 from tinyagents.graph import END, START, Append, Ask, Graph, Send, StateGraph
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
+from tinyagents_graph.journal import Journal, MemoryJournal, SqliteJournal
 
 Decide = Callable[[ModelRequest], Awaitable[str | ToolCall | list[ToolCall]]]
 
@@ -131,7 +137,24 @@ def counted(graph: Graph[Count]) -> Workload:
     return run
 
 
-class TinyAgents(Contender, TurnClock, GraphContender, Builder, Pausing):
+@cache
+def journal_at(path: Path | None) -> Journal:
+    return MemoryJournal() if path is None else SqliteJournal(path)
+
+
+_ids = count()
+
+
+class TinyAgents(
+    Contender,
+    TurnClock,
+    GraphContender,
+    Builder,
+    Pausing,
+    Keeping,
+    GraphKeeping,
+    Replaying,
+):
     """`Agent.run` and `Graph.run` as the README shows them."""
 
     def chain(self, levels: int, gate: Gate | None = None) -> Workload:
@@ -147,6 +170,35 @@ class TinyAgents(Contender, TurnClock, GraphContender, Builder, Pausing):
         boss = delegator(leaf(gate), "boss", n)
         # Otherwise 64 of a turn's calls run at once.
         return workload(boss.with_(limits=WIDE, max_concurrency=n) if gate else boss)
+
+    def kept_turns(self, n: int, n_runs: int, path: Path | None) -> Workload:
+        agent, journal = looping(n), journal_at(path)
+
+        async def one() -> str:
+            return (await agent.run(TASK, run_id=f"kept-{next(_ids)}", journal=journal)).output
+
+        async def run() -> str:
+            return (await asyncio.gather(*(one() for _ in range(n_runs))))[-1]
+
+        return one if n_runs == 1 else run
+
+    def replayed(self, n: int, path: Path) -> Workload:
+        agent, journal = looping(n).with_(limits=WIDE), journal_at(path)
+
+        async def run() -> str:
+            result = await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)
+            return str(result.output)
+
+        return run
+
+    def kept_loop(self, n: int, path: Path | None) -> Workload:
+        graph: Graph[Count] = circling(Count, count_one, n, lambda state: bool(state.n >= n))
+        journal = journal_at(path)
+
+        async def run() -> str:
+            return str((await graph.run(run_id=f"kept-{next(_ids)}", journal=journal)).output.n)
+
+        return run
 
     def model_call_times(self, n: int) -> StepTimes:
         async def run() -> list[float]:

@@ -37,7 +37,7 @@ class Deed:
     Attributes:
         what: `"model"`, or the tool's name.
         key: The idempotency key that the outside world would see.
-        path: Of a call its run and its id.
+        path: Of a call its run and its id; of a node its address, and of a step in it its name.
     """
 
     what: str
@@ -115,7 +115,10 @@ def check_deeds(
         AssertionError: Something was done again.
     """
     known = {f"{path} {name}" for group, path, name in facts(prefix) if group == "tool"}
-    begun = {f"{path} {name}" for group, path, name in intents(prefix)}
+    known |= {name for group, _, name in facts(prefix) if group == "node"}
+    saved = [e.data for e in prefix if e.kind == "checkpoint.saved" and "value" in e.data]
+    known |= {f"{data['path']} {data['name']}" for data in saved}
+    begun = {f"{path} {name}" for _, path, name in intents(prefix)}
     root_id = prefix[0].root_run_id if prefix else ""
     asked = {
         f"{root_id}{path[4:]}#{name}" for group, path, name in facts(prefix) if group == "model"
@@ -123,7 +126,7 @@ def check_deeds(
     keys: Counter[str] = Counter()
     for deed in deeds:
         assert deed.key not in asked, f"the model was asked again: {deed.key}"
-        assert deed.path not in known, f"a call was made again: {deed}"
+        assert deed.path not in known, f"it was made again: {deed}"
         if deed.what in irreversible:
             assert deed.path not in begun, f"made though it was in doubt: {deed}"
             keys[deed.key] += 1
@@ -171,7 +174,7 @@ def told(events: Sequence[Event]) -> Counter[tuple[str, str, str]]:
 
     Of a step that was done again, and of a run that went on after its end, the last word counts.
     """
-    last = {step: at for at, (step, event) in _ends(events)}
+    last = {step: at for at, (step, _) in _ends(events)}
     found: Counter[tuple[str, str, str]] = Counter()
     begun: set[Step] = set()
     for at, event in enumerate(events):

@@ -9,10 +9,11 @@ act on something waits for that with `settle`; all others go on meanwhile.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from math import inf
 from time import time
@@ -24,15 +25,16 @@ from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.asking import Asking
 from tinyagents_graph.journal.candidates import Candidates
-from tinyagents_graph.journal.past import Past
+from tinyagents_graph.journal.past import Past, Spent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import moved
-from tinyagents_graph.loops import EventLoop
+from tinyagents_graph.loops import EventLoop, Mailbox
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["Ledger"]
 
+_logger = logging.getLogger("tinyagents.journal")
 _new_event: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
 
 
@@ -56,6 +58,7 @@ class Ledger(Asking):
         error: Why nothing more can be kept, if that is so. Then events go to the sink at once, for
             what began has to end for those who watch.
         answers: The answers that were given to questions of the tree, by id.
+        open_asks: The events of the questions that are neither answered nor have expired, by id.
         drift: How the tree's code differs from when it was begun, as it is found.
         sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
@@ -64,7 +67,7 @@ class Ledger(Asking):
 
     __slots__ = (
         "_arrived", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
-        "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
+        "_mailbox", "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
         "_waiting", "about", "awaiting", "candidates", "drift", "error", "journal",
         "sessions",
     )  # fmt: skip
@@ -93,6 +96,7 @@ class Ledger(Asking):
         self.drift: list[Mapping[str, Any]] = []
         self._sink = sink
         self._loop = EventLoop()
+        self._mailbox = Mailbox.here()
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0
@@ -216,9 +220,7 @@ class Ledger(Asking):
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit_and_see(known.kind, origin, known.data)
 
-    def spent_below(
-        self, place: str, before: float = inf
-    ) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)
@@ -259,7 +261,7 @@ class Ledger(Asking):
     def _written(self, batch: list[Event], error: BaseException | None) -> None:
         self._arrived[batch[0].seq] = batch, error
         # Not from within `append`: a listener could wait for a thread that waits for `_order`.
-        if self._flusher != threading.get_ident() and not self._loop.call(self._publish):
+        if self._flusher != threading.get_ident() and not self._mailbox.post(self._publish):
             self._publish()  # the loop has closed, and nobody else will
 
     def _publish(self) -> None:
@@ -312,9 +314,11 @@ class Ledger(Asking):
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""
         with anyio.CancelScope(shield=True):
-            try:
+            with suppress(JournalError, RunConflict):  # which is in `error`
                 await self.settle()
-            except (JournalError, RunConflict):
+            if self._lease is None:
                 return
-            if self._lease is not None:
+            try:
                 await self.journal.close(self._lease)
+            except JournalError as error:  # nothing is lost by that
+                _logger.warning("run %s is held for some time yet: %s", self._lease.run_id, error)

@@ -41,10 +41,10 @@ def cases(rig: Rig, chance: random.Random) -> Iterator[Case]:
 def work(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> int:
     """One job of several: its part of the cases, until it has its part of the kills."""
     wrong = n_cases = 0
-    chosen: Iterator[Case] = islice(cases(rig, random.Random(seed)), job, None, options.jobs)
+    all_cases = cases(rig, random.Random(seed))
     if options.at:
-        chosen = iter([Case.parse(options.at)])
-    for case in chosen:
+        all_cases = iter([Case.parse(options.at)])
+    for case in islice(all_cases, job, None, options.jobs):
         n_cases += 1
         if not rig.run(case):
             wrong += 1

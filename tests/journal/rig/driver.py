@@ -181,8 +181,7 @@ def every_boundary(tree: str, undisturbed: Undisturbed) -> Iterator[Case]:
     """A case for each boundary of each life."""
     for life, n in enumerate(undisturbed.n_boundaries):
         for at in range(1, n + 1):
-            # The lives before die of old age: they have fewer boundaries than that.
-            early = (Kill("b", 1_000_000),) * life
+            early = (Kill("b", 0),) * life
             yield Case(tree, (*early, Kill("b", at)), at % 2)
 
 

@@ -20,8 +20,8 @@ class Kill:
     """A moment to kill a process at.
 
     Attributes:
-        kind: `"b"` at the nth boundary of its journal, by its own hand; `"t"` after so many
-            seconds; `"s"` when it has shown so many events.
+        kind: `"b"` at the nth boundary of its journal, by its own hand, and at none for 0; `"t"`
+            after so many seconds; `"s"` when it has shown so many events.
         at: Which one.
     """
 

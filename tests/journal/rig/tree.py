@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel
 
 from tests.journal.stories import Deed
 from tinyagents import (
@@ -23,6 +25,7 @@ from tinyagents import (
     ask_parent,
     tool,
 )
+from tinyagents.graph import END, START, Append, Graph, NodeContext, StateGraph
 from tinyagents.models.protocol import ModelRequest
 from tinyagents.testing import FunctionModel, call
 from tinyagents_graph.journal import Journal
@@ -149,6 +152,42 @@ def talk(stage: Stage) -> Tool:
     return talk
 
 
+class Plan(BaseModel):
+    """The state of the graph."""
+
+    topic: str
+    found: Annotated[list[str], Append()] = []
+    word: str = ""
+
+
+def flow(stage: Stage, kid: Agent[Any, Any]) -> Graph[Plan]:
+    """Two bodies at once, an agent, and a step of a body that is kept by itself."""
+
+    async def search(state: Plan, ctx: NodeContext) -> dict[str, Any]:
+        stage.did(ctx.node, ctx.idempotency_key, ctx.path)
+        return {"found": [f"{ctx.node} found {state.topic}"]}
+
+    async def close(state: Plan, ctx: NodeContext) -> dict[str, Any]:
+        async def charge() -> str:
+            stage.did("charge", ctx.idempotency_key, f"{ctx.path} charge")
+            return "charged"
+
+        word = await ctx.step("charge", charge)
+        stage.did(ctx.node, ctx.idempotency_key, ctx.path)
+        return {"word": f"{word} for {'; '.join(sorted(state.found))}"}
+
+    graph = StateGraph(Plan, name="flow")
+    for name in ("left", "right"):
+        graph.add_node(name, search)
+        graph.add_edge(START, name)
+    graph.add_node("kid", kid, input=lambda state: state.topic, output="found")
+    graph.add_node("close", close)
+    graph.add_edge(START, "kid")
+    graph.add_edge(["left", "right", "kid"], "close")
+    graph.add_edge("close", END)
+    return graph.compile()
+
+
 def steady(stage: Stage) -> Agent[Any, Any]:
     """A tree whose events are the same whenever it runs, but for their order."""
     tools = [look(stage), in_a_thread(stage), fire(stage), fire(stage, "wire")]
@@ -161,10 +200,12 @@ def steady(stage: Stage) -> Agent[Any, Any]:
         tools=tools,
         subagents=[grand],
     )
+    node = Agent(stage.model(call("fire", x=8), "a node's end"), name="node", tools=tools)
     turns = (
         [call("kid", input="a"), call("kid", input="b"), call("look", x=5)],
         call("nudge"),
         [call("talk"), call("fire", x=6)],
+        [call("flow", topic="tea"), call("look", x=7)],
         call("ask_parent", question="sure?"),
         "the end",
     )
@@ -172,7 +213,7 @@ def steady(stage: Stage) -> Agent[Any, Any]:
         stage.model(*turns),
         name="boss",
         tools=[*tools, nudge(stage), talk(stage), ask_parent],
-        subagents=[kid],
+        subagents=[kid, flow(stage, node)],
         autonomy=Autonomy(modes={"wire": "assisted"}),
     )
 

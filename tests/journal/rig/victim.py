@@ -145,7 +145,9 @@ async def _live(place: Place, life: int, last: int, show: int) -> int:
 
     boundary = Boundaries(last)
     async with WatchedJournal(place.journal, boundary) as journal:
-        place.prefix(life).write_bytes(pickle.dumps(await _events(journal)))
+        written = place.folder / "writing"
+        written.write_bytes(pickle.dumps(await _events(journal)))
+        written.rename(place.prefix(life))  # whole, or not at all
         sink = EventSink()
         sink.subscribe(note)
         agent, stage = made(place.tree)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,12 @@ _LATEST = "(SELECT coalesce(max(opened), 0) + 1 FROM tree)"
 
 
 def take(
-    db: sqlite3.Connection, record: TreeRecord, where: str, now: float, lease_s: float
+    db: sqlite3.Connection,
+    record: TreeRecord,
+    where: str,
+    now: float,
+    lease_s: float,
+    given_up: Container[tuple[int, int]] = (),
 ) -> tuple[Lease, TreeRecord, list[Delivery]]:
     """Take a tree for this process.
 
@@ -37,6 +42,7 @@ def take(
         where: The journal, for an error.
         now: The time.
         lease_s: How long it is held without being renewed, in seconds.
+        given_up: Trees and epochs that this process holds no longer, whatever the file says.
 
     Raises:
         RunConflict: Somebody else holds it.
@@ -45,7 +51,10 @@ def take(
     known = record_of(db, run_id)
     if known is None:
         insert_tree(db, record, where)
-    elif is_held(known.owner, known.lease_until, now):
+    elif (
+        is_held(known.owner, known.lease_until, now)
+        and (number_of(db, where, run_id), known.epoch) not in given_up
+    ):
         until = datetime.fromtimestamp(known.lease_until, UTC).isoformat(" ", "seconds")
         raise RunConflict(
             f"run {run_id!r}",

@@ -88,6 +88,9 @@ class Ledger:
         synchronous: How long a commit waits for the disk, as `PRAGMA synchronous` takes it.
         lease_s: How long a tree is held without being renewed, in seconds.
         clock: The time, in seconds since the epoch.
+
+    Attributes:
+        given_up: Trees that are held no longer, though the file could not be told.
     """
 
     def __init__(
@@ -104,6 +107,8 @@ class Ledger:
         self._seen_version = -1
         self._broken: dict[Key, JournalError] = {}
         self._held: dict[int, _Held] = {}
+        self._going: set[Key] = set()  # given up in this transaction
+        self.given_up: set[Key] = set()
         self._renew_at = 0.0
         self._is_listened_to = False
         self._poll_at = 0.0
@@ -139,6 +144,8 @@ class Ledger:
         try:
             with immediate(self._open()):
                 outcomes = self._do_all(items)
+            self.given_up -= self._going
+            self._going.clear()
         except Exception as error:
             is_their_fault = self._connection is not None and not _is_busy(error)
             failure = self._after(error)
@@ -236,6 +243,8 @@ class Ledger:
         """Forget what the failed transaction seemed to have done."""
         self._rows.clear()
         self._next.clear()
+        self.given_up |= self._going
+        self._going.clear()
         if isinstance(error, JournalError):
             return error
         if not isinstance(error, sqlite3.Error):
@@ -271,6 +280,7 @@ class Ledger:
         """Hold trees no longer; in a job."""
         for lease in leases:  # kept alive no longer even if the file cannot be told
             self._forget(lease)
+            self._going.add((lease.number, lease.epoch))
         for lease in leases:
             give_up(self.db, lease)
 

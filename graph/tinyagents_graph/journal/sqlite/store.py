@@ -116,7 +116,8 @@ class SqliteJournal:
         is_wanted = True
 
         def do(ledger: Ledger) -> tuple[Lease, TreeRecord, list[Delivery], int]:
-            opened = take(ledger.db, record, where, ledger.clock(), ledger.lease_s)
+            now = ledger.clock()
+            opened = take(ledger.db, record, where, now, ledger.lease_s, ledger.given_up)
             return *opened, last_delivery(ledger.db)
 
         def keep(ledger: Ledger, opened: tuple[Lease, TreeRecord, list[Delivery], int]) -> None:

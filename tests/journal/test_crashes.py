@@ -1,0 +1,38 @@
+"""Processes that run a tree are killed; others go on with it. `make crash` does it more often."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.journal.rig.driver import Case
+from tests.project import ROOT
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
+
+
+def rig(*arguments: str) -> str:
+    """Run the rig in a process of its own: it forks, and here are threads."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.journal.rig", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+@needs_fork
+@pytest.mark.timeout(600)
+def test_a_tree_comes_to_the_same_end_wherever_its_processes_are_killed() -> None:
+    told = rig("--kills", "300")
+    assert "seed" in told
+
+
+def test_a_case_is_repeated_by_what_is_printed_of_it() -> None:
+    text = "timed:trio:b17,t0.012500,s3"
+    assert str(Case.parse(text)) == text
