@@ -2,27 +2,25 @@
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
+from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from tinyagents import Agent, SqliteJournal, tool
+from tinyagents import Agent, RunContext, SqliteJournal, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
 
-FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
-
 
 @tool
-async def send(to: str) -> str:
+async def send(ctx: RunContext[Path], to: str) -> str:
     """Send a letter."""
     print(f"   sends a letter to {to}", flush=True)
-    if to == "Bob" and not (FOLDER / "killed").exists():
-        (FOLDER / "killed").touch()
+    killed = ctx.deps / "killed"
+    if to == "Bob" and not killed.exists():
+        killed.touch()
         os.kill(os.getpid(), signal.SIGKILL)  # the power fails, in the middle of it
     return f"sent to {to}"
 
@@ -35,24 +33,25 @@ def secretary(request: ModelRequest) -> Any:
 
 
 model = os.environ.get("TINYAGENTS_MODEL") or FunctionModel(secretary)
-agent = Agent(model, name="secretary", instructions="Send letters.", tools=[send])
+agent = Agent(model, name="secretary", instructions="Send letters.", tools=[send], deps_type=Path)
 
 
-async def main() -> None:
-    async with SqliteJournal(FOLDER / "runs.db") as journal:
-        # The same line in every process: it begins, goes on, or gives the result again.
-        result = await agent.run("Write to Ann, Bob and Eve.", run_id="letters", journal=journal)
+async def write_letters(folder: Path) -> None:
+    """The same in every process: the run begins, goes on, or gives its result again."""
+    task = "Write to Ann, Bob and Eve."
+    async with SqliteJournal(folder / "runs.db") as journal:
+        result = await agent.run(task, run_id="letters", journal=journal, deps=folder)
     for event in result.events:
         if event.kind in ("checkpoint.restored", "tool.retried"):
             print("  ", event.kind, event.data.get("tool", f"{event.data.get('n_steps')} steps"))
-    print("  ", result.output)
+    print("  ", result.output, flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        anyio.run(main)
-    else:
+    with tempfile.TemporaryDirectory() as place:
         for attempt in (1, 2, 3):
             print(f"process {attempt}", flush=True)
-            done = subprocess.run([sys.executable, __file__, str(FOLDER)], check=False)
-            print("   ends with", done.returncode)
+            process = Process(target=anyio.run, args=(write_letters, Path(place)))
+            process.start()
+            process.join()
+            print("   ends with", process.exitcode)
