@@ -186,7 +186,7 @@ class TinyAgents(
         agent, journal = looping(n).with_(limits=WIDE), journal_at(path)
 
         async def run() -> str:
-            return (await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)).output
+            return str((await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)).output)
 
         return run
 
