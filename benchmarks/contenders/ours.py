@@ -186,7 +186,8 @@ class TinyAgents(
         agent, journal = looping(n).with_(limits=WIDE), journal_at(path)
 
         async def run() -> str:
-            return str((await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)).output)
+            result = await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)
+            return str(result.output)
 
         return run
 

@@ -9,7 +9,12 @@ from pydantic_core import from_json, to_json
 
 __all__ = ["adapter_for", "value_from_data", "value_to_data"]
 
-_EXACTLY = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
+_EXACTLY = ConfigDict(
+    ser_json_bytes="base64",
+    val_json_bytes="base64",
+    ser_json_inf_nan="strings",
+    arbitrary_types_allowed=True,
+)
 
 
 def adapter_for(hint: Any) -> TypeAdapter[Any]:

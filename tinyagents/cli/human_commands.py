@@ -201,15 +201,14 @@ def go_on(
 
 
 def _showing(command: _F) -> _F:
-    for flag, value, text in (
-        ("--json", "json", "Print each event as a line of JSON, then the result."),
-        ("--quiet", "quiet", "Print the answer only."),
-        ("--watch", "watch", "Show the run tree live (default)."),
-    ):
-        command = click.option(
-            flag, "show", flag_value=value, default=value == "watch" and "watch", help=text
-        )(command)
-    return command
+    json_help = "Print each event as a line of JSON, then the result."
+    command = click.option("--json", "show", flag_value="json", help=json_help)(command)
+    quiet_help = "Print the answer only."
+    command = click.option("--quiet", "show", flag_value="quiet", help=quiet_help)(command)
+    watch_help = "Show the run tree live (default)."
+    return click.option("--watch", "show", flag_value="watch", default="watch", help=watch_help)(
+        command
+    )
 
 
 @click.command("resume", epilog="Example: tinyagents resume run-4f")

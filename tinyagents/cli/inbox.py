@@ -62,6 +62,8 @@ async def respond(
     left = len(asks) - 1
     more = f" {left} more to answer." if left else ""
     run_id = record.run_id
+    # Looked at once more: whoever gives it up from here on finds the answer.
+    record = await find_tree(journal, run_id)
     after = "It goes on." if is_live(record) else f"tinyagents resume {run_id}{journal.option}"
     say(f"{run_id} {ask.path} is answered.{more} {after}", sys.stderr)
     return ExitCode.COMPLETED

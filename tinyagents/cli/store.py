@@ -11,6 +11,7 @@ from time import time
 from typing import Any
 
 from tinyagents import ConfigError
+from tinyagents_graph.errors import JournalError
 from tinyagents_graph.journal import SqliteJournal
 from tinyagents_graph.journal.protocol import Journal, Opening, TreeRecord
 from tinyagents_graph.journal.sqlite.leasing import is_held
@@ -110,7 +111,10 @@ def journal_for_runs(path: Path | None) -> RunJournal:
             f"runs cannot be kept in {chosen}: {error.strerror}. Name another place with "
             "--journal PATH, or keep nothing with --no-journal"
         ) from error
-    return RunJournal(chosen)
+    try:
+        return RunJournal(chosen)
+    except JournalError as error:
+        raise ConfigError(f"{error}, with --journal PATH, or use --no-journal") from error
 
 
 def journal_there(path: Path | None) -> RunJournal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from math import inf
 from time import time
 from typing import Any
 
@@ -24,17 +25,18 @@ class Asking:
     Attributes:
         past: What the tree did before.
         answers: The answers that were given to questions of the tree, by id.
+        open_asks: The questions that were neither answered nor have expired, by id.
         untaken: Commands that were delivered and that no run has got yet.
     """
 
-    __slots__ = ("_asks", "_open_asks", "answers", "past", "untaken")
+    __slots__ = ("_asks", "answers", "open_asks", "past", "untaken")
 
     def __init__(self, past: Past, answers: dict[str, Mapping[str, Any]]) -> None:
         self.past = past
         self.answers = answers
         self.untaken: list[Delivery] = []
         self._asks = dict(past.asks)
-        self._open_asks = dict(past.open_asks)
+        self.open_asks = dict(past.open_asks)
 
     @abstractmethod
     def emit(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
@@ -43,20 +45,24 @@ class Asking:
     @property
     def has_news(self) -> bool:
         """Whether a tree that waits for the human has something to go on with."""
-        if self.untaken or not self._open_asks:
-            return True
-        asked = [event.data for event in self._open_asks.values()]
-        if any(self._given(data["ask_id"], data) is not None for data in asked):
-            return True
-        ends = [data.get("expires_at") for data in asked]
-        return any(each is not None and each <= time() for each in ends)
+        return bool(self.news) or not self.open_asks
+
+    @property
+    def news(self) -> set[str]:
+        """The open questions that have an answer or have expired, and commands that wait."""
+        now = time()
+        return {str(each.number) for each in self.untaken} | {
+            ask_id
+            for ask_id, event in self.open_asks.items()
+            if self._given(ask_id, event.data) or event.data.get("expires_at", inf) <= now
+        }
 
     @property
     def pending(self) -> list[AskRecord]:
         """The questions that nobody has answered."""
         return [
             AskRecord(event.root_run_id, ask_id, event.path, event.data, event.time)
-            for ask_id, event in self._open_asks.items()
+            for ask_id, event in self.open_asks.items()
             if self._given(ask_id, event.data) is None
         ]
 
@@ -86,7 +92,7 @@ class Asking:
         if expires_s is not None:
             facts["expires_at"] = time() + expires_s
         event = self.emit("ask.raised", origin, facts)
-        self._asks[ask_id] = self._open_asks[ask_id] = event
+        self._asks[ask_id] = self.open_asks[ask_id] = event
         return event
 
     def answer_to(
@@ -131,12 +137,12 @@ class Asking:
 
     def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
         """A question of `raise_ask` needs no answer any more: publish what became of it."""
-        self._open_asks.pop(data["ask_id"], None)
+        self.open_asks.pop(data["ask_id"], None)
         self.emit(kind, origin, data)
 
     def drop_asks(self, origin: Origin, reason: str) -> None:
         """A run ends without the answers that it waits for; should it go on, it asks anew."""
-        for ask_id, event in list(self._open_asks.items()):
+        for ask_id, event in list(self.open_asks.items()):
             if event.path == origin.path and event.data.get("to") == "human":
                 told = {"ask_id": ask_id, "reason": reason, "called_off": True}
                 self.close_ask("ask.expired", origin, told)

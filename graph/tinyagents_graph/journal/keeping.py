@@ -48,6 +48,9 @@ class Kept(Generic[WorkT, ResultT]):
         run_id: Id of the run; made up if not given.
         sink: Who gets its events, those of the past included.
         is_resumed: Whether it must have begun before.
+
+    Attributes:
+        has_news: Whether it goes on in any case, also if it waits and nothing was answered.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Kept(Generic[WorkT, ResultT]):
         self._about = about or {}
         self._is_resumed = is_resumed
         self._ledger: Ledger | None = None
+        self.has_news = False
 
     def begin(self, ledger: Ledger) -> WorkT:
         """Prepare the run, as the ledger says that it began.
@@ -103,6 +107,7 @@ class Kept(Generic[WorkT, ResultT]):
             task=self._task,
             about=self._about,
             is_resumed=self._is_resumed,
+            has_news=self.has_news,
         )
         try:
             began = ledger.past.began_as
@@ -131,14 +136,20 @@ class Kept(Generic[WorkT, ResultT]):
         while True:
             ledger = self._ledger
             assert ledger is not None
+            known = ledger.news
             try:
                 work.run.enrol()
                 take_late(ledger, work.run)
                 result = await self.execute(work)
             except Parked as parked:
                 await self._close(ledger, parked, self.paused(work, ()))
-                if ledger.is_silent or not ledger.has_news:
-                    return self.paused(work, await asks_of(self.journal, self.run_id))
+                asks = await asks_of(self.journal, self.run_id)
+                # What did not help this time will not the next time; but an answer that came while
+                # it was given up was not heard any more.
+                has_news = ledger.has_news if not known else not ledger.news <= known
+                unheard = len(asks) < len(ledger.pending)
+                if ledger.is_silent or not (has_news or unheard):
+                    return self.paused(work, asks)
                 work = await self.open()
             except BaseException as error:
                 await self._close(ledger, error)

@@ -25,7 +25,7 @@ from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.journal.asking import Asking
 from tinyagents_graph.journal.candidates import Candidates
-from tinyagents_graph.journal.past import Past
+from tinyagents_graph.journal.past import Past, Spent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import moved
@@ -58,6 +58,7 @@ class Ledger(Asking):
         error: Why nothing more can be kept, if that is so. Then events go to the sink at once, for
             what began has to end for those who watch.
         answers: The answers that were given to questions of the tree, by id.
+        open_asks: The events of the questions that are neither answered nor have expired, by id.
         drift: How the tree's code differs from when it was begun, as it is found.
         sessions: The sessions that are used in the tree, by name.
         untaken: Commands that were delivered and that no run has got yet.
@@ -219,9 +220,7 @@ class Ledger(Asking):
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit_and_see(known.kind, origin, known.data)
 
-    def spent_below(
-        self, place: str, before: float = inf
-    ) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
         if self.candidates is not None:
             found = self.candidates.spent_below(place)

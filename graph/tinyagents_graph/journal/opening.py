@@ -32,6 +32,7 @@ async def open_tree(
     task: str,
     about: Mapping[str, Any],
     is_resumed: bool = False,
+    has_news: bool = False,
 ) -> Ledger:
     """Open a tree; what it did before is in the sink from then on.
 
@@ -46,6 +47,7 @@ async def open_tree(
         task: What a new one is asked.
         about: What is kept of a new one.
         is_resumed: Whether it must exist.
+        has_news: Whether one that waits is to go on in any case.
 
     Raises:
         ConfigError: It does not exist, and must.
@@ -60,7 +62,7 @@ async def open_tree(
         is_paused = record.status == "paused"
         candidates = await find_candidates(journal, record.about, past) if is_paused else None
         ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
-        if not is_paused or not ledger.has_news:
+        if not is_paused or not (has_news or ledger.has_news):
             ledger.candidates = None
             sink.publish(past, is_new=False)
             return ledger

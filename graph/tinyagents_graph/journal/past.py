@@ -21,10 +21,14 @@ from tinyagents_graph.journal.sent import SentMail
 from tinyagents_graph.journal.times import seconds_at_work
 from tinyagents_graph.journal.visits import OF_GRAPHS, Visits
 
-__all__ = ["Begun", "Past", "is_settled"]
+__all__ = ["Begun", "Past", "Spent", "is_settled"]
 
 Key: TypeAlias = tuple[str, str, Any]
 """What a step is called: its group, the path of its run, and its name there."""
+
+Spent: TypeAlias = tuple[str, Mapping[str, Any], int]
+"""A run that has ended: the path of the run above it, its last event's data, and how many runs
+there were, with those below."""
 
 _NAMES: Mapping[str, str] = {
     "model": "call_id", "tool": "call_id", "node": "path", "subagent": "path", "graph.step": "step",
@@ -315,9 +319,7 @@ class Past:
         rest = path[len(parent) + 1 :]
         return f"{parent}/{rest.partition('/')[0]}"
 
-    def spent_below(
-        self, place: str, before: float = inf
-    ) -> list[tuple[str, Mapping[str, Any], int]]:
+    def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call, or a node, started and that have ended.
 
         Args:
@@ -325,8 +327,7 @@ class Past:
             before: Only those that ended before the event with this `seq`.
 
         Returns:
-            Of each of them the path of the run above it, the data of its last event, which has its
-            `tree_usage`, and how many runs there were, with those below.
+            Of each of them what it has come to; its last event tells its `tree_usage`.
         """
         ended = dict(self._spent.get(place) or {})
         for asker in self._askers.get(place, ()):

@@ -131,6 +131,10 @@ def put(run: Run, ask: NodeAsk) -> None:
     if ledger is None:
         run.emit("ask.raised", ask.facts)
         return
+    known = ledger.past.asks.get(ask.first_id)
+    if known is not None and ledger.candidates is None:
+        # It is about what it was about; only a fork may have come to it with something else.
+        ask.bound = known.data.get("bound", "")
     while True:
         event = ledger.raise_ask(run.origin, ask.kept_facts)
         ask.id = event.data["ask_id"]

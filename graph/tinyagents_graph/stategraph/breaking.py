@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tinyagents_graph.errors import GraphError, describe
+from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.run import Run
 from tinyagents_graph.stategraph.finishing import entries_of
 from tinyagents_graph.stategraph.questions import tell_answers
 from tinyagents_graph.stategraph.work import GraphRun
@@ -21,10 +23,18 @@ def break_off(work: GraphRun, error: BaseException) -> None:
         ask.settle("expired", reason=f"{work.run.path} has ended")
     tell_answers(work)
     if (ledger := work.run.tree.ledger) is not None:
-        ledger.drop_asks(work.run.origin, f"{work.run.path} has ended")
+        _drop_asks(ledger, work.run)
     _end_nodes(work, error)
     if work.is_in_step:
         _end_step(work, error)
+
+
+def _drop_asks(ledger: Ledger, run: Run) -> None:
+    """What the run asked before this process expires as well."""
+    for ask_id, event in list(ledger.open_asks.items()):
+        if event.path == run.path:
+            told = {"ask_id": ask_id, "reason": f"{run.path} has ended"}
+            ledger.close_ask("ask.expired", run.origin, told)
 
 
 def _end_nodes(work: GraphRun, error: BaseException) -> None:

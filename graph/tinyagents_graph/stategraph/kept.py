@@ -137,6 +137,7 @@ class KeptGraph(keeping.Kept[GraphRun, GraphResult[Any]]):
         self._rename = rename
         self._on_change: OnChange = on_change
         self._is_new = is_new
+        self.has_news = bool(rename) or on_change == "continue"
 
     def begin(self, ledger: Ledger) -> GraphRun:
         """Prepare the run, with the state that it began with.

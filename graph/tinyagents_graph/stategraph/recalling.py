@@ -89,16 +89,12 @@ def begin_again(work: GraphRun, task: Task, ledger: Ledger) -> int:
     if begun.is_in_doubt and task.node.spec.kind == "function":
         about = {"node": task.name, "path": path, "reason": "resumed", "since": begun.since}
         work.run.emit("node.retried", about)
-    if past.visits.asked.get(path):
-        task.remember().due = _due(ledger, path)
+    if asked := past.visits.asked.get(path):
+        memo, given = task.remember(), {*past.visits.answered, *ledger.answers}
+        keyed = [event.data for event in asked if "key" in event.data]
+        memo.asked = tuple([each["key"] for each in keyed])
+        memo.due = tuple([each["key"] for each in keyed if each["ask_id"] in given])
     return 0 if tries is None else tries.n
-
-
-def _due(ledger: Ledger, path: str) -> tuple[str, ...]:
-    """Keys of the questions that a body asked and got an answer to: it has to ask them again."""
-    visits = ledger.past.visits
-    asked = [event.data for event in visits.asked[path] if "key" in event.data]
-    return tuple([each["key"] for each in asked if each["ask_id"] in visits.answered])
 
 
 def hear_answers(work: GraphRun) -> None:

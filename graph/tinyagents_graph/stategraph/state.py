@@ -271,7 +271,12 @@ class StateSchema:
         """A write as plain JSON data."""
         for value in write.values():
             if type(value) not in _PLAIN:
-                return to_jsonable_python(write, fallback=repr, inf_nan_mode="null")
+                try:
+                    return to_jsonable_python(write, fallback=repr, inf_nan_mode="null")
+                except UnicodeDecodeError:  # bytes that are no text
+                    return to_jsonable_python(
+                        write, fallback=repr, inf_nan_mode="null", bytes_mode="base64"
+                    )
         return write
 
     def error(self, code: str, message: str, hint: str = "", *nodes: str) -> GraphError:

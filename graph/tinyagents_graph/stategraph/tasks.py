@@ -37,17 +37,19 @@ class Memo:
         asks: Its questions, by key.
         steps: Results of its steps, by name.
         reached: Keys and names that this run of the body has come to.
-        due: Keys of questions that were answered before this process, and have to be asked again.
+        asked: Keys of questions that were put before this process.
+        due: Those of them that were answered: they have to be asked again.
         child: The graph that it delegated to, parked; that goes on instead of the body.
     """
 
-    __slots__ = ("asks", "child", "due", "gate", "reached", "steps")
+    __slots__ = ("asked", "asks", "child", "due", "gate", "reached", "steps")
 
     def __init__(self) -> None:
         self.gate: NodeAsk | None = None
         self.asks: dict[str, NodeAsk] = {}
         self.steps: dict[str, Any] = {}
         self.reached: list[str] = []
+        self.asked: tuple[str, ...] = ()
         self.due: tuple[str, ...] = ()
         self.child: Any = None
 
@@ -289,7 +291,8 @@ class NodeContext(Place):
         memo = self._reach(key)
         known = memo.asks.get(key)
         if known is None:
-            self._check_replay(memo, key)
+            if key not in memo.asked:
+                self._check_replay(memo, key)
             known = NodeAsk(f"{self.path}/{key}", self.path, question, self._task.name, type)
             known.default, known.key = default, key
             memo.asks[key] = known

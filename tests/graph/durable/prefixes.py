@@ -59,7 +59,14 @@ def _said(events: Sequence[Event]) -> Counter[str]:
     return Counter(f"{each.kind} {each.path} {dict(each.data)}" for each in events)
 
 
-_ONLY_THEN = ("checkpoint.restored", "run.paused", "run.resumed", "node.retried", "model.retried")
+_ONLY_THEN = (
+    "checkpoint.restored",
+    "run.paused",
+    "run.resumed",
+    "node.retried",
+    "model.retried",
+    "tool.retried",
+)
 
 
 async def resumed_everywhere(
