@@ -174,3 +174,19 @@ def test_a_human_is_asked_three_times_and_pays_once() -> None:
         "root/pay[0]/who",
     ]
     assert text.endswith("paid 900 francs, signed by Bea\n")
+
+
+def test_an_invoice_is_paid_as_a_human_says() -> None:
+    text = printed("16")
+    assert text.startswith("the run is paused\nroot wants to pay {'to': 'Miller & Sons', 'amount':")
+    assert "   -> 378 francs to Miller & Sons\nDone: 378 francs" in text
+    assert text.endswith("by ann, because no delivery was ordered\n")
+
+
+def test_a_killed_run_goes_on_in_another_process() -> None:
+    first, second, third = printed("17").split("process ")[1:]
+    assert first.endswith("sends a letter to Bob\n   ends with -9\n")
+    assert "letter to Ann" not in second
+    assert "letter to Bob\n   sends a letter to Eve" in second
+    assert "letter" not in third
+    assert "All three are sent." in third

@@ -186,12 +186,13 @@ class TinyAgents(
         agent, journal = looping(n).with_(limits=WIDE), journal_at(path)
 
         async def run() -> str:
-            return (await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)).output
+            result = await agent.run(TASK, run_id=f"replayed-{n}", journal=journal)
+            return str(result.output)
 
         return run
 
     def kept_loop(self, n: int, path: Path | None) -> Workload:
-        graph = circling(Count, count_one, n, lambda state: bool(state.n >= n))
+        graph: Graph[Count] = circling(Count, count_one, n, lambda state: bool(state.n >= n))
         journal = journal_at(path)
 
         async def run() -> str:

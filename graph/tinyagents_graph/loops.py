@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
+from anyio.lowlevel import RunVar
 
-__all__ = ["Bell", "EventLoop"]
+__all__ = ["Bell", "EventLoop", "Mailbox"]
 
 
 class EventLoop:
@@ -58,6 +60,66 @@ class EventLoop:
         except RuntimeError:
             return False
         return True
+
+
+class Mailbox:
+    """What other threads want done in an event loop; one wake-up for all that waits.
+
+    Waking a loop is a system call, and one thread that serves many runs has much to tell at once.
+    """
+
+    __slots__ = ("_calls", "_is_due", "_lock", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = EventLoop()
+        self._lock = threading.RLock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._is_due = False
+
+    @classmethod
+    def here(cls) -> Mailbox:
+        """That of the event loop that runs here."""
+        try:
+            return _mailboxes.get()
+        except LookupError:
+            made = cls()
+            _mailboxes.set(made)
+            return made
+
+    def post(self, do: Callable[[], None]) -> bool:
+        """Do something in the loop: at once in its own thread, else soon.
+
+        Returns:
+            False if the loop has closed.
+        """
+        if self._loop.is_here:
+            do()
+            return True
+        with self._lock:
+            self._calls.append(do)
+            is_first, self._is_due = not self._is_due, True
+        return not is_first or self._loop.call_soon(self._empty)
+
+    def _empty(self) -> None:
+        with self._lock:
+            self._is_due = False
+            calls, self._calls = self._calls, deque()
+        try:
+            while calls:
+                calls.popleft()()
+        finally:
+            if calls:  # one of them raised
+                self._put_back(calls)
+
+    def _put_back(self, calls: deque[Callable[[], None]]) -> None:
+        with self._lock:
+            self._calls.extendleft(reversed(calls))
+            is_first, self._is_due = not self._is_due, True
+        if is_first:
+            self._loop.call_soon(self._empty)
+
+
+_mailboxes: RunVar[Mailbox] = RunVar("tinyagents_mailbox")
 
 
 class Bell:

@@ -68,8 +68,7 @@ class RunTree:
 
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
-        self.ledger = ledger
-        self.emit = ledger.emit if ledger.candidates is None else ledger.emit_and_see
+        self.ledger, self.emit = ledger, ledger.emit
         self._n_steered = ledger.n_sent
 
     def find(self, address: str) -> Run | None:

@@ -38,7 +38,7 @@ async def test_it_is_in_order_from_wherever_the_tree_was_cut_off_and_goes_on(nam
         resumed = await scene.play(stage)
         assert resumed.status == whole.status
         check_tree(resumed.events)
-        begun = {f"{path} {name}" for group, path, name in intents(whole.events[:n])}
+        begun = {f"{path} {name}" for _, path, name in intents(whole.events[:n])}
         again = [deed.path for deed in stage.deeds if deed.what in scene.irreversible]
         assert not begun & set(again)
 

@@ -1,7 +1,10 @@
-"""The command line: `tinyagents run FILE.py:NAME "TASK"`, `tinyagents chat`, `tinyagents graph`.
+"""The command line: `tinyagents run`, `chat`, `graph`, and the commands for runs that are kept.
 
-The arrows between its modules: commands -> run, chat -> outcome, interrupts; commands -> target,
-graph.
+The arrows between its modules:
+
+    commands -> run, chat -> rounds -> outcome, interrupts, helm -> asks, store -> text
+                graph, target
+             -> human_commands, journal_commands -> loading, inbox, sending, listing, storing
 """
 
 from __future__ import annotations

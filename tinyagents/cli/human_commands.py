@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -12,6 +12,7 @@ from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.options import by_option, journal_option, json_value, with_journal
 from tinyagents.cli.sending import COMMANDS
 from tinyagents.cli.store import find_tree, journal_there
+from tinyagents_graph.journal.inbox import InboxAsk
 
 __all__ = ["HUMAN_COMMANDS", "go_on"]
 
@@ -29,7 +30,13 @@ def _answering(command: _F) -> _F:
     return click.argument("run")(by_option(journal_option(command)))
 
 
-def _respond(path: Path | None, run: str, ask: str, goes_on: bool, act: Any) -> int:
+def _respond(
+    path: Path | None,
+    run: str,
+    ask: str,
+    goes_on: bool,
+    act: Callable[[InboxAsk], Awaitable[bool]],
+) -> int:
     from tinyagents.cli.inbox import respond
 
     code: int = with_journal(path, lambda journal: respond(journal, run, ask, act))
@@ -61,12 +68,13 @@ def _approve(
         raise click.BadParameter(
             "give an object, as in '{\"amount\": 3}'", param_hint="--arguments"
         )
+    given = cast("dict[str, Any] | None", arguments)
     return _respond(
         journal_path,
         run,
         ask,
         goes_on,
-        lambda asked: asked.approve(arguments=arguments, by=by, reason=reason),
+        lambda asked: asked.approve(arguments=given, by=by, reason=reason),
     )
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, redirect_stdout
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tinyagents import ConfigError, Event, EventSink, RunHandle
 from tinyagents.cli.asks import answer_from, say_asks, what_it_wants
@@ -135,10 +135,11 @@ async def _take(ask: InboxAsk, line: str) -> str:
     word, _, rest = line.strip().partition(" ")
     if ask.what == "approval" and word in ("e", "edit"):
         try:
-            arguments = json.loads(rest)
+            arguments: Any = json.loads(rest)
             if not isinstance(arguments, dict):
                 return f"e and the arguments, as in e {json.dumps(dict(ask.arguments))}"
-            await ask.approve(arguments=arguments, by=login_name())
+            given = cast("dict[str, Any]", arguments)
+            await ask.approve(arguments=given, by=login_name())
         except ValueError:
             return f"e and the arguments, as in e {json.dumps(dict(ask.arguments))}"
         return ""

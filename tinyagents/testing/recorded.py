@@ -84,7 +84,7 @@ class Replayed(Candidates):
         expired = {
             ask_id: {"verdict": "expired", "bound": event.data.get("bound", ""), "reason": "then"}
             for ask_id, event in past.asks.items()
-            if ask_id not in past.open_asks and ask_id not in past.given
+            if ask_id not in {*past.open_asks, *past.given, *past.called_off}
         }
         return {**expired, **super().answers}
 

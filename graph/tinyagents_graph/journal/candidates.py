@@ -52,7 +52,6 @@ class Candidates:
         self._spent: dict[str, list[tuple[str, Mapping[str, Any], int]]] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._shadow = Shadow(own)
-        self._n_seen = len(own)
         self._read(own)
 
     def _read(self, own: Sequence[Event]) -> None:
@@ -91,6 +90,13 @@ class Candidates:
                 del told["ask_id"]
                 found[ask_id] = told
         return found
+
+    def step_of_answer(self, ask_id: str) -> int:
+        """In which superstep of its graph an answer was taken; -1 if none was."""
+        for source in self._sources:
+            if ask_id in source.answers:
+                return source.past.visits.answered.get(ask_id, -1)
+        return -1
 
     def letters(self, path: str, sent: Sequence[Sent]) -> Sequence[Sent]:
         """What is read again where it was read.
@@ -224,9 +230,7 @@ class Candidates:
 
     def see(self, event: Event) -> None:
         """The tree has published an event."""
-        if event.seq >= self._n_seen:  # else it is an old one, that was come by again
-            self._n_seen = event.seq + 1
-            self._shadow.see(event)
+        self._shadow.see(event)
 
     def _take(self, source: Source, made: Made, place: str, call_id: str = "") -> Event:
         if made.has_more:

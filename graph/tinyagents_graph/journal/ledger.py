@@ -29,7 +29,7 @@ from tinyagents_graph.journal.past import Past, Spent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.journal.sent import Sent
 from tinyagents_graph.journal.sources import moved
-from tinyagents_graph.loops import EventLoop
+from tinyagents_graph.loops import EventLoop, Mailbox
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["Ledger"]
@@ -67,7 +67,7 @@ class Ledger(Asking):
 
     __slots__ = (
         "_arrived", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
-        "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
+        "_mailbox", "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
         "_waiting", "about", "awaiting", "candidates", "drift", "error", "journal",
         "sessions",
     )  # fmt: skip
@@ -96,6 +96,7 @@ class Ledger(Asking):
         self.drift: list[Mapping[str, Any]] = []
         self._sink = sink
         self._loop = EventLoop()
+        self._mailbox = Mailbox.here()
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0
@@ -150,6 +151,8 @@ class Ledger(Asking):
                 return event
             self._next += 1
             self._waiting.append(event)
+            if self.candidates is not None:
+                self.candidates.see(event)
             is_first, self._is_scheduled = not self._is_scheduled, True
         if is_first:
             # What else happens until the loop comes round is written with it.
@@ -181,13 +184,6 @@ class Ledger(Asking):
         }  # fmt: skip
         self.emit("checkpoint.restored", origin, told)
 
-    def emit_and_see(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> Event:
-        """As `emit`, in a tree that takes over what others did."""
-        event = self.emit(kind, origin, data)
-        if self.candidates is not None:
-            self.candidates.see(event)
-        return event
-
     def note_drift(self, path: str, what: str, then: Any, now: Any) -> None:
         """Something of a run's definition is not what it was when the run began."""
         self.drift.append({"path": path, "what": what, "then": then, "now": now})
@@ -215,9 +211,10 @@ class Ledger(Asking):
                     more = moved(event, origin.root_run_id)._replace(seq=self._next, time=time())
                     self._next += 1
                     self._waiting.append(more)
+                    self.candidates.see(more)
                     if "session" in more.data:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
-            self.emit_and_see(known.kind, origin, known.data)
+            self.emit(known.kind, origin, known.data)
 
     def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call started, which is not made again; as of `Past`."""
@@ -226,6 +223,12 @@ class Ledger(Asking):
             if found is not None:
                 return found
         return self.past.spent_below(place, before)
+
+    def is_early(self, ask_id: str, step: int) -> bool:
+        """Whether an answer that is taken over was taken in a later superstep then."""
+        if self.candidates is None or "recalled_from" not in self.answers.get(ask_id, ()):
+            return False
+        return self.candidates.step_of_answer(ask_id) > step
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
@@ -260,7 +263,7 @@ class Ledger(Asking):
     def _written(self, batch: list[Event], error: BaseException | None) -> None:
         self._arrived[batch[0].seq] = batch, error
         # Not from within `append`: a listener could wait for a thread that waits for `_order`.
-        if self._flusher != threading.get_ident() and not self._loop.call(self._publish):
+        if self._flusher != threading.get_ident() and not self._mailbox.post(self._publish):
             self._publish()  # the loop has closed, and nobody else will
 
     def _publish(self) -> None:

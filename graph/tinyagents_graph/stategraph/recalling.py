@@ -113,5 +113,7 @@ def _is_time(work: GraphRun, ledger: Ledger, ask_id: str) -> bool:
     at = past.visits.answered.get(ask_id)
     if at is not None:
         return at <= step
+    if work.tasks and ledger.is_early(ask_id, step):
+        return False
     name = "graph.step", path, step
     return past.fact(*name) is None and past.begun(*name) is None

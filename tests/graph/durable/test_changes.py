@@ -251,7 +251,7 @@ async def test_a_version_that_nothing_leads_to_is_refused() -> None:
         await graph.compile().resume("r", journal=journal)
     graph.migrate(1, 2)(renamed)
     with pytest.raises(ConfigError, match="one migration from each version"):
-        graph.migrate(1, 3)
+        graph.migrate(1, 3)(renamed)
     odd: list[Any] = [0, True, "2"]
     for version in odd:
         with pytest.raises(ConfigError, match="is no version"):
