@@ -137,6 +137,10 @@ class Place:
         """How many things of each name were started here."""
         return dict(self._counts or ())
 
+    def count_from(self, counts: Mapping[str, int]) -> None:
+        """So many things of each name were started here before."""
+        self._counts = dict(counts)
+
     @property
     def is_alive(self) -> bool:
         """Whether its run is still open."""

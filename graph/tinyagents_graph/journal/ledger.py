@@ -82,7 +82,7 @@ class Ledger(Asking):
         about: Mapping[str, Any],
         candidates: Candidates | None = None,
     ) -> None:
-        past_of_it = Past(past)
+        past_of_it = Past(past, is_brief=True)
         answers = dict(candidates.answers) if candidates is not None else {}
         answers |= {each.key: each.payload for each in deliveries if each.kind == "answer"}
         answers |= past_of_it.given  # which a fork may have from elsewhere

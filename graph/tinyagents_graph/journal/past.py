@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
+from tinyagents_graph.journal.brief import brief
 from tinyagents_graph.journal.sent import SentMail
 from tinyagents_graph.journal.times import seconds_at_work
 from tinyagents_graph.journal.visits import OF_GRAPHS, Visits
@@ -80,6 +81,7 @@ class Past:
 
     Args:
         events: Its events so far, all of them.
+        is_brief: Whether it is enough to know what was since the root's last snapshot.
 
     Attributes:
         n_events: How many there are.
@@ -96,7 +98,7 @@ class Past:
         mail: What was sent to its runs.
     """
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    def __init__(self, events: Sequence[Event], *, is_brief: bool = False) -> None:
         self.n_events = len(events)
         self._events = events
         self._used: Mapping[str, float] | None = None
@@ -124,7 +126,7 @@ class Past:
         self._root_name = ""
         self._asked: dict[str, str] = {}
         self._askers: dict[str, set[str]] = {}
-        self._read(events)
+        self._read(brief(events) if is_brief else events)
         for _, event in self._begun.values():
             self._repeat(event)
         self.n_steps = len(self._facts)
@@ -132,8 +134,8 @@ class Past:
             found.reverse()  # they are taken from the end
 
     def _read(self, events: Iterable[Event]) -> None:
-        for at, event in enumerate(events):
-            kind, path = event.kind, event.origin.path
+        for event in events:
+            at, kind, path = event.seq, event.kind, event.origin.path
             if kind in OF_GRAPHS:
                 self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
@@ -264,6 +266,10 @@ class Past:
 
     # --- looking up ----------
 
+    def whole(self) -> Past:
+        """All that is known, if a snapshot is of no use."""
+        return Past(self._events)
+
     def fact(self, group: str, path: str, name: Any) -> Event | None:
         """How a step ended that need not be done again.
 
@@ -318,6 +324,15 @@ class Past:
             return asked
         rest = path[len(parent) + 1 :]
         return f"{parent}/{rest.partition('/')[0]}"
+
+    def places_in(self, path: str) -> list[str]:
+        """The places in a run from which runs were started that have ended."""
+        there = f"{path}/"
+        return [
+            place
+            for place in self._spent
+            if place.startswith(there) and "/" not in place[len(there) :]
+        ]
 
     def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call, or a node, started and that have ended.

@@ -41,12 +41,14 @@ class Visits:
         asked: The questions that were raised at a visit, by its address.
         dropped: Ids of the questions that expired.
         graphs: What a run said that its graph looked like, by the run's path.
+        snapshots: The last snapshot of a run, by the run's path.
         answered: In which superstep a question was answered, by its id.
     """
 
     def __init__(self) -> None:
         self.asked: defaultdict[str, list[Event]] = defaultdict(list)
         self.dropped: set[str] = set()
+        self.snapshots: dict[str, Event] = {}
         self.graphs: defaultdict[str, list[Event]] = defaultdict(list)
         self.answered: dict[str, int] = {}
         self._ends: defaultdict[str, list[Event]] = defaultdict(list)
@@ -81,6 +83,8 @@ class Visits:
             self._results[data["path"], data["name"]] = event
         elif "graph_hash" in data:
             self.graphs[event.origin.path].append(event)
+        elif "tasks" in data:
+            self.snapshots[event.origin.path] = event
 
     def _read_ask(self, event: Event) -> None:
         ask_id = event.data["ask_id"]

@@ -21,6 +21,7 @@ from tinyagents_graph.stategraph.following import Ahead
 from tinyagents_graph.stategraph.performing import perform
 from tinyagents_graph.stategraph.questions import tell_answers, wait_for_answers
 from tinyagents_graph.stategraph.recalling import hear_answers, recall_all
+from tinyagents_graph.stategraph.snapshots import restore, save_if_due
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
 from tinyagents_graph.tasks import gather
@@ -31,7 +32,8 @@ __all__ = ["drive_supersteps"]
 async def drive_supersteps(work: GraphRun) -> None:
     """Run a graph until nothing is left to do; also from where it was parked."""
     tell_answers(work)
-    if not work.step and not work.is_in_step and not work.awaited:
+    is_new = not work.step and not work.is_in_step and not work.awaited
+    if is_new and not restore(work):
         ahead = Ahead(work)
         await ahead.begin()
         ahead.meet(())
@@ -59,6 +61,8 @@ async def drive_supersteps(work: GraphRun) -> None:
 
 async def _begin_step(work: GraphRun) -> None:
     run = work.run
+    if work.lineage is not None:
+        save_if_due(work)
     if run.needs_attention:
         await run.checkpoint()
     if work.step >= work.max_steps and not work.is_over_limit:

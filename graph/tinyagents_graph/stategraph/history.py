@@ -54,7 +54,7 @@ async def read_history(
     ledger = Ledger(journal, None, events, deliveries, sink, record.about)
     if ledger.past.began_as not in ("", definition.declared.name):
         raise ConfigError(f"run {run_id!r} is one of {ledger.past.began_as!r}")
-    work = definition.work(begin, ledger, run_id, sink)
+    work = definition.work(begin, ledger, run_id, sink, is_whole=True)
     work.run.tree.keep(ledger)
     work.history = []
     first = ledger.past.visits.graphs["root"][:1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from tinyagents_graph.stategraph.routing import Failure, Join
 
@@ -100,6 +101,22 @@ class JoinState:
     def n_ok(self) -> int:
         """How many tasks have succeeded."""
         return self._n_ok
+
+    def dump(self) -> dict[str, Any]:
+        """What it has seen, as data; failures are left out."""
+        return {
+            "arrived": sorted(self._arrived),
+            "late": sorted(self._late),
+            "n_ok": self._n_ok,
+            "after": list(self.after),
+        }
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """See what `dump` wrote."""
+        self._arrived = set(data["arrived"])
+        self._late = frozenset(data["late"])
+        self._n_ok = data["n_ok"]
+        self.after = list(data["after"])
 
     def arrive(self, source: str, path: str | None, failure: Failure | None, is_task: bool) -> None:
         """A source has finished.

@@ -71,8 +71,18 @@ class Definition:
         *,
         rename: Mapping[str, str] | None = None,
         on_change: OnChange = "refuse",
+        is_whole: bool = False,
     ) -> GraphRun:
         """Prepare a run that a journal has.
+
+        Args:
+            begin: Makes the run.
+            ledger: What is known of it.
+            run_id: Its id.
+            sink: Who gets its events.
+            rename: Nodes that have another name now, old: new.
+            on_change: Whether it is gone on with although the graph is not what it was.
+            is_whole: Whether it is gone through from its beginning in any case.
 
         Raises:
             GraphError: The graph is not what it was when the run began.
@@ -83,6 +93,9 @@ class Definition:
             raise ConfigError(f"run {run_id!r} is no run of a graph")
         records = past.visits.graphs["root"]
         lineage = Lineage(self.declared, self.shape, about["version"], records, rename)
+        snapshot = past.visits.snapshots.get("root")
+        if snapshot is not None and (is_whole or not lineage.can_read(snapshot)):
+            ledger.past = past.whole()
         asks = [event.data for event in past.open_asks.values() if event.path == "root"]
         lost = lineage.check(asks, on_change)
         values = values_of(self.prepared.schema, lineage.migrated(about, "state", 0))

@@ -130,6 +130,15 @@ class Lineage:
             version = step.new
         return found
 
+    @property
+    def name(self) -> str:
+        """What tells this graph from every other one."""
+        return f"{self._shape['graph_hash']}-{self._shape['version']}"
+
+    def can_read(self, snapshot: Event) -> bool:
+        """Whether a snapshot is one of this very graph."""
+        return bool(snapshot.data["graph"] == self.name)
+
     # --- reading ----------
 
     def told(self, name: str) -> str:

@@ -49,6 +49,7 @@ class GraphRun:
         driver: What runs it to its result.
         history: What the state was after each step, for whoever looks back; else `None`.
         is_still: Whether it has a state, and does nothing with it.
+        saved: The step at which its last snapshot was written, and how many bytes that has.
         lost: Ids of questions whose nodes the graph no longer has.
         lineage: How it reads what it did before, if it is a root that is kept in a journal.
     """
@@ -60,7 +61,8 @@ class GraphRun:
     __slots__ = (
         "_loose", "_view", "awaited", "can_park", "driver", "failures", "flow", "graph", "history",
         "is_going", "is_in_step", "is_over_limit", "is_still", "joins", "lineage", "lost",
-        "max_steps", "met", "run", "settled", "snapshots", "step", "tasks", "values", "written",
+        "max_steps", "met", "run", "saved", "settled", "snapshots", "step", "tasks", "values",
+        "written",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +98,7 @@ class GraphRun:
         self.lost: Sequence[str] = ()
         self.history: list[StateRecord] | None = None
         self.is_still = False
+        self.saved = 0, 0
         self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
 
