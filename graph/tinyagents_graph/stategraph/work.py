@@ -84,7 +84,7 @@ class GraphRun:
         self.is_in_step = False
         self.max_steps = graph.max_steps if max_steps is None else max_steps
         self.is_over_limit = False
-        self.joins = [JoinState(each) for each in graph.meetings]
+        self.joins: list[JoinState] = [JoinState(each) for each in graph.meetings]
         self.met = _NO_JOINS
         self.awaited: list[tuple[NodeAsk, Task]] = []
         self.settled: dict[str, NodeAsk] = {}
