@@ -63,7 +63,7 @@ def restore(work: GraphRun) -> bool:
     work.tasks = [_task_of(work, each) for each in data["tasks"]]
     work.met = frozenset(data["met"])
     for number, facts in zip(data["met"], data["joins"], strict=True):
-        work.joins[number].load(facts)
+        work.joins[int(number)].load(facts)
     for place in ledger.past.places_in(work.run.path):
         work.run.recall(place, before=event.seq)
     return True
