@@ -176,6 +176,13 @@ def test_a_human_is_asked_three_times_and_pays_once() -> None:
     assert text.endswith("paid 900 francs, signed by Bea\n")
 
 
+def test_a_fork_does_only_what_depends_on_what_was_edited() -> None:
+    sunny, rainy, different = printed("15").split("\n\n")
+    assert sunny.endswith("done: looked up the weather of Rome, booked a train, booked a boat")
+    assert rainy.endswith("done: booked a museum")
+    assert "~ tool  root/forecast[0]: 'sunny' -> 'rain all day'" in different
+
+
 def test_an_invoice_is_paid_as_a_human_says() -> None:
     text = printed("16")
     assert text.startswith("the run is paused\nroot wants to pay {'to': 'Miller & Sons', 'amount':")

@@ -185,7 +185,7 @@ def receive(
     tree = run.tree
     tree.is_stirred = True
     with exclusive(tree):
-        recalled = run.controls.recalled if run.is_steered else {}
+        recalled: Mapping[str, Ack] = run.controls.recalled if run.is_steered else {}
         if ids and all(id in recalled for id in ids):
             return [recalled[id] for id in ids]
         ids = ids or [tree.next_steer_id() for _ in batch]

@@ -11,6 +11,7 @@ from tinyagents import (
     Autonomy,
     ConfigError,
     Inject,
+    RunContext,
     Text,
     ToolMessage,
     ask_parent,
@@ -285,6 +286,38 @@ async def test_what_the_human_answered_to_a_question_can_be_another() -> None:
     assert (did, result.output) == ([("q", 1)], "red")
     with pytest.raises(ConfigError, match="give one of approve, reject, answer"):
         await fork(journal, "r-1", at=at, edit={"verdict": "maybe"})
+
+
+async def test_a_body_that_asked_is_run_again_when_the_answer_is_another() -> None:
+    journal = MemoryJournal()
+
+    def surveyor(did: Did) -> Agent[Any, Any]:
+        @tool
+        async def survey(ctx: RunContext[Any]) -> str:
+            """Survey."""
+            first = await ask_parent(ctx, "one?")
+            did.append(("survey", first))
+            return f"{first} {await ask_parent(ctx, 'two?')}"
+
+        return Agent(says(did, "s", call("survey"), all_of), name="s", tools=[survey])
+
+    await recorded(journal, surveyor)
+    while asks := await inbox(journal):
+        await asks[0].answer(asks[0].question.upper())
+        await done_by(journal, "r-1", surveyor)
+    events = await journal.read("r-1")
+    assert events[-1].data["output"] == "ONE? TWO?"
+    at = seq_of(events, "ask.answered", "root")
+    other = await fork(journal, "r-1", at=at, edit="ONE?")
+    assert (await done_by(journal, other.run_id, surveyor))[0] == []
+    other = await fork(journal, "r-1", at=at, edit="no")
+    did, result = await done_by(journal, other.run_id, surveyor)
+    assert (did, result.output) == ([("survey", "no"), ("s", 1)], "no TWO?")
+    other = await fork(journal, "r-1", at=seq_of(events, "ask.raised", "root"))
+    (ask,) = await inbox(journal)
+    await ask.answer("anew")
+    did, result = await done_by(journal, other.run_id, surveyor)
+    assert result.output == "anew TWO?"
 
 
 async def test_an_answer_of_a_parent_is_edited_as_a_result() -> None:

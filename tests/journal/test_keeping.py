@@ -1,6 +1,7 @@
 """Runs of agents in a journal: given again, gone on with, refused; whatever ended them before."""
 
 import logging
+from collections.abc import Iterable
 
 import anyio
 import pytest
@@ -9,6 +10,7 @@ from tinyagents import (
     Agent,
     Autonomy,
     ConfigError,
+    Event,
     EventSink,
     LimitExceeded,
     Middleware,
@@ -132,7 +134,9 @@ async def test_what_was_cancelled_goes_on(journal: Journal) -> None:
             if event.kind == "tool.completed":
                 break
         run.cancel("enough")
-    assert (await journal.find("r")).status == "cancelled"  # type: ignore[union-attr]
+    record = await journal.find("r")
+    assert record is not None
+    assert record.status == "cancelled"
     result = await boss.resume("r", journal=journal)
     assert result.output == "done"
     assert len(begun) == 3  # the one that had ended was not begun again
@@ -165,7 +169,11 @@ async def test_time_goes_on_where_it_was(journal: Journal, monkeypatch: pytest.M
     boss = agent(call("act"), "end", tools=[act], autonomy=asked, limits=RunLimits(max_seconds=100))
     result = await boss.run("go", run_id="r", journal=journal)
     await result.pending[0].approve()
-    monkeypatch.setattr("tinyagents_graph.journal.past.seconds_at_work", lambda _: {"root": 101.0})
+
+    def long_ago(events: Iterable[Event]) -> dict[str, float]:
+        return {"root": 101.0}
+
+    monkeypatch.setattr("tinyagents_graph.journal.past.seconds_at_work", long_ago)
     with pytest.raises(LimitExceeded, match="max_seconds"):
         await boss.resume("r", journal=journal)
 

@@ -131,9 +131,9 @@ class Replayed(Candidates):
         assert self._recording.first is not None
         raise self._recording.first
 
-    def visit(self, path: str, place: str, answers: Mapping[str, Any]) -> Event | None:
+    def visit(self, path: str, place: str) -> Event | None:
         """What came of the visit of a node, if it sees the same; else it is made."""
-        known = None if self._is_live else super().visit(path, place, answers)
+        known = None if self._is_live else super().visit(path, place)
         if known is not None:
             self._recording.skip(place)
         return known

@@ -3,6 +3,7 @@
 The arrows between its modules point one way:
 
     sqlite, memory, transfer -> standing -> protocol
+    forking, diffing -> opening -> ledger -> candidates -> sources -> past, shadows
 """
 
 from __future__ import annotations

@@ -135,6 +135,13 @@ class Asking:
         is_bound = given is not None and given.get("bound", "") == facts.get("bound", "")
         return given if is_bound else None
 
+    def note_ask(self, event: Event) -> None:
+        """A question was raised, or needs no answer any more, without this having been asked."""
+        if event.kind == "ask.raised" and event.data.get("to") == "human":
+            self._asks[event.data["ask_id"]] = self.open_asks[event.data["ask_id"]] = event
+        elif event.kind in ("ask.answered", "ask.expired"):
+            self.open_asks.pop(event.data["ask_id"], None)
+
     def close_ask(self, kind: EventKind, origin: Origin, data: Mapping[str, Any]) -> None:
         """A question of `raise_ask` needs no answer any more: publish what became of it."""
         self.open_asks.pop(data["ask_id"], None)

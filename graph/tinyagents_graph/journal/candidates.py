@@ -19,7 +19,7 @@ A delegation is no step: the child is entered, and its own steps are looked at.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyagents_graph.events import Event, is_at_or_below
@@ -41,10 +41,14 @@ class Candidates:
     Args:
         sources: The trees, the nearest one first.
         own: Events of the tree itself.
+
+    Attributes:
+        given: What the human has answered in the tree itself, by the question's id.
     """
 
     def __init__(self, sources: Sequence[Source], own: Sequence[Event] = ()) -> None:
         self._sources = sources
+        self.given: Mapping[str, Mapping[str, Any]] = {}
         self._used: set[str] = set()
         self._made: dict[str, int] = {}
         self._more: dict[str, list[Event]] = {}
@@ -147,7 +151,7 @@ class Candidates:
             event = source.replies.get((path, call_id))
             if event is None or event.data.get("input") != asked:
                 continue
-            if source.is_same_agent(path, facts) and self._use(source, event):
+            if source.is_same_agent(path, facts) and self._mark(source, event):
                 self._names[path, call_id] = source.name(event)
                 return event
         return None
@@ -202,17 +206,16 @@ class Candidates:
             if source.is_changed(path) and not is_irreversible:
                 continue
             for made in _in_order(source.calls.get(call, ()), place, is_irreversible):
-                if self._use(source, made.event):
+                if self._use(source, made):
                     return self._take(source, made, place, call_id)
         return None
 
-    def visit(self, path: str, place: str, answers: Mapping[str, Any]) -> Event | None:
+    def visit(self, path: str, place: str) -> Event | None:
         """What came of the same visit of a graph's node, if it saw the same.
 
         Args:
             path: The graph's run.
             place: Address of the visit.
-            answers: What the human has answered here, by the question's id.
 
         Returns:
             Its last event.
@@ -222,9 +225,7 @@ class Candidates:
             made = source.visits.get((path, place))
             if made is None or not sees or source.shadow.saw(path, place) != sees:
                 continue
-            if source.is_changed(path) or not _are_answered(source.answers_in(place), answers):
-                continue
-            if self._use(source, made.event):
+            if not source.is_changed(path) and self._use(source, made):
                 return self._take(source, made, place)
         return None
 
@@ -244,7 +245,16 @@ class Candidates:
             data["call_id"] = call_id
         return made.event._replace(data=data)
 
-    def _use(self, source: Source, event: Event) -> bool:
+    def _use(self, source: Source, made: Made) -> bool:
+        """Whether it can be taken over: once, and if the human has answered the same in it."""
+        told = ("verdict", "value", "arguments")
+        for then in source.answers_in(made.place):
+            now = self.given.get(then["ask_id"]) or {}
+            if [now.get(name) for name in told] != [then.get(name) for name in told]:
+                return False
+        return self._mark(source, made.event)
+
+    def _mark(self, source: Source, event: Event) -> bool:
         name = source.name(event)
         if name in self._used:
             return False
@@ -296,16 +306,6 @@ def _in_order(calls: Sequence[Made], place: str, is_irreversible: bool) -> list[
     if not is_irreversible:
         return same
     return same + [made for made in calls if made.place != place and not made.has_more]
-
-
-def _are_answered(then: Iterable[Event], answers: Mapping[str, Any]) -> bool:
-    """Whether questions are answered as they were then."""
-    told = ("verdict", "value", "arguments")
-    for event in then:
-        now = answers.get(event.data["ask_id"]) or {}
-        if [now.get(name) for name in told] != [event.data.get(name) for name in told]:
-            return False
-    return True
 
 
 async def find_candidates(

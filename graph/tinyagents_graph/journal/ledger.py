@@ -89,6 +89,8 @@ class Ledger(Asking):
         super().__init__(past_of_it, answers)
         self.about = about
         self.candidates = candidates
+        if candidates is not None:
+            candidates.given = answers
         self.journal = journal
         self._has_past = bool(past)
         self._lease = lease
@@ -212,6 +214,7 @@ class Ledger(Asking):
                     self._next += 1
                     self._waiting.append(more)
                     self.candidates.see(more)
+                    self.note_ask(more)
                     if "session" in more.data:
                         self.past.sessions.setdefault(more.data["session"], []).append(more.data)
             self.emit(known.kind, origin, known.data)

@@ -73,6 +73,7 @@ class Source:
         self.calls: defaultdict[Call, list[Made]] = defaultdict(list)
         self.answers: dict[str, Event] = {}
         self.visits: dict[tuple[str, str], Made] = {}
+        self._said: dict[str, Mapping[str, Any]] = {}
         self._shadow: Shadow | None = None
         self.openings: dict[str, Mapping[str, Any]] = {}
         self._events = events
@@ -100,11 +101,15 @@ class Source:
                 self._read_result(started.get((path, data["call_id"])), event, runs)
             elif kind == "model.failed" and data["error"]["type"] == "ModelError":
                 self.failures[path, data["call_id"]] = event
-            elif event.seq >= self.since:
+            else:
                 self._read_rest(event, started)
 
     def _read_rest(self, event: Event, started: Mapping[tuple[str, str], Event]) -> None:
         data = event.data
+        if event.kind == "ask.answered" and "verdict" in data:
+            self._said[data["ask_id"]] = data
+        if event.seq < self.since:
+            return
         if event.kind == "model.completed":
             self.replies[event.origin.path, data["call_id"]] = event
         elif event.kind == "ask.answered" and "verdict" in data:
@@ -154,9 +159,9 @@ class Source:
                 if is_below or (call_id and event.data.get("call_id") == call_id):
                     yield event
 
-    def answers_in(self, place: str) -> Iterator[Event]:
-        """What the human answered to questions of a visit."""
-        return (each for ask_id, each in self.answers.items() if is_at_or_below(ask_id, place))
+    def answers_in(self, place: str) -> Iterator[Mapping[str, Any]]:
+        """What the human answered to questions of a call or a visit, shared events included."""
+        return (data for ask_id, data in self._said.items() if is_at_or_below(ask_id, place))
 
     @property
     def shadow(self) -> Shadow:

@@ -44,7 +44,7 @@ def _take_over(work: GraphRun, task: Task, ledger: Ledger) -> bool:
     if task.node.spec.kind != "function":
         candidates.enter(path, task.path)
         return False
-    known = candidates.visit(path, task.path, ledger.answers)
+    known = candidates.visit(path, task.path)
     if known is None:
         return False
     tell_start(work, task)

@@ -98,7 +98,7 @@ class GraphRun:
         self.lost: Sequence[str] = ()
         self.history: list[StateRecord] | None = None
         self.is_still = False
-        self.saved = 0, 0
+        self.saved: tuple[int, int] = (0, 0)
         self.driver: Callable[[GraphRun], Awaitable[Any]] | None = None
         self.put(values)
 

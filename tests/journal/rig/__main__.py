@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add("--kills", type=int, default=300, help="how many at least (default 300)")
     add("--seed", type=int, help="for the random moments; one is made up and printed if not given")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="how many cases at once")
+    add("--part", default="0/1", metavar="I/N", help="only every nth case, from the ith on")
     add("--at", metavar="CASE", help="only this case, as a failure was printed")
     return made
 
@@ -44,6 +45,8 @@ def work(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> int:
     all_cases = cases(rig, random.Random(seed))
     if options.at:
         all_cases = iter([Case.parse(options.at)])
+    part, n_parts = map(int, options.part.split("/"))
+    all_cases = islice(all_cases, part, None, n_parts)
     for case in islice(all_cases, job, None, options.jobs):
         n_cases += 1
         if not rig.run(case):
