@@ -38,6 +38,7 @@ from tinyagents_graph.stategraph import (
     Reducer,
     Send,
     StateGraph,
+    StateRecord,
     join,
 )
 from tinyagents_graph.stategraph.overlay import NodeFacts, Overlay
@@ -72,6 +73,7 @@ __all__ = [
     "Send",
     "Sketch",
     "StateGraph",
+    "StateRecord",
     "join",
 ]
 

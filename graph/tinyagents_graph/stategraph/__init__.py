@@ -12,6 +12,7 @@ from tinyagents_graph.stategraph.builder import StateGraph
 from tinyagents_graph.stategraph.caching import NodeCache
 from tinyagents_graph.stategraph.compiled import Graph
 from tinyagents_graph.stategraph.findings import Finding
+from tinyagents_graph.stategraph.moments import StateRecord
 from tinyagents_graph.stategraph.reducers import Add, Append, Last, Merge, Reduce, Reducer
 from tinyagents_graph.stategraph.result import GraphResult
 from tinyagents_graph.stategraph.routing import END, START, Ask, Command, Failure, Join, Send, join
@@ -41,5 +42,6 @@ __all__ = [
     "Reducer",
     "Send",
     "StateGraph",
+    "StateRecord",
     "join",
 ]

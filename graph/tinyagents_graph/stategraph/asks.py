@@ -32,6 +32,7 @@ class NodeAsk(PendingAsk):
         output: The key of the state that it goes to, if it does.
         first_id: Its name, if it was not put before.
         edition: How often it was put before, in a tree that is kept, and came to nothing.
+        since: The `seq` of the event by which its node ended, if a journal has that.
         visit: Address of the task that asks.
         key: What the question is called in the body that asks, if one does.
         bound: What it is about, as a fingerprint: an answer holds for nothing else.
@@ -42,7 +43,7 @@ class NodeAsk(PendingAsk):
 
     __slots__ = (
         "bound", "default", "edition", "first_id", "gate", "is_told", "key", "node", "output",
-        "then", "type", "visit",
+        "since", "then", "type", "visit",
     )  # fmt: skip
 
     def __init__(self, id: str, path: str, question: str, node: str, type: Any = str) -> None:
@@ -52,6 +53,7 @@ class NodeAsk(PendingAsk):
         self.key = ""
         self.bound = ""
         self.edition = 0
+        self.since: int | None = None
         self.node = node
         self.type = type
         self.then: str | None = None

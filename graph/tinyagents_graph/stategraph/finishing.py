@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tinyagents_graph.errors import GraphError, LimitExceeded, RunCancelled
 from tinyagents_graph.stategraph.asks import NodeAsk
@@ -11,6 +12,7 @@ from tinyagents_graph.stategraph.questions import tell_answers
 from tinyagents_graph.stategraph.state import Entry
 from tinyagents_graph.stategraph.tasks import Task
 from tinyagents_graph.stategraph.work import GraphRun
+from tinyagents_graph.values_as_data import adapter_for, value_to_data
 
 __all__ = [
     "end_of",
@@ -48,8 +50,17 @@ def entries_of_answer(work: GraphRun, ask: NodeAsk, task: Task) -> list[Entry]:
     """What an answer writes by itself."""
     if ask.output is None:
         return []
-    write = work.graph.schema.check({ask.output: ask.reply}, task.node.name)
+    write = work.graph.schema.check(_update_of(work, ask, ask.output), task.node.name)
     return [(ask.id, task.node.name, write)]
+
+
+def _update_of(work: GraphRun, ask: NodeAsk, key: str) -> Mapping[str, Any]:
+    """What an answer writes; what was asked by an earlier version of the state is migrated."""
+    if work.lineage is None or ask.since is None:
+        return {key: ask.reply}
+    record = {"update": {key: value_to_data(adapter_for(ask.type), ask.reply)}}
+    migrated = work.lineage.migrated(record, "update", ask.since)
+    return {key: ask.reply} if migrated is record else migrated["update"]
 
 
 def failures_of(work: GraphRun, tasks: Sequence[Task]) -> list[BaseException]:

@@ -152,9 +152,9 @@ class Lineage:
     def migrated(self, record: Mapping[str, Any], field: str, seq: int) -> Mapping[str, Any]:
         """What was written at a moment, as this version of the state would have written it."""
         way = next(way for since, way in reversed(self._ways) if since < seq or since == _FIRST)
-        if not way:
-            return record
         data: Mapping[str, Any] = record[field]
+        if not way or not data:
+            return record
         for each in way:
             data = each.change(dict(data))
         return {**record, field: data, "typed": list(data)}

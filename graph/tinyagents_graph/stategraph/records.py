@@ -72,6 +72,7 @@ def outcome_of(work: GraphRun, task: Task, event: Event) -> Outcome:
     outcome.also = targets[n_goto:]
     if "ask" in data:
         outcome.ask = _ask_of(work, task, data["ask"])
+        outcome.ask.since = event.seq
     return outcome
 
 

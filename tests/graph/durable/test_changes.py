@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from tests.graph.durable.prefixes import cut_off, events_of
 from tests.graph.unchecked import StateGraph
 from tinyagents import ConfigError
-from tinyagents.graph import START, Append, Command, Graph, GraphError, NodeContext, Send
+from tinyagents.graph import START, Append, Ask, Command, Graph, GraphError, NodeContext, Send
 from tinyagents.testing import check_tree
 from tinyagents_graph.journal import MemoryJournal
 
@@ -201,6 +201,10 @@ def counted(part: dict[str, Any]) -> dict[str, Any]:
     return {name: [len(each) for each in value] for name, value in part.items()}
 
 
+def measured(part: dict[str, Any]) -> dict[str, Any]:
+    return {"notes": [len(part["notes"])]} if part["notes"] else part
+
+
 def at_version(version: int) -> Graph[Any]:
     """The same flow, with the state of that version."""
 
@@ -241,6 +245,25 @@ async def test_each_part_is_migrated_from_the_version_that_wrote_it() -> None:
         for ask in result.pending:
             result = await at_version(3).resume("r", {ask.id: "yes"}, journal=rest)
         assert result.output == Third(notes=[4, 5, 3, 5])
+
+
+async def test_an_answer_that_goes_to_a_key_is_migrated() -> None:
+    def make(version: int) -> Graph[Any]:
+        key = ["log", "notes", "notes"][version - 1]
+
+        async def leaves(state: Any) -> Any:
+            return Ask("Well?", output=key)
+
+        states: list[Any] = [State, Second, Third]
+        graph = StateGraph[Any](states[version - 1], version=version)
+        graph.migrate(1, 2)(renamed)
+        graph.migrate(2, 3)(measured)
+        return graph.add_node("a", leaves).add_edge(START, "a").compile()
+
+    journal = MemoryJournal()
+    await make(1).run(run_id="r", journal=journal)
+    result = await make(3).resume("r", {"root/a[0]/ask": "yes"}, journal=journal)
+    assert result.output == Third(notes=[3])
 
 
 async def test_a_version_that_nothing_leads_to_is_refused() -> None:
