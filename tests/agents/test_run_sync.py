@@ -317,7 +317,7 @@ on_posix = pytest.mark.skipif(
 @pytest.mark.parametrize("where", ["model", "thread"])
 def test_ctrl_c_ends_every_run_in_order(where: str, tmp_path: Path) -> None:
     with interrupted(tmp_path, where) as (process, lines):
-        _, complaint = process.communicate(timeout=10)
+        _, complaint = process.communicate(timeout=18)
     assert lines[-1] == "interrupted\n"
     assert "KeyboardInterrupt" in complaint
     assert process.returncode == -signal.SIGINT
