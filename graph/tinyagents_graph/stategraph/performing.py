@@ -47,7 +47,6 @@ async def perform(work: GraphRun, task: Task, view: Any = None) -> None:
     node, run = task.node, work.run
     ledger = run.tree.ledger
     tell_start(work, task)
-    task.is_open = True
     seen = work.view if view is None else view
     try:
         n_failed = 0 if ledger is None else begin_again(work, task, ledger)

@@ -48,6 +48,7 @@ def _take_over(work: GraphRun, task: Task, ledger: Ledger) -> bool:
     if known is None:
         return False
     tell_start(work, task)
+    task.is_open = False
     ledger.tell_again(work.run.origin, task.path, known)
     recall(work, task, known)
     return True
@@ -56,6 +57,7 @@ def _take_over(work: GraphRun, task: Task, ledger: Ledger) -> bool:
 def tell_start(work: GraphRun, task: Task) -> None:
     """A visit begins, unless it has."""
     if not task.is_open:
+        task.is_open = True  # even if a listener raises: the event is out then
         about = {"node": task.name, "path": task.path, "step": task.step, "after": task.after}
         work.run.emit("node.started", about)
 
