@@ -255,7 +255,9 @@ async def _function(event: Event) -> None: ...
 
 
 @pytest.mark.parametrize(
-    "callback", [_function, Async(), Async().method, partial(_function)], ids=repr
+    "callback",
+    [_function, Async(), Async().method, partial(_function)],
+    ids=["function", "callable", "method", "partial"],
 )
 def test_an_async_listener_is_refused_with_what_to_do(callback: Any) -> None:
     with pytest.raises(ConfigError, match="async for event in sink.stream"):
