@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+# How many processes the tests are spread over; 0 for none but pytest's own, as a debugger needs it.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PIP_FLAGS := --disable-pip-version-check --quiet
 # Pyright would otherwise ask the network whether a newer release exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -23,7 +25,7 @@ types: $(VENV)/.dev
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 pytest: $(VENV)/.dev
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n $(JOBS) --dist worksteal
 
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix
