@@ -266,8 +266,8 @@ class Ledger(Asking):
     def _written(self, batch: list[Event], error: BaseException | None) -> None:
         self._arrived[batch[0].seq] = batch, error
         # Not from within `append`: a listener could wait for a thread that waits for `_order`.
-        if self._flusher != threading.get_ident() and not self._mailbox.post(self._publish):
-            self._publish()  # the loop has closed, and nobody else will
+        if self._flusher != threading.get_ident():
+            self._mailbox.post(self._publish)
 
     def _publish(self) -> None:
         while (arrived := self._arrived.pop(self._published, None)) is not None:
