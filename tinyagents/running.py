@@ -212,7 +212,9 @@ class Running(Generic[DepsT, OutputT]):
             opens = partial(self.open, deps=deps, limits=limits, deltas=True)
             more: dict[str, Any] = {"history": history, "is_resumed": task is None}
             kept = self._keep(opens, journal, task, run_id, sink, **more)
-            return RunHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
+            handle = RunHandle[OutputT](kept.open, kept.drive, policy=policy, buffer=buffer)
+            kept.on_reopen = handle.follow
+            return handle
 
         def begin() -> AgentRun:
             return self.open(

@@ -304,12 +304,14 @@ class RunnableGraph(RecordedGraph[StateT]):
 
         async def begin() -> GraphRun:
             kept.append(await self._keep(opens, journal, input, run_id, thread, sink))
+            kept[0].on_reopen = handle.follow
             return await kept[0].open()
 
         async def drive(work: GraphRun) -> GraphResult[StateT]:
             return await kept[0].drive(work)
 
-        return GraphHandle(begin, drive, policy=policy, buffer=buffer)
+        handle = GraphHandle[StateT](begin, drive, policy=policy, buffer=buffer)
+        return handle
 
     async def _drive(self, work: GraphRun, *, is_again: bool = False) -> GraphResult[StateT]:
         run_id = work.run.run_id
