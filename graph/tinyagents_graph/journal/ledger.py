@@ -22,9 +22,10 @@ from typing import Any, cast
 import anyio
 
 from tinyagents_graph.errors import JournalError, RunConflict
-from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
 from tinyagents_graph.journal.asking import Asking
 from tinyagents_graph.journal.candidates import Candidates
+from tinyagents_graph.journal.ends import Ends
 from tinyagents_graph.journal.past import Past, Spent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.journal.sent import Sent
@@ -315,6 +316,30 @@ class Ledger(Asking):
             await heard.wait()
         if self.error is not None:
             raise self.error
+
+    async def end_parked(self, path: str, reason: str) -> None:
+        """A run ends while something in it waits for the human: that ends before it.
+
+        Args:
+            path: The run.
+            reason: Why, for the events.
+        """
+        waits = any(is_at_or_below(each.path, path) for each in self.open_asks.values())
+        if self._lease is None or self.error is not None or not waits:
+            return
+        past: Sequence[Event] = ()
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.settle()
+                past = await self.journal.read(self._lease.run_id)
+        except (JournalError, RunConflict) as error:
+            _logger.warning("%s: what waits in it is not told as ended: %s", path, error)
+            return
+        ends = Ends(past)
+        for kind, origin, data in ends.ends_below(path, reason):
+            if kind == "ask.expired":
+                self.open_asks.pop(data["ask_id"], None)
+            self.emit(kind, origin, data)
 
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""
