@@ -34,6 +34,7 @@ class _Run:
         self.children: list[_Run] = []
         self._past = past
         self._last = started
+        self._held: Mapping[str, float] = {}
         self._asked = Usage()
         self._calls: set[str] = set()
 
@@ -48,6 +49,8 @@ class _Run:
             self._last = event
             self.is_open = kind not in TERMINAL["run.started"]
             self.is_paused = kind == "run.paused"
+        elif kind.startswith("budget.re"):
+            self._held = data.get("limits", {})
         if kind == "model.completed":
             self._asked = self._asked + Usage.from_dict(data.get("spent") or data["usage"])
         elif kind in ("tool.started", "ask.raised") and "call_id" in data:
@@ -76,8 +79,26 @@ class _Run:
             if kind == "tool.failed" and self._is_in_doubt(event):
                 told = {**told, "in_doubt": True}
             yield kind, origin, told
+        if self._held:
+            yield "budget.released", origin, {"unused": self._unused()}
         used = {"usage": self.usage.to_dict(), "tree_usage": self.tree_usage.to_dict()}
         yield "run.cancelled", origin, {"reason": reason, **used}
+
+    @property
+    def _n_runs(self) -> int:
+        return 1 + sum(child._n_runs for child in self.children)
+
+    def _unused(self) -> dict[str, float]:
+        """What is left of each of its own limits."""
+        used = self.tree_usage
+        spent = {
+            "max_requests": used.requests,
+            "max_tool_calls": used.tool_calls,
+            "max_tokens": used.total_tokens,
+            "max_usd": used.usd,
+            "max_runs": self._n_runs,
+        }
+        return {name: limit - spent.get(name, 0) for name, limit in self._held.items()}
 
     def ends_within(self, reason: str) -> Iterator[tuple[Event, tuple[EventKind, Any]]]:
         """What it has begun and not ended, the last first, and what ends it."""
