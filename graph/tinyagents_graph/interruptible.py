@@ -194,7 +194,7 @@ class Interruptible(Place):
         return bool(
             self.children
             or (controls is not None and controls.n_jobs)
-            or (ledger is not None and ledger.open_asks)
+            or (ledger is not None and ledger.may_have_rest)
         )
 
     async def _end_rest(self, error: BaseException | None) -> BaseException | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.journal.prefixes import RUN_ID, Scene, Stage
+from tests.journal.prefixes import RUN_ID, Scene, Stage, cut_off
 from tests.journal.scenes import SCENES
 from tests.journal.stories import intents
 from tinyagents import EventSink
@@ -61,4 +61,29 @@ async def test_it_goes_on_from_wherever_it_was_cancelled(name: str) -> None:
             assert not begun & set(again)
         except Exception as error:
             error.add_note(f"cancelled at {seq} of {len(whole.events)}: {whole.events[seq]}")
+            raise
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_what_a_crash_left_open_ends_with_a_run_that_is_cancelled_before_it_comes_there(
+    name: str,
+) -> None:
+    scene = SCENES[name]
+    first = Stage(MemoryJournal())
+    whole = await scene.play(first)
+    for n in range(1, len(whole.events)):
+        stage = Stage(await cut_off(first.journal, n))
+        await _cancelled_at(n + 1, scene, stage)
+        before = await stage.journal.read(RUN_ID)
+        try:
+            check_tree(before)
+            again = Stage(stage.journal)
+            resumed = await scene.play(again)
+            assert resumed.status == whole.status
+            check_tree(resumed.events)
+            begun = {f"{path} {name}" for _, path, name in intents(before)}
+            deeds = [deed.path for deed in again.deeds if deed.what in scene.irreversible]
+            assert not begun & set(deeds)
+        except Exception as error:
+            error.add_note(f"cut off after {n} of {len(whole.events)}: {whole.events[n - 1]}")
             raise

@@ -76,7 +76,7 @@ class _Run:
         if self.is_paused and origin.parent_run_id is not None:
             yield "run.resumed", origin, self.started.data
         for event, (kind, told) in self.ends_within(reason):
-            if kind == "tool.failed" and self._is_in_doubt(event):
+            if kind == "tool.failed" and self.is_in_doubt(event):
                 told = {**told, "in_doubt": True}
             yield kind, origin, told
         if self._held:
@@ -105,7 +105,8 @@ class _Run:
         for event in reversed(list(self.open.values())):
             yield event, _ENDS[event.kind][1](event, reason)
 
-    def _is_in_doubt(self, call: Event) -> bool:
+    def is_in_doubt(self, call: Event) -> bool:
+        """Whether nobody knows what came of a call that has begun."""
         call_id = call.data["call_id"]
         begun = self._past.begun("tool", call.path, call_id)
         asked = [event.data for (kind, _), event in self.open.items() if kind == "ask.raised"]
@@ -151,8 +152,15 @@ class Ends:
             root = run.started.parent_run_id is None
             yield from run.ends(reason if root else f"root was cancelled: {reason}")
 
-    def ends_below(self, path: str, reason: str) -> Iterator[Told]:
-        """What has to be told for all that waits in a run to end, before the run itself does."""
+    def ends_below(self, path: str, reason: str, n_before: int) -> Iterator[Told]:
+        """What has to be told for all that is left in a run to end, before the run itself does.
+
+        Args:
+            path: The run.
+            reason: Why, for the events.
+            n_before: How many events there were when the tree was taken up; what began since then
+                and is open waits, and is not in doubt.
+        """
         alive = [
             run
             for run in self._runs.values()
@@ -163,7 +171,9 @@ class Ends:
             if run.started.path != path:
                 yield from run.ends(reason)
                 continue
-            for _, (kind, told) in run.ends_within(reason):
+            for event, (kind, told) in run.ends_within(reason):
+                if kind == "tool.failed" and event.seq < n_before and run.is_in_doubt(event):
+                    told = {**told, "in_doubt": True}
                 if kind != "steer.expired":  # its mail, it sees to itself
                     yield kind, run.started.origin, told
 

@@ -119,6 +119,11 @@ class Ledger(Asking):
         ]
 
     @property
+    def may_have_rest(self) -> bool:
+        """Whether something may be open of which no code knows that runs: see `end_parked`."""
+        return self._has_past or bool(self.open_asks)
+
+    @property
     def is_silent(self) -> bool:
         """Whether the tree is only looked at."""
         return self._lease is None
@@ -318,14 +323,16 @@ class Ledger(Asking):
             raise self.error
 
     async def end_parked(self, path: str, reason: str) -> None:
-        """A run ends while something in it waits for the human: that ends before it.
+        """A run ends while something in it waits for the human, or was cut off: that ends first.
 
         Args:
             path: The run.
             reason: Why, for the events.
         """
-        waits = any(is_at_or_below(each.path, path) for each in self.open_asks.values())
-        if self._lease is None or self.error is not None or not waits:
+        is_due = (self._has_past and self.past.run(path) is not None) or any(
+            is_at_or_below(each.path, path) for each in self.open_asks.values()
+        )
+        if self._lease is None or self.error is not None or not is_due:
             return
         past: Sequence[Event] = ()
         try:
@@ -336,7 +343,7 @@ class Ledger(Asking):
             _logger.warning("%s: what waits in it is not told as ended: %s", path, error)
             return
         ends = Ends(past)
-        for kind, origin, data in ends.ends_below(path, reason):
+        for kind, origin, data in ends.ends_below(path, reason, self.past.n_events):
             if kind == "ask.expired":
                 self.open_asks.pop(data["ask_id"], None)
             self.emit(kind, origin, data)

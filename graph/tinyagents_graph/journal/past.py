@@ -362,7 +362,12 @@ class Past:
             if kind.startswith("budget.") and self.is_finished(path):
                 return self._runs[path]
             return None
-        if kind in ("run.failed", "run.cancelled") or _is_of_resuming(data):
+        # Whoever is interrupted on the way to what has completed before has nothing new to tell.
+        if kind in ("run.failed", "run.cancelled"):
+            return self._runs[path] if self.is_finished(path) else None
+        if kind in ("subagent.failed", "subagent.cancelled"):
+            return self.fact("subagent", path, data["path"])
+        if _is_of_resuming(data):
             return None
         found = self._repeats.get(_identity(kind, path, data))
         if found:

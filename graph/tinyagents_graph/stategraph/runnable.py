@@ -79,8 +79,7 @@ class RunnableGraph(RecordedGraph[StateT]):
         or after a failure. If it has ended, its result is given again, and nothing is done.
 
         Args:
-            input: The state to begin with: a dict, or an instance of the state's model. Without
-                one, a run of this id that is in the journal goes on with its own.
+            input: The state to begin with, as a dict or the model; without, a kept run goes on.
             deps: What nodes get as `ctx.deps`.
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run; made up if not given.
