@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias, cast
 
 from pydantic_core import from_json
 
@@ -94,7 +94,7 @@ def _state_from(task: str) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict):
         raise ConfigError(f"the TASK of a graph is its state, a JSON object: {task[:80]!r} is none")
-    return state
+    return cast("dict[str, Any]", state)
 
 
 def _is_worth_saying(code: ExitCode, show: Show) -> bool:

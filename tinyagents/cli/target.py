@@ -69,7 +69,10 @@ def load_runnable(target: str) -> Agent[Any, Any] | Graph[Any]:
     is_graph = bool(graphs) and not agents
     if name:
         is_graph = bool(name in graphs or get_close_matches(name, graphs)) and name not in agents
-    found: Any = _chosen(path, name, module, _GRAPH if is_graph else _AGENT)
+    if not is_graph:
+        agent: Agent[Any, Any] = _chosen(path, name, module, _AGENT)
+        return agent
+    found: StateGraph[Any] | Graph[Any] = _chosen(path, name, module, _GRAPH)
     return found.compile() if isinstance(found, StateGraph) else found
 
 

@@ -24,6 +24,9 @@ class State(BaseModel):
 def flow(did: list[str]) -> Graph[State]:
     """An agent and a fan-out of workers that ask side by side, a step of a body, a question."""
 
+    def start(state: State) -> dict[str, str]:
+        return {"log": "began"}
+
     def spread(state: State) -> list[Send]:
         return [Send("worker", i) for i in range(3)]
 
@@ -44,7 +47,7 @@ def flow(did: list[str]) -> Graph[State]:
 
     writer = Agent(FunctionModel(say), name="writer")
     g = StateGraph(State, name="flow")
-    g.add_node("start", lambda state: {"log": "began"})
+    g.add_node(start)
     g.add_node("write", writer, input=lambda state: "go", output="log")
     g.add_node(worker)
     g.add_node(last)
