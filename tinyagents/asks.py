@@ -8,6 +8,7 @@ ask_parent ── whom is it for?      the agent above, or the human at the root
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
@@ -174,18 +175,25 @@ async def _ask(
             with time_limit(timeout_s, run, lambda: run.controls.pauses):
                 await _wait_for_answer(ask, asker, parent, run)
             ask.settle("expired", reason=f"no answer within {timeout_s:g} s" if timeout_s else "")
-    finally:
+    except Parked:  # who is asked waits for the human: it stays open
+        raise
+    except BaseException:
         ask.settle("expired", reason=f"{run.path} was interrupted")
-        if ask.status == "answered":
-            run.emit("ask.answered", {"ask_id": ask.id, "answer": ask.reply, "by": ask.by})
-        else:
-            told = {"ask_id": ask.id, "reason": ask.reason}
-            run.emit("ask.expired", told if default is None else {**told, "default": default})
+        _tell_end(run, ask, {"called_off": True})  # should the run be gone on with, it asks anew
+        raise
+    _tell_end(run, ask, {} if default is None else {"default": default})
     if ask.status == "answered":
         return ask.reply
     if default is not None:
         return default
     raise ToolError("ask_parent", f"{ask.reason}; go on without", category="unanswered")
+
+
+def _tell_end(run: Run, ask: PendingAsk, more: Mapping[str, Any]) -> None:
+    if ask.status == "answered":
+        run.emit("ask.answered", {"ask_id": ask.id, "answer": ask.reply, "by": ask.by})
+    else:
+        run.emit("ask.expired", {"ask_id": ask.id, "reason": ask.reason, **more})
 
 
 def _inquire(
@@ -262,6 +270,7 @@ async def _consult(ask: PendingAsk, parent: Run, asker: Run) -> None:
     try:
         result = await execute(consulted)
     except Exception as error:
+        await asker.checkpoint(parks=False)  # what ended both is no answer to one of them
         ask.settle("expired", reason=f"{parent.path} could not answer: {error}")
     else:
         ask.settle("answered", reply=str(result.output or ""), by=parent.path)

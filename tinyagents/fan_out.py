@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any
 
-from tinyagents.errors import ConfigError
-from tinyagents.execute import execute
+from tinyagents.errors import ConfigError, RunConflict
+from tinyagents.execute import execute, paused
+from tinyagents.messages import to_dict, user_message
 from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
 from tinyagents_graph.errors import Parked
+from tinyagents_graph.events import is_at_or_below
+from tinyagents_graph.journal import keeping
+from tinyagents_graph.journal.inbox import InboxAsk
+from tinyagents_graph.journal.ledger import Ledger
+from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Run
@@ -18,6 +24,8 @@ from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather
 
 __all__ = ["map_tasks"]
+
+_NAME = "map"
 
 
 async def map_tasks(
@@ -30,55 +38,147 @@ async def map_tasks(
     sink: EventSink | None,
     run_id: str | None,
     limits: RunLimits | None,
+    journal: Journal | None = None,
 ) -> list[Result[Any]]:
     """What `Agent.map` does; see there."""
     if isinstance(tasks, str):
         raise ConfigError("map() takes a list of tasks; for a single one use run()")
     if max_concurrency < 1:
         raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
-    run = Run(
-        "map",
-        parent=place.run if place else None,
-        path=place.next_path("map") if place else "root",
-        limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
-        run_id=run_id,
-        sink=sink,
-        about={"agent": agent.name, "tasks": len(tasks)},
-        deps=deps,
-    )
-    # Numbered before any starts: a child's address must not depend on who is quicker.
-    paths = [run.next_path(agent.name) for _ in tasks]
-    results: dict[int, Result[Any]] = {}
+    begin = partial(_Map, agent, tasks, max_concurrency, deps=deps, limits=limits)
+    if journal is not None:
+        return await _KeptMap(begin, journal, agent.name, tasks, run_id, sink).run()
+    return await begin(place=place, run_id=run_id, sink=sink).execute()
 
-    async def do(index: int) -> None:
+
+class _Map:
+    """The run of many tasks.
+
+    Attributes:
+        run: Their parent.
+    """
+
+    def __init__(
+        self,
+        agent: Runnable,
+        tasks: Sequence[Any],
+        max_concurrency: int,
+        *,
+        deps: Any,
+        limits: RunLimits | None,
+        place: Place | None,
+        run_id: str | None,
+        sink: EventSink | None,
+    ) -> None:
+        self.run = Run(
+            _NAME,
+            parent=place.run if place else None,
+            path=place.next_path(_NAME) if place else "root",
+            limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
+            run_id=run_id,
+            sink=sink,
+            about={"agent": agent.name, "tasks": len(tasks)},
+            deps=deps,
+        )
+        self._agent = agent
+        self._tasks = tasks
+        self._max_concurrency = max_concurrency
+        # Numbered before any starts: a child's address must not depend on who is quicker.
+        self._paths = [self.run.next_path(agent.name) for _ in tasks]
+        self._results: dict[int, Result[Any]] = {}
+        self._waiting: dict[int, Any] = {}
+
+    async def execute(self) -> list[Result[Any]]:
+        """Do all of them.
+
+        Raises:
+            Parked: Some wait for the human, and the others are done.
+            Exception: Whatever ended the run.
+        """
+        run = self.run
         try:
-            work = agent.open(tasks[index], place=run, path=paths[index])
-            results[index] = await execute(work)
+            async with run:
+                jobs = [partial(self._do, index) for index in range(len(self._tasks))]
+                await gather(jobs, self._max_concurrency, name=run.path)
+                _park_if(len(self._results) < len(self._paths))
+                run.complete({"output": [result.status for result in self.results()]})
         except Parked:
-            return  # the others go on
-        except Exception as error:
-            results[index] = _kept(error) or _never_began(run, paths[index], "failed", error)
+            raise
         except BaseException as error:
-            results[index] = _kept(error) or _never_began(run, paths[index], "cancelled", error)
+            vars(error)["result"] = _of_all(run, self.results(), error)
+            raise
+        return self.results()
+
+    async def _do(self, index: int) -> None:
+        run, path = self.run, self._paths[index]
+        work: Any = None
+        try:
+            work = self._agent.open(self._tasks[index], place=run, path=path)
+            self._results[index] = await execute(work)
+        except Parked:
+            self._waiting[index] = work  # the others go on
+        except Exception as error:
+            self._results[index] = _kept(error) or _never_began(run, path, "failed", error)
+        except BaseException as error:
+            self._results[index] = _kept(error) or _never_began(run, path, "cancelled", error)
             raise
 
-    def in_order() -> list[Result[Any]]:
-        why = run.stopped_by
-        made = [_never_began(run, path, "cancelled", why) for path in paths]
-        return [results.get(index) or other for index, other in enumerate(made)]
+    def results(self, asks: Sequence[InboxAsk] = ()) -> list[Result[Any]]:
+        """What came of each task so far, in order.
 
-    try:
-        async with run:
-            jobs = [partial(do, index) for index in range(len(tasks))]
-            await gather(jobs, max_concurrency, name=run.path)
-            _park_if(len(results) < len(paths))
-            run.complete({"output": [result.status for result in in_order()]})
-    except Parked:
-        raise
-    except BaseException as error:
-        vars(error)["result"] = _of_all(run, in_order(), error)
-        raise
-    return in_order()
+        Args:
+            asks: What those that wait are waiting for.
+        """
+        made = list[Result[Any]]()
+        for index, path in enumerate(self._paths):
+            if index in self._results:
+                made.append(self._results[index])
+            elif index in self._waiting:
+                own = [ask for ask in asks if is_at_or_below(ask.path, path)]
+                made.append(paused(self._waiting[index], own))
+            else:
+                made.append(_never_began(self.run, path, "cancelled", self.run.stopped_by))
+        return made
+
+
+class _KeptMap(keeping.Kept[_Map, list[Result[Any]]]):
+    """The run of many tasks as a root that is kept in a journal."""
+
+    def __init__(
+        self,
+        begin: Any,
+        journal: Journal,
+        agent: str,
+        tasks: Sequence[Any],
+        run_id: str | None,
+        sink: EventSink | None,
+    ) -> None:
+        about = {"agent": agent, "tasks": [to_dict(user_message(task)) for task in tasks]}
+        task = f"{len(tasks)} tasks for {agent}"
+        super().__init__(journal, name=_NAME, task=task, about=about, run_id=run_id, sink=sink)
+        self._begin = begin
+
+    def begin(self, ledger: Ledger) -> _Map:
+        """Prepare the run.
+
+        Raises:
+            RunConflict: It was asked something else when it began.
+        """
+        for what in ("agent", "tasks"):
+            if ledger.about.get(what) != self._about[what]:
+                raise RunConflict(
+                    f"run {self.run_id!r}", f"it began with other {what}; give another run_id"
+                )
+        made: _Map = self._begin(place=None, run_id=self.run_id, sink=self.sink)
+        return made
+
+    def execute(self, work: _Map) -> Awaitable[list[Result[Any]]]:
+        """Do all tasks."""
+        return work.execute()
+
+    def paused(self, work: _Map, asks: Sequence[InboxAsk]) -> list[Result[Any]]:
+        """What there is of them while some wait for answers."""
+        return work.results(asks)
 
 
 def _park_if(some_wait: bool) -> None:

@@ -212,7 +212,9 @@ class Running(Generic[DepsT, OutputT]):
             opens = partial(self.open, deps=deps, limits=limits, deltas=True)
             more: dict[str, Any] = {"history": history, "is_resumed": task is None}
             kept = self._keep(opens, journal, task, run_id, sink, **more)
-            return RunHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
+            handle = RunHandle[OutputT](kept.open, kept.drive, policy=policy, buffer=buffer)
+            kept.on_reopen = handle.follow
+            return handle
 
         def begin() -> AgentRun:
             return self.open(
@@ -237,8 +239,11 @@ class Running(Generic[DepsT, OutputT]):
         sink: EventSink | None = None,
         run_id: str | None = None,
         limits: RunLimits | None = None,
+        journal: Journal | None = None,
     ) -> list[Result[OutputT]]:
         """Do many tasks at once, as children of one run, whose limits hold for all together.
+
+        With a journal and a `run_id` the same tasks once more go on where they were, as with `run`.
 
         Args:
             tasks: What to do.
@@ -247,23 +252,31 @@ class Running(Generic[DepsT, OutputT]):
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run they are children of.
             limits: Limits of that run, for all tasks together; the agent's own hold for each task.
+            journal: Where that run, and all below it, is kept.
 
         Returns:
             A result for each task, in order. One that failed has the status `"failed"`,
-            `"cancelled"` or `"limited"` and says why in `result.error`; it harms no other.
+            `"cancelled"` or `"limited"` and says why in `result.error`; it harms no other. One that
+            waits for a human is `"paused"`; the same call once more goes on with it.
 
         Raises:
             LimitExceeded: A limit of that run was reached. What there was until then, one result
                 for each task, is in `error.result.output`; with `on_limit="return"` it is returned.
             RunCancelled: That run was cancelled; the same holds.
+            RunConflict: The run of this id is under way elsewhere, or began with other tasks.
+            JournalError: The journal cannot be read or written.
         """
+        place = place_for(sink, run_id) if journal is None else None
+        if place is None and journal is None and self.asks_leave:
+            journal = IN_MEMORY
         return await map_tasks(
             self,
             tasks,
             max_concurrency=max_concurrency,
             deps=deps,
-            place=place_for(sink, run_id),
+            place=place,
             sink=sink,
             run_id=run_id,
             limits=limits,
+            journal=journal,
         )

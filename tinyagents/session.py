@@ -166,7 +166,10 @@ class SubAgentSession(Turns[OutputT]):
         """
         work = await self._open(content, deltas=True)
         try:
-            async with RunHandle[OutputT](lambda: work, self._take_turn) as handle:
+            handle = RunHandle[OutputT](lambda: work, self._take_turn)
+            if self._kept is not None:
+                self._kept.on_reopen = handle.follow
+            async with handle:
                 yield handle
         finally:
             self._close(work)

@@ -44,7 +44,8 @@ class Tool:
         name: What the model calls it by; the function's name if not given.
         description: What the model is told of it; from the docstring if not given.
         timeout_s: Seconds one try may take; then the model is told so. `None`: no limit of its own.
-        retries: How often the function is tried again after an exception or a timeout.
+        retries: How often the function is tried again after an exception or a timeout; 0 for
+            `reversible=False`.
         backoff_s: Seconds to wait before the first of these tries, doubled for each further one.
         sequential: Whether no other call of the same turn may run beside it.
         on_error: What an exception becomes once the retries are used up.
@@ -81,7 +82,7 @@ class Tool:
     ) -> None:
         self.name = check_name("tool", name or _name_of(function))
         _check_options(self.name, timeout_s, retries, backoff_s, max_result_chars, on_error)
-        _check_doubt(self.name, reversible, on_doubt)
+        _check_doubt(self.name, reversible, on_doubt, retries)
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             # Its body would run where its result is read: outside of its thread and time limit.
             raise ConfigError(f"tool {self.name!r} yields its results: return them in a list")
@@ -290,7 +291,7 @@ def _check_options(
         raise ConfigError(f"tool {tool!r}: {wrong}")
 
 
-def _check_doubt(tool: str, reversible: object, on_doubt: object) -> None:
+def _check_doubt(tool: str, reversible: object, on_doubt: object, retries: int) -> None:
     wrong = ""
     if not isinstance(reversible, bool):
         wrong = f"reversible={reversible!r}: give True or False"
@@ -298,5 +299,11 @@ def _check_doubt(tool: str, reversible: object, on_doubt: object) -> None:
         wrong = f"on_doubt={on_doubt!r}: give 'tell' or 'ask'"
     elif reversible and on_doubt != "tell":
         wrong = f"on_doubt={on_doubt!r} is for reversible=False: no other call is ever in doubt"
+    elif retries and not reversible:
+        # What raised, or took too long, may have happened all the same.
+        wrong = (
+            f"retries={retries} would make a call again that cannot be undone: try again in the "
+            "function, where you know that nothing has happened, or leave out reversible=False"
+        )
     if wrong:
         raise ConfigError(f"tool {tool!r}: {wrong}")

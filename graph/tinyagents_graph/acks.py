@@ -118,15 +118,31 @@ class Ack:
         assert self.command is not None
         self._tell("steer.received", {**self.command.to_dict(), **about})
 
-    def settle(self, status: FinalStatus, *, step: str = "", reason: str = "") -> None:
-        """It is final now."""
+    def settle(
+        self, status: FinalStatus, *, step: str = "", reason: str = "", is_called_off: bool = False
+    ) -> None:
+        """It is final now.
+
+        Args:
+            status: What became of it.
+            step: Where it was applied.
+            reason: Why it was not.
+            is_called_off: Whether it may be sent once more by its name, should its run go on.
+        """
         self._status, self._step, self._reason = status, step, reason
         if self._bell is not None:
             self._bell.ring()
         told: dict[str, Any] = {"command": self.command.kind} if self.command is not None else {}
         told |= {name: text for name, text in (("step", step), ("reason", reason)) if text}
+        if is_called_off:
+            told["called_off"] = True
         self._tell(_FINAL[status], told)
         self._teller = None
+
+    def forget(self, reason: str) -> None:
+        """Its run ends before it comes again by what it took hold at, which is told already."""
+        self._teller = None
+        self.settle("expired", reason=reason)
 
     def _tell(self, kind: EventKind, data: Mapping[str, Any]) -> None:
         teller = self._teller

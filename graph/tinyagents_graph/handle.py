@@ -85,13 +85,22 @@ class Handle(LiveRun, Generic[ResultT]):
         work = self._begin()
         if isawaitable(work):
             work = await work
-        host_of(work.run.tree)
-        work.run.enrol()
+        try:
+            host_of(work.run.tree)
+            work.run.enrol()
+        except BaseException:
+            await _let_go(work.run)
+            raise
         events = work.run.tree.sink.stream(under=work.run.run_id, replay=False, **self._options)
         self._opened = work, events
         await self._group.__aenter__()
         self._group.start_soon(self._go)
         return self
+
+    def follow(self, work: Any) -> None:
+        """The run was opened once more, and is this one from now on."""
+        host_of(work.run.tree)
+        self._opened = work, self._stream
 
     async def __aexit__(
         self,
@@ -107,6 +116,7 @@ class Handle(LiveRun, Generic[ResultT]):
         finally:
             if not self._done.is_set():  # its task was cancelled before the first step
                 self._work.run.withdraw()
+                await _let_go(self._work.run)
                 self._error = RunCancelled(self._work.run.path, "interrupted from outside")
                 self._done.set()
         untold = exc is None and not self._told and not isinstance(self._error, RunCancelled)
@@ -144,3 +154,9 @@ class Handle(LiveRun, Generic[ResultT]):
         finally:
             self._done.set()
             self._stream.end_after_last()
+
+
+async def _let_go(run: Run) -> None:
+    """It will never begin: somebody else may take its tree."""
+    if run.tree.ledger is not None:
+        await run.tree.ledger.close()

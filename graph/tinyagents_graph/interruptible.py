@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
+import anyio
 import anyio.lowlevel
 
 from tinyagents_graph.clock import Clock
 from tinyagents_graph.controls import Controls
-from tinyagents_graph.errors import BudgetExceeded, LimitExceeded, RunCancelled
+from tinyagents_graph.errors import BudgetExceeded, LimitExceeded, Parked, RunCancelled
 from tinyagents_graph.events import Event, EventKind, Origin
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.pausing import lock
@@ -53,6 +54,7 @@ class Interruptible(Place):
     limits: RunLimits
     status: RunStatus
     clock: Clock | None
+    children: Mapping[str, Run]
     _controls: Controls | None
     _reason: str
     _scope: CancelScope
@@ -182,6 +184,54 @@ class Interruptible(Place):
     @property
     def _is_held_up(self) -> bool:
         return self._is_parked or (self.clock is not None and self.clock.run_out is not None)
+
+    # --- ending ----------
+
+    @property
+    def _has_rest(self) -> bool:
+        """Whether something that belongs to it may be left, which has to end before it."""
+        ledger, controls = self.tree.ledger, self._controls
+        return bool(
+            self.children
+            or (controls is not None and controls.n_jobs)
+            or (ledger is not None and ledger.may_have_rest)
+        )
+
+    async def _end_rest(self, error: BaseException | None) -> BaseException | None:
+        """Let what is left end: what is at work, and what waits for the human.
+
+        Args:
+            error: What the run ends with.
+
+        Returns:
+            The same, or a cancellation that came meanwhile.
+        """
+        if self.children or (self._controls is not None and self._controls.n_jobs):
+            error = await self._end_children() or error
+        ledger = self.tree.ledger
+        if ledger is not None and error is not None and not isinstance(error, Parked):
+            reason = f"was cancelled: {self._reason}" if self._reason else "has ended"
+            await ledger.end_parked(self.path, f"{self.path} {reason}")
+        return error
+
+    async def _end_children(self) -> BaseException | None:
+        """Cancel what it leaves in tasks and threads, and wait for their end.
+
+        Returns:
+            A cancellation that came meanwhile, to be raised once the run has closed.
+        """
+        reason = self._reason
+        why = f"{self.path} was cancelled: {reason}" if reason else f"{self.path} has ended"
+        controls, interruption = self.controls, None
+        for child in list(self.children.values()):
+            child.cancel(why)
+        with anyio.CancelScope(shield=True):
+            while self.children or controls.n_jobs:
+                try:
+                    await controls.bell.wait_until(lambda: not (self.children or controls.n_jobs))
+                except anyio.get_cancelled_exc_class() as error:
+                    interruption = error
+        return controls.exit or interruption
 
     # --- what only few runs have ----------
 

@@ -68,10 +68,13 @@ class Mailbox:
     Waking a loop is a system call, and one thread that serves many runs has much to tell at once.
     """
 
-    __slots__ = ("_calls", "_is_due", "_lock", "_loop")
+    __slots__ = ("_calls", "_has_closed", "_is_due", "_lock", "_loop")
 
     def __init__(self) -> None:
         self._loop = EventLoop()
+        native = cast("Any", anyio.lowlevel.current_token().native_token)
+        # A loop of trio does what it has taken before it ends; one of asyncio may just drop it.
+        self._has_closed: Callable[[], bool] = getattr(native, "is_closed", lambda: False)
         self._lock = threading.RLock()
         self._calls: deque[Callable[[], None]] = deque()
         self._is_due = False
@@ -90,15 +93,18 @@ class Mailbox:
         """Do something in the loop: at once in its own thread, else soon.
 
         Returns:
-            False if the loop has closed.
+            False if the loop has closed. Then it is done here, after what the loop left undone.
         """
-        if self._loop.is_here:
+        if self._loop.is_here and not self._has_closed():
             do()
             return True
         with self._lock:
             self._calls.append(do)
             is_first, self._is_due = not self._is_due, True
-        return not is_first or self._loop.call_soon(self._empty)
+        if not self._has_closed() and (not is_first or self._loop.call_soon(self._empty)):
+            return True
+        self._empty()
+        return False
 
     def _empty(self) -> None:
         with self._lock:

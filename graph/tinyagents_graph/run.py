@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-import anyio
-
 from tinyagents_graph.clock import Clock
 from tinyagents_graph.errors import (
     DelegationCycle,
@@ -256,9 +254,8 @@ class Run(Spending):
             return False
         self._stage = CLOSING
         error = self._leave(exc)
-        has_jobs = self._controls is not None and self._controls.n_jobs
-        if (self.children or has_jobs) and not isinstance(exc, GeneratorExit):
-            error = await self._end_children() or error
+        if self._has_rest and not isinstance(exc, GeneratorExit):
+            error = await self._end_rest(error)
         if isinstance(error, LimitExceeded) and self.limits.on_limit == "return":
             self.stopped_by, error, exc = error, None, None
         if error is None and self.stopped_by is not None:
@@ -291,25 +288,6 @@ class Run(Spending):
             return exc
         except BaseException as rest:  # trio raises what else a group held; it stays the context
             return self._interruption() if self._scope.is_cancelled else rest
-
-    async def _end_children(self) -> BaseException | None:
-        """Cancel what it leaves in tasks and threads, and wait for their end.
-
-        Returns:
-            A cancellation that came meanwhile, to be raised once the run has closed.
-        """
-        reason = self._reason
-        why = f"{self.path} was cancelled: {reason}" if reason else f"{self.path} has ended"
-        controls, interruption = self.controls, None
-        for child in list(self.children.values()):
-            child.cancel(why)
-        with anyio.CancelScope(shield=True):
-            while self.children or controls.n_jobs:
-                try:
-                    await controls.bell.wait_until(lambda: not (self.children or controls.n_jobs))
-                except anyio.get_cancelled_exc_class() as error:
-                    interruption = error
-        return controls.exit or interruption
 
     def abandon(self, reason: str) -> None:
         """Close it if it hangs in a generator of this very task, which can never end it now."""

@@ -203,8 +203,9 @@ def receive(
             for ack in acks:
                 ack.settle("denied", reason=refusal)
         elif not run.is_open:
+            reason = f"{run.path} is about to end: its outcome is settled"
             for ack in acks:
-                ack.settle("expired", reason=f"{run.path} is about to end: its outcome is settled")
+                ack.settle("expired", reason=reason, is_called_off=tree.ledger is not None)
         else:
             _let_in(run, [Letter(*pair, is_passive) for pair in zip(acks, batch, strict=True)])
     return acks
@@ -322,18 +323,20 @@ def end_steering(run: Run, reason: str, *, is_parked: bool = False) -> None:
         if run.is_steered:
             _tell_early(run)
             unrest(run, is_ending=True)
-            run.controls.mail.extend(() if is_parked else run.controls.due.values())
-            expire_all(run, reason)
+            for letters in () if is_parked else run.controls.due.values():
+                for letter in letters:
+                    letter.ack.forget(reason)
+            expire_all(run, reason, is_called_off=run.tree.ledger is not None)
 
 
-def expire_all(run: Run, reason: str) -> None:
-    """Whatever mail is left comes to nothing."""
+def expire_all(run: Run, reason: str, *, is_called_off: bool = False) -> None:
+    """Whatever mail is left comes to nothing; called off, it may come again if the run goes on."""
     with exclusive(run.tree):
         mail = run.controls.mail
         while mail:
             for letter in mail.popleft():
                 if letter.ack.status == "received":
-                    letter.ack.settle("expired", reason=reason)
+                    letter.ack.settle("expired", reason=reason, is_called_off=is_called_off)
 
 
 def _tell_early(run: Run) -> None:

@@ -199,6 +199,10 @@ def test_a_tool_is_reversible_unless_it_says_otherwise() -> None:
         ({"reversible": False, "on_doubt": "fail"}, "on_doubt='fail': give 'tell' or 'ask'"),
         ({"reversible": False, "on_doubt": ["tell"]}, "on_doubt=['tell']: give 'tell' or 'ask'"),
         ({"on_doubt": "ask"}, "on_doubt='ask' is for reversible=False"),
+        (
+            {"reversible": False, "retries": 2},
+            "retries=2 would make a call again that cannot be undone: try again in the function",
+        ),
     ],
 )
 def test_what_cannot_be_said_of_doubt_is_refused(options: dict[str, Any], told: str) -> None:

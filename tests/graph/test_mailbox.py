@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -51,3 +52,37 @@ def test_of_a_loop_that_has_closed_it_says_so() -> None:
     thread.start()
     thread.join()
     assert told == [False]
+
+
+def test_what_a_loop_left_undone_is_done_by_who_posts_next() -> None:
+    """A wake-up that a loop took and died with must not keep all later ones from being done."""
+    done: list[str] = []
+    made, posted = threading.Event(), threading.Event()
+    mailboxes: list[Mailbox] = []
+
+    def post() -> None:
+        made.wait()
+        mailboxes[0].post(lambda: done.append("while it lived"))
+        posted.set()
+
+    async def die_with_a_wake_up_pending() -> None:
+        mailboxes.append(Mailbox.here())
+        made.set()
+        posted.wait()  # without going round once more
+
+    poster = threading.Thread(target=post)
+    poster.start()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(die_with_a_wake_up_pending())
+    task.add_done_callback(lambda _: loop.stop())
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    poster.join()
+    loop.close()
+    told: list[bool] = []
+    later = threading.Thread(
+        target=lambda: told.append(mailboxes[0].post(lambda: done.append("later")))
+    )
+    later.start()
+    later.join()
+    assert (told, done) == ([False], ["while it lived", "later"])

@@ -232,6 +232,24 @@ def fatal_tool(stage: Stage) -> Agent[Any, Any]:
     return Agent(stage.model(*turns), tools=[look(stage), blow_up])
 
 
+def fatal_beside_a_question(stage: Stage) -> Agent[Any, Any]:
+    """What fails the run fails it beside a child, and a call, that wait for the human."""
+    kid = Agent(stage.model(call("look", x=1), "kid end"), name="kid", tools=[look(stage)])
+
+    @tool(name="blow_up", on_error="fail")
+    async def blow_up(ctx: RunContext[Any]) -> str:
+        stage.did(ctx)
+        raise OSError("broken")
+
+    calls = [call("kid", input="a"), call("look", x=2), call("blow_up")]
+    return Agent(
+        stage.model(calls, "no"),
+        tools=[look(stage), blow_up],
+        subagents=[kid],
+        autonomy=Autonomy(modes={"look": "assisted"}),
+    )
+
+
 def fatal_model(stage: Stage) -> Agent[Any, Any]:
     def down(_: int) -> Any:
         raise ModelError("down")
@@ -325,6 +343,26 @@ def asking_parent(stage: Stage) -> Agent[Any, Any]:
     return Agent(FunctionModel(answer), subagents=[kid])
 
 
+def asking_higher(stage: Stage) -> Agent[Any, Any]:
+    """A parent that is asked, and passes the question on to the human."""
+    kid = Agent(
+        stage.model(call("ask_parent", question="which?"), "kid end"),
+        name="kid",
+        tools=[ask_parent],
+    )
+
+    async def answer(request: ModelRequest) -> Any:
+        stage.deeds.append(Deed("model", str(request.idempotency_key)))
+        asked = [each.text for each in request.messages if "asks you" in each.text]
+        if asked and asked[0] == request.messages[-1].text:
+            return call("ask_parent", question="left or right?")
+        if asked:
+            return f"it says {request.messages[-1].text}"
+        return call("kid", input="a") if len(request.messages) == 1 else "end"
+
+    return Agent(FunctionModel(answer), subagents=[kid], tools=[ask_parent])
+
+
 def asking_human(stage: Stage) -> Agent[Any, Any]:
     tools = [look(stage), ask_parent]
     first = [call("look", x=1), call("ask_parent", question="sure?")]
@@ -363,6 +401,10 @@ def assisted(stage: Stage) -> Agent[Any, Any]:
         subagents=[kid],
         autonomy=Autonomy(modes={"fire": "assisted"}),
     )
+
+
+async def say_which(ask: InboxAsk) -> None:
+    await ask.answer("left", by="ann")
 
 
 async def approve_or_not(ask: InboxAsk) -> None:
@@ -469,6 +511,7 @@ SCENES: dict[str, Scene] = {
     "budgets": Scene(budgets),
     "failing_tools": Scene(failing_tools),
     "fatal_tool": Scene(fatal_tool),
+    "fatal_beside_a_question": Scene(fatal_beside_a_question, varies=True),
     "fatal_model": Scene(fatal_model),
     "invalid_calls": Scene(invalid_calls),
     "streamed": Scene(streamed, is_streamed=True),
@@ -477,6 +520,7 @@ SCENES: dict[str, Scene] = {
     "background": Scene(background),
     "background_two": Scene(background_two, varies=True),
     "asking_parent": Scene(asking_parent),
+    "asking_higher": Scene(asking_higher, answer=say_which),
     "asking_in_code": Scene(asking_in_code, answer=approve_or_not),
     "asking_human": Scene(asking_human, answer=approve_or_not),
     "assisted": Scene(assisted, answer=approve_or_not, irreversible=FIRE),

@@ -149,3 +149,16 @@ async def test_a_run_that_nobody_knows_is_named(journal: Journal) -> None:
     assert not await call_off(journal, "r-1")
     with pytest.raises(ConfigError, match="did you mean 'r-1'"):
         await call_off(journal, "r-2")
+
+
+async def test_what_was_set_aside_for_a_child_is_released() -> None:
+    scene = SCENES["budgets"]
+    first = Stage(MemoryJournal())
+    whole = await scene.play(first)
+    reserved = next(event for event in whole.events if event.kind == "budget.reserved")
+    journal = await cut_off(first.journal, reserved.seq + 1)
+    assert await call_off(journal, RUN_ID, "enough")
+    released = [each for each in await journal.read(RUN_ID) if each.kind == "budget.released"]
+    assert [(each.path, set(each.data["unused"])) for each in released] == [
+        (reserved.path, set(reserved.data["limits"]))
+    ]

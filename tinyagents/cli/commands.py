@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tinyagents import ConfigError, RunConflict
+from tinyagents import Agent, ConfigError, RunConflict
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.graph import FORMATS, Format, show
 from tinyagents.cli.human_commands import HUMAN_COMMANDS
@@ -129,7 +129,8 @@ def _run(
     """Run an agent on TASK and print its answer.
 
     FILE.py:NAME is a Python file and the variable in it that holds the agent; NAME may be left out
-    where the file has one agent only. The TASK "-" is read from the standard input.
+    where the file has one agent only. The TASK "-" is read from the standard input. A graph is run
+    in the same way: its TASK is the state to begin with, as a JSON object.
 
     At a terminal, Ctrl-C pauses the tree: steer a run, cancel a branch, or go on. A line typed
     while it runs is told to the agent; "@NAME …" is told to the run of that name.
@@ -177,6 +178,8 @@ def _chat(
     from tinyagents.cli.loading import load
 
     loaded = load(target, model)
+    if not isinstance(loaded.agent, Agent):
+        raise ConfigError(f"{target} is a graph, and a chat is with an agent: `tinyagents run` it")
     journal = None
     if session is not None:
         journal = journal_for_runs(journal_path)

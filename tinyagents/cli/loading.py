@@ -1,4 +1,4 @@
-"""From a target, or from what a journal noted of a run, to the agent and where its file lies."""
+"""From a target, or from what a journal noted of a run, to what it names and where that lies."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import click
 
 from tinyagents import Agent, ConfigError
 from tinyagents.cli.store import KeptTarget, RunJournal
-from tinyagents.cli.target import load_agent, split_target
+from tinyagents.cli.target import load_runnable, split_target
 from tinyagents.models.resolve import resolve, strings_mean
 from tinyagents_graph.journal.protocol import TreeRecord
+from tinyagents_graph.stategraph import Graph
 
 __all__ = ["Loaded", "load", "load_kept"]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An agent of a file.
+    """An agent of a file, or a graph.
 
     Attributes:
-        agent: The agent.
+        agent: The agent, or the compiled graph.
         target: What it is made from.
     """
 
-    agent: Agent[Any, Any]
+    agent: Agent[Any, Any] | Graph[Any]
     target: KeptTarget
 
     @property
@@ -36,7 +37,7 @@ class Loaded:
 
 
 def load(target: str, model: str | None) -> Loaded:
-    """The agent that a target names, maybe with another model.
+    """The agent that a target names, maybe with another model, or the graph.
 
     Raises:
         ConfigError: There is none.
@@ -44,14 +45,14 @@ def load(target: str, model: str | None) -> Loaded:
     """
     kept = KeptTarget(*split_target(target), model)
     if model is None:
-        return Loaded(load_agent(target), kept)
+        return Loaded(load_runnable(target), kept)
     try:
         chosen = resolve(model)
     except ConfigError as error:
         raise click.BadParameter(str(error), param_hint="--model") from error
     with strings_mean(chosen):
-        agent = load_agent(target)
-    return Loaded(agent.with_(model=chosen), kept)
+        found = load_runnable(target)
+    return Loaded(found.with_(model=chosen) if isinstance(found, Agent) else found, kept)
 
 
 def load_kept(

@@ -9,15 +9,18 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias, cast
 
-from tinyagents import Agent, Event, EventSink, RunHandle
+from pydantic_core import from_json
+
+from tinyagents import Agent, ConfigError, Event, EventSink, MemoryJournal, RunHandle
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.outcome import tell
 from tinyagents.cli.rounds import Rounds, say_next
 from tinyagents.cli.store import RunJournal
 from tinyagents.cli.text import say
 from tinyagents.console import ConsoleTrace
+from tinyagents_graph.stategraph import Graph
 
 __all__ = ["Show", "run"]
 
@@ -25,7 +28,7 @@ Show: TypeAlias = Literal["watch", "quiet", "json"]
 
 
 def run(
-    agent: Agent[Any, Any],
+    agent: Agent[Any, Any] | Graph[Any],
     task: str | None,
     show: Show,
     folder: Path,
@@ -40,8 +43,9 @@ def run(
     prints go to the error stream, so that `> answer.txt` holds the answer only.
 
     Args:
-        agent: Whom to run.
-        task: What it is asked; `None` to go on with the run of that id.
+        agent: What to run.
+        task: What it is asked, of a graph its state as JSON; `None` to go on with the run of that
+            id.
         show: `"watch"` the tree, `"quiet"` for the answer only, `"json"` for one event per line.
         folder: Where the user's code lies, to tell it from ours in a traceback.
         run_id: Id of the run; if it is to be kept it has one.
@@ -50,14 +54,22 @@ def run(
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: The task is no state of the graph.
     """
     stdout = sys.stdout
     sink = EventSink()
     watch = partial(_shown, sink, show, stdout)
-    begin = partial(agent.stream, task, sink=sink, run_id=run_id, journal=journal)
+    asked: Any = _state_from(task) if isinstance(agent, Graph) and task is not None else task
+    # Without one a graph would wait for answers where nobody goes on with it.
+    kept_in = journal or (MemoryJournal() if isinstance(agent, Graph) else None)
+    opens: Any = partial(agent.stream, sink=sink, journal=kept_in)
+    begin = partial(opens, asked, run_id=run_id)
 
     def go_on(run_id: str) -> RunHandle[Any]:
-        return agent.stream(None, sink=sink, run_id=run_id, journal=journal)
+        handle: RunHandle[Any] = opens(None, run_id=run_id)
+        return handle
 
     with asyncio.Runner() as runner:
         rounds = Rounds(runner, sink, watch, steered=steered, journal=journal)
@@ -71,6 +83,18 @@ def run(
     if _is_worth_saying(outcome.code, show):
         say_next(outcome, run_id or "", journal)
     return outcome.code
+
+
+def _state_from(task: str) -> dict[str, Any]:
+    try:
+        state: Any = from_json(task)
+    except ValueError as error:
+        raise ConfigError(
+            f'the TASK of a graph is its state as JSON, as in \'{{"topic": "tea"}}\': {error}'
+        ) from error
+    if not isinstance(state, dict):
+        raise ConfigError(f"the TASK of a graph is its state, a JSON object: {task[:80]!r} is none")
+    return cast("dict[str, Any]", state)
 
 
 def _is_worth_saying(code: ExitCode, show: Show) -> bool:

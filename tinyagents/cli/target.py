@@ -16,7 +16,7 @@ from tinyagents import Agent, ConfigError
 from tinyagents_graph.errors import GraphError
 from tinyagents_graph.stategraph import Graph, StateGraph
 
-__all__ = ["load_agent", "load_graph", "shortened", "split_target"]
+__all__ = ["load_agent", "load_graph", "load_runnable", "shortened", "split_target"]
 
 
 class _Kind(NamedTuple):
@@ -46,8 +46,34 @@ def load_agent(target: str) -> Agent[Any, Any]:
         ConfigError: There is no such file or agent, or importing the file failed; the message says
             what there is instead.
     """
-    found: Agent[Any, Any] = _load(target, _AGENT)
+    path, name = _split(target, _AGENT)
+    found: Agent[Any, Any] = _chosen(path, name, _imported(path), _AGENT)
     return found
+
+
+def load_runnable(target: str) -> Agent[Any, Any] | Graph[Any]:
+    """The agent, or the compiled graph, that a target names.
+
+    Args:
+        target: A Python file, and after a colon the name of a variable in it. The name may be left
+            out where the file has one agent only, or no agent and one graph.
+
+    Raises:
+        ConfigError: There is no such file, agent or graph, or importing the file failed; the
+            message says what there is instead.
+        GraphError: The graph is declared in a way that cannot work.
+    """
+    path, name = _split(target, _AGENT)
+    module = _imported(path)
+    agents, graphs = (_named(module, kind) for kind in (_AGENT, _GRAPH))
+    is_graph = bool(graphs) and not agents
+    if name:
+        is_graph = bool(name in graphs or get_close_matches(name, graphs)) and name not in agents
+    if not is_graph:
+        agent: Agent[Any, Any] = _chosen(path, name, module, _AGENT)
+        return agent
+    found: StateGraph[Any] | Graph[Any] = _chosen(path, name, module, _GRAPH)
+    return found.compile() if isinstance(found, StateGraph) else found
 
 
 def load_graph(target: str) -> Graph[Any]:
@@ -62,7 +88,8 @@ def load_graph(target: str) -> Graph[Any]:
             what there is instead.
         GraphError: The graph is declared in a way that cannot work.
     """
-    found: StateGraph[Any] | Graph[Any] = _load(target, _GRAPH)
+    path, name = _split(target, _GRAPH)
+    found: StateGraph[Any] | Graph[Any] = _chosen(path, name, _imported(path), _GRAPH)
     return found.compile() if isinstance(found, StateGraph) else found
 
 
@@ -84,11 +111,8 @@ def shortened(error: BaseException, folder: Path) -> str:
     return "".join(told.format()).strip()
 
 
-def _load(target: str, kind: _Kind) -> Any:
-    path, name = _split(target, kind)
-    module = _imported(path)
-    there: dict[str, Any] = vars(module)
-    known = {each: value for each, value in there.items() if isinstance(value, kind.types)}
+def _chosen(path: Path, name: str, module: ModuleType, kind: _Kind) -> Any:
+    known = _named(module, kind)
     if not name:
         return _only_one(path, known, kind)
     if name in known:
@@ -101,6 +125,11 @@ def _load(target: str, kind: _Kind) -> Any:
     near = get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ConfigError(f"{path} has no {name!r}.{hint} {_listed(path, known, kind)}")
+
+
+def _named(module: ModuleType, kind: _Kind) -> dict[str, Any]:
+    there: dict[str, Any] = vars(module)
+    return {name: value for name, value in there.items() if isinstance(value, kind.types)}
 
 
 def _split(target: str, kind: _Kind) -> tuple[Path, str]:

@@ -90,7 +90,9 @@ class _Open:
             if key not in self.things:
                 yield f"{where}: ends what is not open"
             else:
-                self._ever[key] = event.kind
+                # A step of a graph says that it failed in its one terminal event.
+                has_failed = event.kind == "graph.step.completed" and "error" in event.data
+                self._ever[key] = "failed" if has_failed else event.kind
                 self._in[self.things.pop(key)].discard(key)
 
     def start(self, key: _Key, event: Event) -> None:

@@ -8,7 +8,7 @@ run ── open ── drive ── segment ── segment ── …  until it 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
@@ -51,6 +51,8 @@ class Kept(Generic[WorkT, ResultT]):
 
     Attributes:
         has_news: Whether it goes on in any case, also if it waits and nothing was answered.
+        on_reopen: Told of the run that goes on in the place of one that was parked, for whoever
+            watches that.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Kept(Generic[WorkT, ResultT]):
         self._is_resumed = is_resumed
         self._ledger: Ledger | None = None
         self.has_news = False
+        self.on_reopen: Callable[[WorkT], None] | None = None
 
     def begin(self, ledger: Ledger) -> WorkT:
         """Prepare the run, as the ledger says that it began.
@@ -151,6 +154,8 @@ class Kept(Generic[WorkT, ResultT]):
                 if ledger.is_silent or not (has_news or unheard):
                     return self.paused(work, asks)
                 work = await self.open()
+                if self.on_reopen is not None:
+                    self.on_reopen(work)
             except BaseException as error:
                 await self._close(ledger, error)
                 raise

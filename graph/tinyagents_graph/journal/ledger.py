@@ -22,9 +22,10 @@ from typing import Any, cast
 import anyio
 
 from tinyagents_graph.errors import JournalError, RunConflict
-from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
 from tinyagents_graph.journal.asking import Asking
 from tinyagents_graph.journal.candidates import Candidates
+from tinyagents_graph.journal.ends import Ends
 from tinyagents_graph.journal.past import Past, Spent
 from tinyagents_graph.journal.protocol import Delivery, Journal, Lease
 from tinyagents_graph.journal.sent import Sent
@@ -116,6 +117,11 @@ class Ledger(Asking):
             for each in deliveries
             if each.kind == "steer" and each.number not in self.past.mail.taken
         ]
+
+    @property
+    def may_have_rest(self) -> bool:
+        """Whether something may be open of which no code knows that runs: see `end_parked`."""
+        return self._has_past or bool(self.open_asks)
 
     @property
     def is_silent(self) -> bool:
@@ -266,8 +272,8 @@ class Ledger(Asking):
     def _written(self, batch: list[Event], error: BaseException | None) -> None:
         self._arrived[batch[0].seq] = batch, error
         # Not from within `append`: a listener could wait for a thread that waits for `_order`.
-        if self._flusher != threading.get_ident() and not self._mailbox.post(self._publish):
-            self._publish()  # the loop has closed, and nobody else will
+        if self._flusher != threading.get_ident():
+            self._mailbox.post(self._publish)
 
     def _publish(self) -> None:
         while (arrived := self._arrived.pop(self._published, None)) is not None:
@@ -315,6 +321,32 @@ class Ledger(Asking):
             await heard.wait()
         if self.error is not None:
             raise self.error
+
+    async def end_parked(self, path: str, reason: str) -> None:
+        """A run ends while something in it waits for the human, or was cut off: that ends first.
+
+        Args:
+            path: The run.
+            reason: Why, for the events.
+        """
+        is_due = (self._has_past and self.past.run(path) is not None) or any(
+            is_at_or_below(each.path, path) for each in self.open_asks.values()
+        )
+        if self._lease is None or self.error is not None or not is_due:
+            return
+        past: Sequence[Event] = ()
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.settle()
+                past = await self.journal.read(self._lease.run_id)
+        except (JournalError, RunConflict) as error:
+            _logger.warning("%s: what waits in it is not told as ended: %s", path, error)
+            return
+        ends = Ends(past)
+        for kind, origin, data in ends.ends_below(path, reason, self.past.n_events):
+            if kind == "ask.expired":
+                self.open_asks.pop(data["ask_id"], None)
+            self.emit(kind, origin, data)
 
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""

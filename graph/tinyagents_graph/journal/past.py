@@ -88,7 +88,7 @@ class Past:
         n_steps: How many of them are facts that need not be done again.
         saved: The data of every `checkpoint.saved`, by the run's path.
         asks: The questions that were raised, by id.
-        open_asks: Those that were neither answered nor have expired.
+        open_asks: Those to the human that were neither answered nor have expired.
         called_off: Ids of those that were given up with their run: what they asked is asked anew.
         given: The data of the answers that were given to them, by id.
         answers: Paths of the runs by which parents answered, by the question's id.
@@ -230,7 +230,9 @@ class Past:
     def _read_ask(self, event: Event) -> None:
         ask_id = event.data["ask_id"]
         if event.kind == "ask.raised":
-            self.asks[ask_id] = self.open_asks[ask_id] = event
+            self.asks[ask_id] = event
+            if event.data.get("to", "human") == "human":
+                self.open_asks[ask_id] = event
         else:
             self.open_asks.pop(ask_id, None)
             if "verdict" in event.data:
@@ -360,7 +362,12 @@ class Past:
             if kind.startswith("budget.") and self.is_finished(path):
                 return self._runs[path]
             return None
-        if kind in ("run.failed", "run.cancelled") or _is_of_resuming(data):
+        # Whoever is interrupted on the way to what has completed before has nothing new to tell.
+        if kind in ("run.failed", "run.cancelled"):
+            return self._runs[path] if self.is_finished(path) else None
+        if kind in ("subagent.failed", "subagent.cancelled"):
+            return self.fact("subagent", path, data["path"])
+        if _is_of_resuming(data):
             return None
         found = self._repeats.get(_identity(kind, path, data))
         if found:

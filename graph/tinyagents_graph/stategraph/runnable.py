@@ -79,7 +79,7 @@ class RunnableGraph(RecordedGraph[StateT]):
         or after a failure. If it has ended, its result is given again, and nothing is done.
 
         Args:
-            input: The state to begin with: a dict, or an instance of the state's model.
+            input: The state to begin with, as a dict or the model; without, a kept run goes on.
             deps: What nodes get as `ctx.deps`.
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run; made up if not given.
@@ -129,9 +129,10 @@ class RunnableGraph(RecordedGraph[StateT]):
         sink: EventSink | None,
     ) -> KeptGraph:
         definition, is_new = self._definition, False
-        about: Mapping[str, Any]
+        about: Mapping[str, Any] | None
         if thread is None:
-            about = definition.about(input)
+            is_begun = run_id is not None and await journal.find(run_id) is not None
+            about = None if input is None and is_begun else definition.about(input)
         elif run_id is not None:
             raise ConfigError(f"run_id={run_id!r}: the runs of a thread have ids of their own")
         else:
@@ -169,7 +170,7 @@ class RunnableGraph(RecordedGraph[StateT]):
         """Run the graph while you watch: `async with graph.stream(input) as run`.
 
         Args:
-            input: The state to begin with.
+            input: The state to begin with; without one, as with `run`, a run may go on.
             deps: What nodes get as `ctx.deps`.
             sink: Where the events go; one of its own if not given.
             run_id: Id of the run; made up if not given.
@@ -304,12 +305,14 @@ class RunnableGraph(RecordedGraph[StateT]):
 
         async def begin() -> GraphRun:
             kept.append(await self._keep(opens, journal, input, run_id, thread, sink))
+            kept[0].on_reopen = handle.follow
             return await kept[0].open()
 
         async def drive(work: GraphRun) -> GraphResult[StateT]:
             return await kept[0].drive(work)
 
-        return GraphHandle(begin, drive, policy=policy, buffer=buffer)
+        handle = GraphHandle[StateT](begin, drive, policy=policy, buffer=buffer)
+        return handle
 
     async def _drive(self, work: GraphRun, *, is_again: bool = False) -> GraphResult[StateT]:
         run_id = work.run.run_id
