@@ -318,7 +318,7 @@ async def _call(function: Callable[..., Any], call: HostCall) -> Any:
     if iscoroutinefunction(function):
         return await function(*call.args, **call.kwargs)
     value = await in_thread(partial(function, *call.args, **call.kwargs))
-    return await cast("Awaitable[Any]", value) if isawaitable(value) else value
+    return await value if isawaitable(value) else value
 
 
 _RAISED_AS = (
