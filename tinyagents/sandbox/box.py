@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import anyio
 
@@ -235,10 +235,11 @@ def _check(
 def _by_name(
     tools: Iterable[Callable[..., Any]] | Mapping[str, Callable[..., Any]],
 ) -> Mapping[str, Callable[..., Any]]:
+    named: dict[str, Callable[..., Any]] = {}
     if isinstance(tools, Mapping):
-        named = dict(tools)
+        named.update(cast("Mapping[str, Callable[..., Any]]", tools))
     else:
-        named = {getattr(each, "__name__", ""): each for each in tools}
+        named.update((getattr(each, "__name__", ""), each) for each in tools)
     for name in named:
         if not name.isidentifier():
             raise ConfigError(f"Sandbox(tools=…): {name!r} is no name; give a mapping by name")

@@ -157,7 +157,7 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         return {_plain(key, depth + 1): _plain(each, depth + 1) for key, each in pairs}
-    if isinstance(value, (list, tuple, AbstractSet)):
+    if isinstance(value, (list, tuple, range, AbstractSet)):
         parts = [_plain(each, depth + 1) for each in cast("Iterable[Any]", value)]
         return (
             tuple(parts) if isinstance(value, tuple)
