@@ -165,6 +165,7 @@ class Session:
             return
         feed = Feed("None", self._values, (), lambda _: None)
         self._good = await self._rules.pool.run(self._place, lambda worker: _settled(worker, feed))
+        self._place.state = self._good
         self._values = {}
 
     @contextmanager

@@ -31,6 +31,7 @@ MAX_PARTS = 1_000_000
 
 # Python refuses to write integers of more than 4,300 digits.
 _MAX_BITS = 14_000
+_MAX_EXPONENT = 4_200
 _ATOMS = (
     str, bytes, bool, float, complex, datetime.date, datetime.time, datetime.timedelta,
     datetime.tzinfo, Decimal, PurePath, type(None), type(...),
@@ -101,6 +102,8 @@ class _Walk:
         return self._copy_of_many(value, depth + 1)
 
     def _charge(self, value: Any) -> None:
+        if isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_EXPONENT:
+            raise _TooMuch("it holds a decimal of more than 4,200 digits")
         if isinstance(value, (str, bytes)):
             self._chars -= len(value)
             if self._chars < 0:
