@@ -205,6 +205,10 @@ def _engine(engine: EngineName | Engine) -> Engine:
         from tinyagents.sandbox.monty import MontyEngine
 
         return MontyEngine()
+    if engine == "cpython":
+        from tinyagents.sandbox.cpython import CPythonEngine
+
+        return CPythonEngine()
     if isinstance(engine, str):
         raise ConfigError(f"Sandbox(engine={engine!r}): use 'monty', 'cpython' or an Engine")
     return engine
