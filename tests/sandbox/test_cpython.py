@@ -139,18 +139,18 @@ def test_nothing_of_the_host_is_reached(tmp_path: Path, monkeypatch: pytest.Monk
         ("import re; re.match('(a+)+$', 'a' * 40 + 'b')", "limit"),
         ("import time; time.sleep(100)", "limit"),
         ("while True: print('x' * 100_000)", "limit"),
-        ("'x' * 10**10", "code"),
-        ("x = [1]\nwhile True: x = x + x", "code"),
+        ("'x' * 10**10", "code limit"),
+        ("x = [1]\nwhile True: x = x + x", "code limit"),
         ("def f(): f()\nf()", "code"),
-        ("import os\nwhile True: os.fork()", "code"),
-        ("import threading\nwhile True: threading.Thread(target=input).start()", "code"),
+        ("import os\nwhile True:\n  try: os.fork()\n  except OSError: x = 1", "limit"),
+        ("import threading\nwhile True: threading.Thread(target=int).start()", "limit"),
         ("import subprocess; subprocess.Popen(['true'])", "code"),
         ("import multiprocessing; multiprocessing.Process(target=print).start()", "code"),
         ("import ctypes; ctypes.string_at(0)", "crash"),
         ("import os; os._exit(0)", "crash"),
         ("import os; os.abort()", "crash"),
         ("import sys; sys.stdout._wire._out = 999\n1", "crash"),
-        ("wire().say('done', 'forged')\nwire().say('done', 'forged')", ""),
+        ("wire().say('done', 'forged')\nwire().say('done', 'forged')", "none"),
         ("wire().say('call', 1, 'nothing', {'t': 'tuple', 'v': []}, {}, False)", "crash"),
         ("wire().say('wait', [1, 2])", "crash"),
         ("wire().say('done', {'t': 'what', 'v': 1})", "crash"),
@@ -167,12 +167,12 @@ def test_nothing_of_the_host_is_reached(tmp_path: Path, monkeypatch: pytest.Monk
 def test_whatever_it_does_ends_in_time_and_the_next_cell_is_answered_by_itself(
     code: str, kind: str
 ) -> None:
-    sandbox = box(time_limit_s=0.4, max_output_chars=1_000_000)
+    sandbox = box(max_output_chars=1_000_000)
     sandbox.run("def wire():\n  import sys\n  return sys.stdout._wire")
     began = time.monotonic()
     result = sandbox.run(code)
-    assert time.monotonic() - began < 0.4 + 2
-    assert (result.error.kind if result.error else "") == kind, result.feedback()
+    assert time.monotonic() - began < 1 + 2
+    assert (result.error.kind if result.error else "none") in kind.split(), result.feedback()
     after = sandbox.run("'after'")
     if after.error is not None:  # a line that was left over was noticed
         assert after.error.kind == "crash"

@@ -65,10 +65,12 @@ ATTEMPTS = {
 def test_a_process_behind_it_can_do_none_of_this(how: Any, tmp_path: Path) -> None:
     file, out = tmp_path / "file.txt", tmp_path / "out.txt"
     file.write_text("kept")
+    facts = {"file": str(file), "out": str(out)}
+    attempts = {name: each.format(**facts) for name, each in ATTEMPTS.items()}
     code = (
         "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
         "def err(): raise OSError(ctypes.get_errno(), 'refused')\n"
-        f"attempts = { {name: each.format(file=str(file), out=str(out)) for name, each in ATTEMPTS.items()}!r}\n"
+        f"attempts = {attempts!r}\n"
         "import threading; t = threading.Thread(target=int); t.start(); t.join()\n"
         "for name, each in attempts.items():\n"
         "    try: exec(each); print('DONE', name)\n"

@@ -9,6 +9,7 @@ import site
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,9 +40,11 @@ from tinyagents.sandbox.values import Withheld, safe
 __all__ = ["CPythonEngine"]
 
 _CARD = """\
-The code runs in a sandboxed Python {version}. Variables stay from cell to cell. There is no network,
-no other process can be started, and no file but those that are named here can be opened."""
+The code runs in a sandboxed Python {version}. Variables stay from cell to cell. There is no
+network, no other process can be started, and only files that are named here can be opened."""
 _GRACE_S = 0.5
+_START_S = 20.0
+_HOME = "/.sandbox"
 # Read as JSON it may take twenty times that on the host.
 _MAX_LINE = 16 << 20
 
@@ -64,7 +67,7 @@ class CPythonEngine:
 
     def __init__(self, packages: Sequence[str | Path] | None = None) -> None:
         found = site.getsitepackages() if packages is None else packages
-        self._packages = [str(Path(each).resolve()) for each in found]
+        self._packages = [str(Path(each).resolve()) for each in found if Path(each).is_dir()]
 
     def open(self, settings: Settings, workers: int) -> CPythonWorkers:
         """Make ready to run code; see `Engine`."""
@@ -85,31 +88,26 @@ class CPythonWorkers:
 
     def __init__(self, settings: Settings, command: list[str], packages: list[str]) -> None:
         self.settings = settings
-        guest = str(Path(cpython_guest.__file__).resolve())
-        python = str(Path(sys.executable).resolve())
-        read_only = {sys.base_prefix, *(each for each in packages if Path(each).is_dir()), guest}
-        for path in sorted(read_only):
-            command += ["--ro-bind", path, path]
+        # All of Python stands in a folder of its own there, away from what is mounted.
+        prefix, guest = Path(sys.base_prefix).resolve(), Path(cpython_guest.__file__).resolve()
+        python = Path(sys.executable).resolve().relative_to(prefix)
+        there = {f"{_HOME}/packages{n}": each for n, each in enumerate(packages)}
+        seen = {f"{_HOME}/python": prefix, f"{_HOME}/guest.py": guest, **there}
+        for path, here in seen.items():
+            command += ["--ro-bind", str(here), path]
         for mount in settings.mounts:
             if not mount.host.exists():
                 mount.host.touch()
             command += ["--bind" if mount.writable else "--ro-bind", str(mount.host), mount.path]
         size = str(settings.memory_limit_mb << 20)
-        command += [
-            "--setenv",
-            "OPENBLAS_NUM_THREADS",
-            "1",
-            "--size",
-            size,
-            "--tmpfs",
-            "/tmp",
-            "--remount-ro",
-            "/dev",
-        ]
+        command += ["--size", size, "--tmpfs", "/tmp", "--remount-ro", "/dev"]
+        command += ["--setenv", "LD_LIBRARY_PATH", f"{_HOME}/python/lib"]
+        # Each thread of its own takes address space, which is what the memory limit counts.
+        command += ["--setenv", "OPENBLAS_NUM_THREADS", "1"]
         self._command = [*command, "--remount-ro", "/", "--chdir", "/"]
-        self._python = [python, "-IS", guest]
-        self._packages = packages
-        self._living: set[subprocess.Popen[bytes]] = set()
+        self._python = [f"{_HOME}/python/{python.as_posix()}", "-IS", f"{_HOME}/guest.py"]
+        self._packages = list(there)
+        self._living: set[CPythonWorker] = set()
 
     def start(self) -> Worker:
         """Start a worker; see `Workers`."""
@@ -126,9 +124,9 @@ class CPythonWorkers:
                 env={},
                 bufsize=0,
             )
-        self._living.add(process)
         worker = CPythonWorker(self, process)
-        worker.say(self._setup())
+        self._living.add(worker)
+        worker.set_up(self._setup())
         return worker
 
     def _setup(self) -> Any:
@@ -149,14 +147,14 @@ class CPythonWorkers:
             "awaited": Path(awaited.__file__).read_text(encoding="utf-8"),
         }
 
-    def forget(self, process: subprocess.Popen[bytes]) -> None:
-        """A process has ended."""
-        self._living.discard(process)
+    def forget(self, worker: CPythonWorker) -> None:
+        """A worker has ended."""
+        self._living.discard(worker)
 
     def close(self) -> None:
         """End all workers; see `Workers`."""
-        for process in list(self._living):
-            process.kill()
+        for worker in list(self._living):
+            worker.close()
 
 
 class CPythonWorker:
@@ -171,6 +169,21 @@ class CPythonWorker:
         self._left_s = 0.0
         self._asked: set[int] = set()
         self._cell = 0
+        self._talking = threading.Lock()
+
+    def set_up(self, settings: Any) -> None:
+        """Wait until the interpreter has started.
+
+        Raises:
+            SandboxError: It has not.
+        """
+        self._left_s = _START_S
+        try:
+            self.say(settings)
+            self._line()
+        except (SandboxError, TimeoutError) as error:
+            self.close()
+            raise SandboxError(f"Python did not start in its container: {error}") from error
 
     def feed(self, feed: Feed) -> Stop:
         """Run a cell; see `Worker`."""
@@ -200,11 +213,12 @@ class CPythonWorker:
     def close(self) -> None:
         """End its process; see `Worker`."""
         self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._home.forget(self._process)
+        with self._talking:  # which ends now, in whatever thread
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        self._home.forget(self)
 
     # --- talking ----------
 
@@ -223,6 +237,10 @@ class CPythonWorker:
             raise SandboxError(f"the sandbox's process has ended: {error}") from error
 
     def _exchange(self, message: Any) -> Stop:
+        with self._talking:
+            return self._exchanged(message)
+
+    def _exchanged(self, message: Any) -> Stop:
         try:
             self.say(message)
             while True:

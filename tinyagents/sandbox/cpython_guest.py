@@ -49,6 +49,14 @@ class Wire:
             os._exit(0)
         return json.loads(line)
 
+    def answer(self) -> Any:
+        """What the host answers; while it works, the cell's clock stands still."""
+        left_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            return self.hear()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, left_s)
+
 
 class Printer:
     """What stands for `sys.stdout` and `sys.stderr`."""
@@ -82,11 +90,11 @@ class HostFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         number = self._repl.call(self.__name__, args, kwargs, False)
-        return self._repl.outcome(self._repl.wire.hear()[str(number)])
+        return self._repl.outcome(self._repl.wire.answer()[str(number)])
 
     def later(self, *args: Any, **kwargs: Any) -> Any:
         number = self._repl.call(self.__name__, args, kwargs, True)
-        self._repl.wire.hear()
+        self._repl.wire.answer()
         promise = asyncio.get_running_loop().create_future()
         self._repl.promises[number] = promise
         return promise
@@ -106,7 +114,7 @@ class Idle(selectors.DefaultSelector):
         promises = self._repl.promises
         if timeout is None and promises:
             self._repl.wire.say("wait", list(promises))
-            for number, told in self._repl.wire.hear().items():
+            for number, told in self._repl.wire.answer().items():
                 promise = promises.pop(int(number))
                 if promise.done():
                     continue
@@ -298,6 +306,7 @@ def main() -> None:
     source: dict[str, Any] = {"__name__": "awaited"}
     exec(settings["awaited"], source)
     repl = Repl(settings, wire, source["awaited_calls"])
+    wire.say("ready")
     while True:
         repl.run(*wire.hear())
 
