@@ -41,6 +41,8 @@ async def ask(work: AgentRun) -> ModelReply:
         if known is not None:
             return _taken(work, recall_reply(work, known))
     work.run.emit("model.started", opening)
+    tracing = work.run.tree.tracing
+    entered = None if tracing is None else tracing.enter(work.run, call_id, work)
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)
@@ -65,6 +67,9 @@ async def ask(work: AgentRun) -> ModelReply:
             failed |= {"input": fingerprint(work), "spent": (work.run.spent - before).to_dict()}
         work.run.emit("model.failed", failed)
         raise
+    finally:
+        if entered is not None:
+            entered.leave()
     if ledger is not None:
         await ledger.settle()  # nobody acts on a reply that could be lost
     return reply

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tracing import Tracing, tracing_of
 
 if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run is a place
     from tinyagents_graph.journal.ledger import Ledger
@@ -44,12 +45,13 @@ class RunTree:
         host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
         timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
         ledger: Its end of a journal, if it is kept in one.
+        tracing: Who makes spans of it, if anybody does.
         emit: Publishes an event of one of its runs, as `EventSink.emit` does.
     """
 
     __slots__ = (
         "_n_steered", "emit", "host", "is_guarded", "is_named", "is_stirred", "ledger",
-        "live", "root_run_id", "sink", "timers",
+        "live", "root_run_id", "sink", "timers", "tracing",
     )  # fmt: skip
 
     emit: Callable[[EventKind, Origin, Mapping[str, Any]], Event]
@@ -65,6 +67,7 @@ class RunTree:
         self.ledger: Ledger | None = None
         self.emit = sink.emit
         self._n_steered = 0
+        self.tracing: Tracing | None = tracing_of(self)
 
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""

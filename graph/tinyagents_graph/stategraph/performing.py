@@ -219,7 +219,8 @@ def _stands_still(ctx: NodeContext) -> bool:
 async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any:
     if task.memo is not None:
         task.memo.reached.clear()
-    token = current_place.set(ctx)
+    token, tracing = current_place.set(ctx), ctx.run.tree.tracing
+    entered = None if tracing is None else tracing.enter(ctx, "")
     try:
         timeout_s = node.spec.timeout_s
         if timeout_s is None:
@@ -232,6 +233,8 @@ async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any
                 raise TimeoutError(f"node {node.name!r} took longer than timeout_s={timeout_s:g}")
     finally:
         current_place.reset(token)
+        if entered is not None:
+            entered.leave()
     if task.memo is not None:
         ctx.check_end()
     return returned
