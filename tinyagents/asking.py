@@ -20,6 +20,7 @@ from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.run import NOTHING, describe
+from tinyagents_graph.tracing import enter
 from tinyagents_graph.usage import Usage
 
 __all__ = ["ask"]
@@ -41,8 +42,7 @@ async def ask(work: AgentRun) -> ModelReply:
         if known is not None:
             return _taken(work, recall_reply(work, known))
     work.run.emit("model.started", opening)
-    tracing = work.run.tree.tracing
-    entered = None if tracing is None else tracing.enter(work.run, call_id, work)
+    entered = enter(work.run, call_id, work)
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)
@@ -68,8 +68,7 @@ async def ask(work: AgentRun) -> ModelReply:
         work.run.emit("model.failed", failed)
         raise
     finally:
-        if entered is not None:
-            entered.leave()
+        entered.leave()
     if ledger is not None:
         await ledger.settle()  # nobody acts on a reply that could be lost
     return reply

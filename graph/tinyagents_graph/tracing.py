@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # for their names only: a tree has its tracing, which is told
     from tinyagents_graph.place import Place, RunTree
     from tinyagents_graph.run import Run
 
-__all__ = ["Entered", "Tracer", "Tracing", "trace_trees", "tracing_of"]
+__all__ = ["Entered", "Tracer", "Tracing", "enter", "trace_trees", "tracing_of"]
 
 
 class Entered(Protocol):
@@ -55,6 +55,24 @@ _tracer: list[Tracer] = []
 def trace_trees(tracer: Tracer | None) -> None:
     """From now on every tree that begins in this process is traced; with `None` none is."""
     _tracer[:] = [] if tracer is None else [tracer]
+
+
+class _Nowhere:
+    """What is entered where nothing is traced."""
+
+    __slots__ = ()
+
+    def leave(self) -> None:
+        """Nothing was entered."""
+
+
+_nowhere = _Nowhere()
+
+
+def enter(place: Place, call_id: str, about: Any = None) -> Entered:
+    """Code of a call begins; arguments as of `Tracing.enter`."""
+    tracing = place.run.tree.tracing
+    return _nowhere if tracing is None else tracing.enter(place, call_id, about)
 
 
 def tracing_of(tree: RunTree) -> Tracing | None:
