@@ -24,7 +24,16 @@ class Traces:
     @property
     def spans(self) -> list[ReadableSpan]:
         """All spans, in the order in which they began."""
-        return sorted(self._exporter.get_finished_spans(), key=lambda each: each.start_time or 0)
+        found = self._exporter.get_finished_spans()
+        above = {each.context.span_id: each.parent.span_id for each in found if each.parent}
+
+        def order(span: ReadableSpan) -> tuple[int, int]:
+            at, depth = span.context.span_id, 0
+            while at in above:
+                at, depth = above[at], depth + 1
+            return span.start_time or 0, depth
+
+        return sorted(found, key=order)
 
     @property
     def names(self) -> list[str]:

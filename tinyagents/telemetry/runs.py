@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.trace import Link
@@ -26,7 +27,7 @@ class RunSpans(Spans, ABC):
         is_first = event.parent_run_id is None
         told = self._told.pop(event.run_id, None)
         if is_late and told is not None:
-            event = event._replace(data=told)
+            event, is_late = event._replace(data=told), False
         begin = run_begins(names, event, is_nested=event.depth > 0)
         attributes = begin.attributes
         if is_late:
@@ -128,11 +129,14 @@ class RunSpans(Spans, ABC):
         self._end(opened, attributes, error)
         self.is_over = event.parent_run_id is None
 
+    def expect(self, run_id: str, about: Mapping[str, Any]) -> None:
+        """A run is about to begin of which no event may tell: its past, out of a journal, did."""
+        self._told[run_id] = {**self._told.get(run_id, {}), **about}
+
     def on_delegation(self, event: Event) -> None:
         """A run starts a child, whose own events come later."""
-        data = dict(event.data)
-        child = str(data.get("run_id", ""))
-        self._told[child] = {**self._told.get(child, {}), **data}
+        data = event.data
+        self.expect(str(data.get("run_id", "")), data)
         call = self._places.get(str(data.get("path", "")))
         if call is not None and call.what == "tool" and call.is_open:
             attributes: dict[str, Any] = {}

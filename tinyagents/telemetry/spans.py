@@ -25,7 +25,7 @@ from tinyagents.telemetry.opening import BILLION, Failure, Opened, error_of, key
 from tinyagents.telemetry.runs import RunSpans
 from tinyagents_graph.events import Event
 
-__all__ = ["TreeSpans"]
+__all__ = ["HANDLERS", "TreeSpans"]
 
 
 class TreeSpans(RunSpans):
@@ -40,7 +40,7 @@ class TreeSpans(RunSpans):
         clean = self.style.clean
         if clean is not None:
             event = event._replace(data=clean(event.data))
-        handle = _HANDLERS.get(event.kind)
+        handle = HANDLERS.get(event.kind)
         if handle is not None:
             handle(self, event)
         else:
@@ -174,7 +174,7 @@ class TreeSpans(RunSpans):
 
 
 _Handler: TypeAlias = Callable[[TreeSpans, Event], None]
-_HANDLERS: Mapping[str, _Handler] = {
+HANDLERS: Mapping[str, _Handler] = {
     "run.started": TreeSpans.on_run_begins,
     "run.resumed": TreeSpans.on_run_begins,
     "run.paused": TreeSpans.on_run_paused,

@@ -73,7 +73,11 @@ class TreeTracing:
     def begin(self, run: Run) -> Mapping[str, Any]:
         """A run begins; the root's first event tells which trace it is in."""
         ledger = run.tree.ledger
-        if run.parent is not None or (ledger is not None and ledger.is_silent):
+        if ledger is not None and ledger.is_silent:
+            return run.about
+        if run.parent is not None:
+            if self._spans is not None and ledger is not None:
+                self._spans.expect(run.run_id, run.about)
             return run.about
         base = context.get_current()
         parent = get_current_span(base).get_span_context()
@@ -90,6 +94,7 @@ class TreeTracing:
             before, begun = earlier(run.tree.sink.events_under(run.run_id))
         common = common_of(self._style, trace)
         spans = TreeSpans(self._style, first, base, common=common, before=before, begun=begun)
+        spans.expect(run.run_id, run.about)
         self._follow(spans)
         return {**run.about, "trace": trace}
 
