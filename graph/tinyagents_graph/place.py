@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run i
 
 __all__ = [
     "Place", "RunTree", "check_run_id", "current_place", "cycle_of", "new_run_id", "place_for",
+    "trace_headers",
 ]  # fmt: skip
 
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
@@ -152,6 +153,13 @@ class Place:
 
 current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
 """Where the code that runs now stands in a tree; a run started there becomes its child."""
+
+
+def trace_headers() -> Mapping[str, str]:
+    """W3C headers for what this piece of code is about to call; empty if nothing traces its run."""
+    place = current_place.get()
+    tracing = None if place is None else place.run.tree.tracing
+    return {} if tracing is None else tracing.headers()
 
 
 def place_for(sink: EventSink | None, run_id: str | None) -> Place | None:

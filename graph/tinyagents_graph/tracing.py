@@ -45,6 +45,10 @@ class Tracing(Protocol):
         """
         ...
 
+    def headers(self) -> Mapping[str, str]:
+        """W3C headers that name what is current, for a server that is about to be called."""
+        ...
+
 
 Tracer: TypeAlias = "Callable[[RunTree], Tracing]"
 

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.models.conftest import running_wire, side, wire  # noqa: F401  (fixtures)
 from tests.telemetry.collecting import Traces, traced
 
 

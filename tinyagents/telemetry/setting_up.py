@@ -15,7 +15,6 @@ from opentelemetry import context, trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.trace import TracerProvider
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tinyagents.errors import ConfigError
 from tinyagents.telemetry.delivery import (
@@ -31,7 +30,7 @@ from tinyagents.telemetry.metrics import Metrics
 from tinyagents.telemetry.names import Names, Version
 from tinyagents.telemetry.opening import Style
 from tinyagents.telemetry.replaying import replay
-from tinyagents.telemetry.tracing import TreeTracing, conversation
+from tinyagents.telemetry.tracing import W3C, TreeTracing, conversation
 from tinyagents_graph.events import Event
 from tinyagents_graph.place import RunTree
 from tinyagents_graph.tracing import trace_trees
@@ -52,7 +51,6 @@ _PLACES: Mapping[str, tuple[bool, bool]] = {
     "SPAN_AND_EVENT": (True, True),
 }
 _AT_EXIT_S = 5.0
-_w3c = TraceContextTextMapPropagator()
 
 
 class Telemetry:
@@ -258,7 +256,7 @@ def headers() -> dict[str, str]:
     of an MCP request, in a process's environment. Empty if nothing is traced here.
     """
     carrier: dict[str, str] = {}
-    _w3c.inject(carrier)
+    W3C.inject(carrier)
     return carrier
 
 
@@ -271,7 +269,7 @@ def incoming(headers: Mapping[str, str]) -> Generator[None]:
             the runs begin traces of their own.
     """
     lower = {name.lower(): value for name, value in headers.items()}
-    token = context.attach(_w3c.extract(lower))
+    token = context.attach(W3C.extract(lower))
     try:
         yield
     finally:

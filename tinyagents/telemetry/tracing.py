@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tinyagents.messages import Message, to_dict
 from tinyagents.telemetry.attributes import inner
@@ -29,10 +30,13 @@ if (
 ):  # for its name only: it is what the upper floor gives for the model calls of a run
     from tinyagents.state import AgentRun
 
-__all__ = ["Attached", "TreeTracing", "common_of", "conversation", "earlier"]
+__all__ = ["W3C", "Attached", "TreeTracing", "common_of", "conversation", "earlier"]
 
 conversation: ContextVar[str] = ContextVar("tinyagents_conversation", default="")
 """Which conversation trees belong to that begin here."""
+
+W3C = TraceContextTextMapPropagator()
+"""Only ids go to others. What else a program puts into its context, such as baggage, stays here."""
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -145,6 +149,12 @@ class TreeTracing:
             self._style.names.put(known, "tool_description", getattr(about, "description", None))
             spans.tell(key, known, {})
         return Attached(spans.context_of(key))
+
+    def headers(self) -> dict[str, str]:
+        """W3C headers that name what is current here."""
+        carrier: dict[str, str] = {}
+        W3C.inject(carrier)
+        return carrier
 
     def _describe_chat(self, spans: TreeSpans, key: str, work: AgentRun) -> None:
         """What a model is asked, and who: no event says it, for it is the same in every turn."""
