@@ -332,4 +332,7 @@ def _nothing() -> None:
 
 @atexit.register
 def _at_exit() -> None:
-    shutdown(_AT_EXIT_S)
+    all_of_it = tuple(_current)
+    lost = [each.lost for each in all_of_it]
+    if not shutdown(_AT_EXIT_S) and lost == [each.lost for each in all_of_it]:
+        _logger.warning("not all spans could be handed over in %g s at exit", _AT_EXIT_S)
