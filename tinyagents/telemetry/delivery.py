@@ -31,10 +31,8 @@ __all__ = [
 _logger = logging.getLogger("tinyagents.telemetry")
 
 _QUEUE, _DELAY_MS = 20_000, 1_000
-_TIMEOUT_S = 4.0
 """Spans that wait, where the SDK's 2,048 lose most of a burst; and how long one waits at most,
-where the SDK's 5 s make a run look as if it stood still. All tries of a batch end within 4 s, where
-the SDK's 10 s would be more than the exit of a program waits."""
+where the SDK's 5 s make a run look as if it stood still."""
 
 _HTTP = ("http/protobuf", "http/json")
 
@@ -47,12 +45,13 @@ class Delivery(SpanExporter):
         where: What it is called in the messages.
 
     Attributes:
+        where: What it is called.
         lost: How many spans it did not take.
     """
 
     def __init__(self, exporter: SpanExporter, where: str) -> None:
         self._exporter = exporter
-        self._where = where
+        self.where = where
         self._is_down = False
         self.lost = 0
 
@@ -64,7 +63,7 @@ class Delivery(SpanExporter):
             result, why = SpanExportResult.FAILURE, f"{type(error).__name__}: {error}"
         if result is SpanExportResult.SUCCESS:
             if self._is_down:
-                _logger.warning("%s takes spans again; %d were lost", self._where, self.lost)
+                _logger.warning("%s takes spans again; %d were lost", self.where, self.lost)
             self._is_down = False
             return result
         self.lost += len(spans)
@@ -74,7 +73,7 @@ class Delivery(SpanExporter):
                 "%s takes no spans (%s). Runs go on, and their events are complete; what is not "
                 "taken is lost to telemetry. Is a collector there? OTEL_EXPORTER_OTLP_ENDPOINT "
                 "says where, OTEL_SDK_DISABLED=true turns telemetry off",
-                self._where,
+                self.where,
                 why,
             )
         return result
@@ -129,15 +128,8 @@ def _span_exporter(name: str) -> Delivery:
         return Delivery(grpc.OTLPSpanExporter(), f"the collector at {_endpoint('TRACES', 4317)}")
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    patience = None if _is_set("TIMEOUT") else _TIMEOUT_S
     logging.getLogger(OTLPSpanExporter.__module__).addFilter(_is_final)
-    made = OTLPSpanExporter(timeout=patience)
-    return Delivery(made, f"the collector at {_endpoint('TRACES', 4318)}")
-
-
-def _is_set(what: str) -> bool:
-    names = (f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}")
-    return any(os.environ.get(each, "").strip() for each in names)
+    return Delivery(OTLPSpanExporter(), f"the collector at {_endpoint('TRACES', 4318)}")
 
 
 def _is_final(record: logging.LogRecord) -> bool:

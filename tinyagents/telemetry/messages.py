@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-__all__ = ["ATTRIBUTE_CHARS", "as_json", "as_text", "input_messages", "output_messages"]
+__all__ = ["ATTRIBUTE_CHARS", "as_json", "as_text", "input_messages", "output_messages", "said_in"]
 
 ATTRIBUTE_CHARS = 65_536
 """How long the text of one attribute may be. Exporters send a batch as one request, and receivers
@@ -42,6 +42,16 @@ def output_messages(message: Mapping[str, Any], stop_reason: str) -> str:
     """A reply. It says why it stopped in itself, too: a receiver drops one that does not."""
     made = _message(message)
     return as_json([{**made, "finish_reason": _FINISH.get(stop_reason, stop_reason)}])
+
+
+def said_in(message: Mapping[str, Any]) -> str:
+    """A reply in one text, for a list of calls: what the model said, else what it called."""
+    parts: Sequence[Mapping[str, Any]] = message.get("parts", ())
+    text = "".join(str(each.get("text", "")) for each in parts if each.get("type") == "text")
+    calls = [each for each in parts if each.get("type") == "tool_call"]
+    return text or ", ".join(
+        f"{each.get('name')}({as_json(each.get('arguments'))})" for each in calls
+    )
 
 
 def as_text(value: Any) -> str:

@@ -62,6 +62,9 @@ class Telemetry:
         deliveries: The exporters, if they are our own.
         is_own: Whether the provider is our own, to be shut down at exit.
         others: What else is to be flushed and shut down with it.
+
+    Attributes:
+        deliveries: As given.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Telemetry:
     ) -> None:
         self._style = style
         self._provider = provider
-        self._deliveries = tuple(deliveries)
+        self.deliveries = tuple(deliveries)
         self._is_own = is_own
         self._others = tuple(others)
         self._live: weakref.WeakSet[TreeTracing] = weakref.WeakSet()
@@ -83,7 +86,7 @@ class Telemetry:
     @property
     def lost(self) -> int:
         """How many spans our own exporters could not deliver."""
-        return sum(each.lost for each in self._deliveries)
+        return sum(each.lost for each in self.deliveries)
 
     def trace(self, tree: RunTree) -> TreeTracing:
         """Follow a tree that is about to begin."""
@@ -332,7 +335,12 @@ def _nothing() -> None:
 
 @atexit.register
 def _at_exit() -> None:
-    all_of_it = tuple(_current)
-    lost = [each.lost for each in all_of_it]
-    if not shutdown(_AT_EXIT_S) and lost == [each.lost for each in all_of_it]:
-        _logger.warning("not all spans could be handed over in %g s at exit", _AT_EXIT_S)
+    deliveries = [each for made in _current for each in made.deliveries]
+    lost = [each.lost for each in deliveries]
+    if not shutdown(_AT_EXIT_S) and lost == [each.lost for each in deliveries]:
+        where = ", ".join(each.where for each in deliveries) or "the exporters"
+        _logger.warning(
+            "telemetry: %s did not take all spans within %g s at exit; is it there?",
+            where,
+            _AT_EXIT_S,
+        )

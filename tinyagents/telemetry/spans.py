@@ -9,7 +9,7 @@ is one trace, for no span can stay open for as long as a human may take to answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from tinyagents.telemetry.attributes import (
@@ -20,7 +20,7 @@ from tinyagents.telemetry.attributes import (
     step_begins,
     tool_begins,
 )
-from tinyagents.telemetry.messages import as_text, output_messages
+from tinyagents.telemetry.messages import as_text, output_messages, said_in
 from tinyagents.telemetry.opening import BILLION, Failure, Opened, error_of, key_of
 from tinyagents.telemetry.runs import RunSpans
 from tinyagents_graph.events import Event
@@ -102,11 +102,7 @@ class TreeSpans(RunSpans):
             opened.span.add_event(name, said, self._now)
         if self.style.on_spans:
             attributes |= said
-            parts: Sequence[Mapping[str, Any]] = message.get("parts", ())
-            text = "".join(
-                str(each.get("text", "")) for each in parts if each.get("type") == "text"
-            )
-            names.put(attributes, "output", as_text(text))
+            names.put(attributes, "output", as_text(said_in(message)))
 
     # --- tool calls, nodes, supersteps ----------
 
