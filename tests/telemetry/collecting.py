@@ -7,10 +7,11 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link
 
 from tinyagents import telemetry
 
-__all__ = ["Traces", "facts", "notes", "traced"]
+__all__ = ["Traces", "facts", "id_of", "notes", "trace_of", "traced"]
 
 
 class Traces:
@@ -25,10 +26,10 @@ class Traces:
     def spans(self) -> list[ReadableSpan]:
         """All spans, in the order in which they began."""
         found = self._exporter.get_finished_spans()
-        above = {each.context.span_id: each.parent.span_id for each in found if each.parent}
+        above = {id_of(each): each.parent.span_id for each in found if each.parent}
 
         def order(span: ReadableSpan) -> tuple[int, int]:
-            at, depth = span.context.span_id, 0
+            at, depth = id_of(span), 0
             while at in above:
                 at, depth = above[at], depth + 1
             return span.start_time or 0, depth
@@ -53,7 +54,7 @@ class Traces:
         return found[0]
 
     def parent(self, span: ReadableSpan) -> ReadableSpan | None:
-        by_id = {each.context.span_id: each for each in self.spans}
+        by_id = {id_of(each): each for each in self.spans}
         return None if span.parent is None else by_id.get(span.parent.span_id)
 
     def chain(self, span: ReadableSpan) -> list[str]:
@@ -63,6 +64,18 @@ class Traces:
             span = above
             names.append(span.name)
         return names
+
+
+def id_of(it: ReadableSpan | Link) -> int:
+    """Id of a span, or of the one that a link points to."""
+    assert it.context is not None
+    return it.context.span_id
+
+
+def trace_of(it: ReadableSpan | Link) -> int:
+    """Id of the trace that it is in, or points to."""
+    assert it.context is not None
+    return it.context.trace_id
 
 
 def facts(span: ReadableSpan) -> Mapping[str, Any]:

@@ -2,8 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.models.conftest import running_wire, side, wire  # noqa: F401  (fixtures)
+from tests.models.conftest import running_wire, side, wire
 from tests.telemetry.collecting import Traces, traced
+
+# Those of the models, so that what is sent to a provider can be read here.
+__all__ = ["running_wire", "side", "told", "traces", "wire"]
 
 
 @pytest.fixture

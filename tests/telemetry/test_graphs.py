@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 from pydantic import BaseModel
 
-from tests.telemetry.collecting import Traces, facts, notes
+from tests.telemetry.collecting import Traces, facts, id_of, notes, trace_of
 from tinyagents import Agent, Retry
 from tinyagents.graph import END, START, Append, Ask, GraphError, StateGraph
 from tinyagents.testing import ScriptedModel, call
@@ -107,9 +107,9 @@ async def test_a_run_that_waits_ends_its_trace_and_goes_on_in_a_linked_one(trace
     result = await graph.resume(result.run_id, {result.pending[0].id: 3})
     assert result.output.price == 3
     second = traces.one("invoke_workflow shop")
-    assert second.context.trace_id != first.context.trace_id
-    assert [each.context.span_id for each in second.links] == [first.context.span_id]
-    assert [each.context.trace_id for each in second.links] == [first.context.trace_id]
+    assert trace_of(second) != trace_of(first)
+    assert [id_of(each) for each in second.links] == [id_of(first)]
+    assert [trace_of(each) for each in second.links] == [trace_of(first)]
     assert facts(second)["tinyagents.run.id"] == facts(first)["tinyagents.run.id"] == "r-1"
 
 

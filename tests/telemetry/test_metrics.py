@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Histogram, InMemoryMetricReader
-
 from pydantic import BaseModel
 
 from tests.telemetry.collecting import traced
@@ -60,7 +59,8 @@ async def run_all(reader: InMemoryMetricReader, **options: Any) -> Mapping[str, 
 
 async def test_what_is_counted() -> None:
     found = await run_all(InMemoryMetricReader())
-    assert {name: (units[name], sum(p.count for p in each.data_points)) for name, each in found.items()} == {
+    counts = {name: sum(p.count for p in each.data_points) for name, each in found.items()}
+    assert {name: (units[name], n) for name, n in counts.items()} == {
         "gen_ai.client.operation.duration": ("s", 3),
         "gen_ai.client.operation.time_to_first_chunk": ("s", 2),
         "gen_ai.client.token.usage": ("{token}", 4),
@@ -100,7 +100,8 @@ async def test_under_which_attributes_and_in_which_buckets() -> None:
 
 async def test_newer_names() -> None:
     found = await run_all(InMemoryMetricReader(), semconv_version="next")
-    assert {"gen_ai.client.inference.duration", "gen_ai.client.inference.operation.input_tokens"} <= set(found)  # fmt: skip
+    assert "gen_ai.client.inference.duration" in found
+    assert "gen_ai.client.inference.operation.input_tokens" in found
     assert "gen_ai.client.token.usage" not in found
 
 

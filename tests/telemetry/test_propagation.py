@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from typing import Any
 
 import anyio
 import pytest
@@ -12,7 +13,7 @@ from opentelemetry import trace
 from tests.models.exchange import Side
 from tests.models.formats import streamed
 from tests.models.wire import WireServer
-from tests.telemetry.collecting import Traces, facts
+from tests.telemetry.collecting import Traces, facts, id_of, trace_of
 from tinyagents import Agent, MemoryJournal, telemetry, tool
 from tinyagents.graph import END, START, StateGraph
 from tinyagents.testing import ScriptedModel, call
@@ -42,8 +43,8 @@ def forget() -> None:
     seen.clear()
 
 
-def agent(name: str = "a", using: object = ask_a_server) -> Agent:
-    return Agent(ScriptedModel([call(using.name), "Done."]), name=name, tools=[using])  # type: ignore[attr-defined]
+def agent(name: str = "a", using: Any = ask_a_server) -> Agent:
+    return Agent(ScriptedModel([call(using.name), "Done."]), name=name, tools=[using])
 
 
 async def test_a_request_s_trace_goes_on_in_the_run(traces: Traces) -> None:
@@ -52,9 +53,10 @@ async def test_a_request_s_trace_goes_on_in_the_run(traces: Traces) -> None:
     root = traces.one("invoke_agent a")
     assert root.parent is not None
     assert f"{root.parent.span_id:016x}" == "00f067aa0ba902b7"
-    assert {f"{each.context.trace_id:032x}" for each in traces.spans} == {
+    assert {f"{trace_of(each):032x}" for each in traces.spans} == {
         "4bf92f3577b34da6a3ce929d0e0e4736"
     }
+    assert root.context is not None
     assert root.context.trace_state.get("a") == "b"
     assert result.events[0].data["trace"]["parent"].startswith(PARENT[:53])
     assert seen[0]["tracestate"] == "a=b"
@@ -76,18 +78,16 @@ async def test_a_span_of_the_host_is_the_parent_of_the_run(traces: Traces) -> No
 
 
 @pytest.mark.parametrize("using", [ask_a_server, ask_in_a_thread])
-async def test_a_tool_hands_on_the_ids_of_its_call(traces: Traces, using: object) -> None:
+async def test_a_tool_hands_on_the_ids_of_its_call(traces: Traces, using: Any) -> None:
     await agent(using=using).run("Go")
-    span = traces.one(f"execute_tool {using.name}")  # type: ignore[attr-defined]
-    assert seen == [
-        {"traceparent": f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-03"}
-    ]
+    span = traces.one(f"execute_tool {using.name}")
+    assert seen == [{"traceparent": f"00-{trace_of(span):032x}-{id_of(span):016x}-03"}]
 
 
 async def test_in_a_kept_run_too_where_events_are_heard_later(traces: Traces) -> None:
     await agent().run("Go", run_id="r-1", journal=MemoryJournal())
     span = traces.one("execute_tool ask_a_server")
-    assert seen[0]["traceparent"].split("-")[2] == f"{span.context.span_id:016x}"
+    assert seen[0]["traceparent"].split("-")[2] == f"{id_of(span):016x}"
 
 
 async def test_spans_of_a_tool_s_own_hang_at_its_call(traces: Traces) -> None:
@@ -141,10 +141,10 @@ async def test_runs_side_by_side_do_not_mix(traces: Traces) -> None:
     async with anyio.create_task_group() as group:
         for n in range(5):
             group.start_soon(agent(f"a{n}").run, "Go")
-    assert len({each.context.trace_id for each in traces.spans}) == 5
+    assert len({trace_of(each) for each in traces.spans}) == 5
     for n in range(5):
         root = traces.one(f"invoke_agent a{n}")
-        mine = [each for each in traces.spans if each.context.trace_id == root.context.trace_id]
+        mine = [each for each in traces.spans if trace_of(each) == trace_of(root)]
         assert len(mine) == 4
 
 
@@ -157,7 +157,7 @@ async def test_a_request_to_a_provider_names_the_model_call(
     (request,) = wire.requests
     span = [each for each in traces.spans if each.name.startswith("chat ")][0]
     assert request.headers["traceparent"].split("-")[1:3] == [
-        f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}",
+        f"{trace_of(span):032x}", f"{id_of(span):016x}",
     ]  # fmt: skip
     assert facts(span)["gen_ai.provider.name"] == side.provider
     assert facts(span)["server.address"] == "127.0.0.1"
@@ -176,8 +176,8 @@ async def test_seeding_random_repeats_no_id(traces: Traces) -> None:
     for _ in range(3):
         random.seed(7)
         await agent().run("Go")
-    assert len({each.context.trace_id for each in traces.spans}) == 3
-    assert len({each.context.span_id for each in traces.spans}) == len(traces.spans)
+    assert len({trace_of(each) for each in traces.spans}) == 3
+    assert len({id_of(each) for each in traces.spans}) == len(traces.spans)
 
 
 CHILD = """
@@ -202,5 +202,5 @@ async def test_another_process_goes_on_in_the_same_trace(traces: Traces) -> None
     span = traces.one("execute_tool start_process")
     told = json.loads(result.messages[-2].text)
     parent = told["parent"].split("-")
-    assert parent[1:3] == [f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"]
+    assert parent[1:3] == [f"{trace_of(span):032x}", f"{id_of(span):016x}"]
     assert told["traceparent"].split("-")[1] == parent[1]

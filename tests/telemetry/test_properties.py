@@ -12,7 +12,7 @@ from opentelemetry.trace import StatusCode
 
 from tests.graph.emitting import quick
 from tests.graph.trees import TREES, Broken, Growth, Plan
-from tests.telemetry.collecting import Traces, facts, traced
+from tests.telemetry.collecting import Traces, facts, id_of, traced
 from tinyagents import Agent, LimitExceeded, RunCancelled, RunLimits, telemetry, tool
 from tinyagents.testing import FunctionModel, call
 from tinyagents_graph import Event
@@ -31,7 +31,7 @@ def check(traces: Traces, events: list[Event]) -> None:
     spans = [each for each in traces.spans if "tinyagents.depth" in facts(each)]
     ids = [facts(each)["tinyagents.run.id"] for each in spans]
     assert Counter(ids) == Counter(runs.keys())
-    assert len({each.context.span_id for each in traces.spans}) == len(traces.spans)
+    assert len({id_of(each) for each in traces.spans}) == len(traces.spans)
     for span in spans:
         run_id = facts(span)["tinyagents.run.id"]
         above = traces.parent(span)
@@ -111,10 +111,10 @@ async def test_agents_that_do_anything(numbers: list[int], width: int, backgroun
         if not events:
             return
         check(traces, events)
-        live = {each.context.span_id: each.name for each in traces.spans}
+        live = {id_of(each): each.name for each in traces.spans}
         traces.clear()
         telemetry.export(events)
-        assert {each.context.span_id: each.name for each in traces.spans} == live
+        assert {id_of(each): each.name for each in traces.spans} == live
 
 
 @quick

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.telemetry.collecting import Traces, facts, traced
+from tests.telemetry.collecting import Traces, facts, id_of, trace_of, traced
 from tinyagents import (
     Agent,
     Autonomy,
@@ -85,8 +85,8 @@ async def test_after_an_answer_only_what_is_new_is_told(traces: Traces) -> None:
     ]
     for name in ("invoke_agent boss", "invoke_agent clerk"):
         (link,) = traces.one(name).links
-        assert link.context.span_id == first[name].context.span_id
-        assert link.context.trace_id == first[name].context.trace_id
+        assert id_of(link) == id_of(first[name])
+        assert trace_of(link) == trace_of(first[name])
 
 
 async def test_a_run_that_failed_goes_on_in_a_linked_trace(traces: Traces) -> None:
@@ -99,7 +99,7 @@ async def test_a_run_that_failed_goes_on_in_a_linked_trace(traces: Traces) -> No
     await agent.resume("r-1", journal=journal)
     assert traces.names == ["invoke_agent agent", "chat scripted"]
     (link,) = traces.one("invoke_agent agent").links
-    assert link.context.span_id == first.context.span_id
+    assert id_of(link) == id_of(first)
 
 
 async def test_a_fork_is_linked_to_the_run_that_it_comes_from(traces: Traces) -> None:
@@ -115,7 +115,7 @@ async def test_a_fork_is_linked_to_the_run_that_it_comes_from(traces: Traces) ->
     assert result.output == "Two."
     span = traces.one("invoke_agent agent")
     assert facts(span)["tinyagents.run.id"] == "r-2"
-    assert [each.context.span_id for each in span.links] == [first.context.span_id]
+    assert [id_of(each) for each in span.links] == [id_of(first)]
 
 
 async def test_what_is_exported_later_has_the_ids_that_it_would_have_had(traces: Traces) -> None:
@@ -129,12 +129,10 @@ async def test_what_is_exported_later_has_the_ids_that_it_would_have_had(traces:
     traces.clear()
     telemetry.export(await journal.read("r-1"))
     told = traces.spans
-    assert sorted(each.context.span_id for each in told) == sorted(
-        each.context.span_id for each in live
-    )
-    by_id = {each.context.span_id: each for each in live}
+    assert sorted(id_of(each) for each in told) == sorted(id_of(each) for each in live)
+    by_id = {id_of(each): each for each in live}
     for span in told:
-        same = by_id[span.context.span_id]
+        same = by_id[id_of(span)]
         assert (span.name, span.start_time, span.end_time) == (
             same.name, same.start_time, same.end_time,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One line turns it on: by variables, for a provider of one's own, and whatever the collector does."""
+"""One line turns it on: by variables, for a given provider, and whatever the collector does."""
 
 import logging
 import os
@@ -211,7 +211,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 provider = TracerProvider()
-provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda s: s.name + "\\n")))
+exporter = ConsoleSpanExporter(formatter=lambda span: span.name + "\\n")
+provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
 """
     done = run('agent.run_sync("Go")', {}, code + HEAD)

@@ -37,7 +37,7 @@ def ask(url: str, body: object = None, **headers: str) -> Any:
     return json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
 
 
-def eventually(look: Callable[[], T], seconds: float = 50) -> T:
+def eventually(look: Callable[[], T | None], seconds: float = 50) -> T:
     """What a look finds, once it finds something: an answer of 200 is not yet to be seen."""
     until = time.monotonic() + seconds
     while True:
@@ -46,7 +46,7 @@ def eventually(look: Callable[[], T], seconds: float = 50) -> T:
             if found:
                 return found
         except URLError:
-            found = None  # type: ignore[assignment]  # it has not started yet
+            found = None  # it has not started yet
         if time.monotonic() > until:
             raise AssertionError(f"nothing after {seconds:g} s: {found!r}")
         time.sleep(0.5)

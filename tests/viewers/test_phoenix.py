@@ -118,8 +118,8 @@ def test_messages_and_calls_can_be_read(project: Project) -> None:
         ("system", "Be brief."), ("user", "What goes with tea?"),
     ]  # fmt: skip
     (answer,) = told["output_messages"]
-    calls = [each["tool_call"]["function"]["name"] for each in answer["message"]["tool_calls"]]
-    assert calls == ["reader", "reader"]
+    asked_for = [each["tool_call"]["function"]["name"] for each in answer["message"]["tool_calls"]]
+    assert asked_for == ["reader", "reader"]
     tool = [each for each in project.named("execute_tool search") if each["statusCode"] != "ERROR"]
     assert {each["output"]["value"] for each in tool} == {
         "Three books about tea.", "Three books about cups.",

@@ -104,12 +104,14 @@ class RunSpans(Spans, ABC):
         opened, data = self._run_of(event), event.data
         status = str(data.get("status") or event.kind.partition(".")[2])
         attributes: dict[str, Any] = {"tinyagents.status": status}
-        names, usage = self.style.names, inner(data, "usage")
+        usage, tree_usage = inner(data, "usage"), inner(data, "tree_usage")
+        names = self.style.names
         if opened.what == "agent":
-            # Only the two sums: what is cached or thought does not add up over several models.
-            put_usage(names, attributes, usage, in_detail=False)
+            # With all that it delegated, for receivers take it for the sum of what is below it.
+            # Only two: what is cached or thought does not add up over several models.
+            put_usage(names, attributes, tree_usage, in_detail=False)
         put_total(attributes, usage, "tinyagents.usage")
-        put_total(attributes, inner(data, "tree_usage"), "tinyagents.tree_usage")
+        put_total(attributes, tree_usage, "tinyagents.tree_usage")
         self._put_text(attributes, "output", data.get("output"))
         opened.facts["usage"] = usage
         error: Failure | None = None
