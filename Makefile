@@ -5,11 +5,13 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 # How many processes the tests are spread over; 0 for none but pytest's own, as a debugger needs it.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PHOENIX_VENV ?= .venv-phoenix
+MLFLOW_VENV ?= .venv-mlflow
 PIP_FLAGS := --disable-pip-version-check --quiet
 # Pyright would otherwise ask the network whether a newer release exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test lint types pytest format bench crash dev lock clean
+.PHONY: demo test lint types pytest format bench crash viewers dev lock clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/folder_report.py
@@ -39,6 +41,12 @@ bench: $(BENCH_VENV)/.installed
 crash: $(VENV)/.dev
 	$(VENV)/bin/python -m tests.journal.rig --kills 5000
 
+# Shows runs to two viewers that are not ours, which are some 850 MB each, and asks these what they
+# show. With BROWSER=/usr/bin/chromium it takes the pictures of docs/telemetry.md anew.
+viewers: $(VENV)/.dev $(PHOENIX_VENV)/.viewer $(MLFLOW_VENV)/.viewer
+	TINYAGENTS_PHOENIX=$(PHOENIX_VENV) TINYAGENTS_MLFLOW=$(MLFLOW_VENV) \
+		TINYAGENTS_BROWSER=$(BROWSER) $(VENV)/bin/pytest tests/viewers
+
 dev: $(VENV)/.dev
 
 %/.python:
@@ -62,6 +70,14 @@ $(BENCH_VENV)/.installed: $(BENCH_VENV)/.python pyproject.toml constraints-bench
 	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints-bench.txt --no-build-isolation -e '.[bench]'
 	@touch $@
 
+$(PHOENIX_VENV)/.viewer: $(PHOENIX_VENV)/.python
+	$(PHOENIX_VENV)/bin/python -m pip install $(PIP_FLAGS) arize-phoenix==20.26.1
+	@touch $@
+
+$(MLFLOW_VENV)/.viewer: $(MLFLOW_VENV)/.python
+	$(MLFLOW_VENV)/bin/python -m pip install $(PIP_FLAGS) mlflow==3.17.2
+	@touch $@
+
 # Pins the newest releases that fit pyproject.toml, for every supported Python and platform.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
 	--strip-extras --no-header --no-annotate --no-emit-index-url
@@ -71,4 +87,4 @@ lock: $(VENV)/.python
 	$(VENV)/bin/$(LOCK) --extra bench --extra dev --output-file constraints-bench.txt
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(PHOENIX_VENV) $(MLFLOW_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

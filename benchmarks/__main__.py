@@ -26,6 +26,7 @@ from benchmarks.rows import (
     KEPT_ROWS,
     OWN_ROWS,
     ROWS,
+    TRACED_ROWS,
     Row,
     TurnRow,
 )
@@ -58,13 +59,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def groups(keys: Sequence[str], names: Sequence[str]) -> list[tuple[list[Row], list[Entry]]]:
-    """The rows for all agents, those for the floor and ours, those for state graphs, those kept.
+    """The rows for all agents, those for the floor and ours, those for state graphs, those kept,
+    those traced.
 
     Each with who takes part.
     """
     tables = (
         (ROWS, AGENTS), (OWN_ROWS, (FLOOR, OURS)), (GRAPH_ROWS, GRAPHS),
-        (KEPT_ROWS, KEEPERS), (KEPT_GRAPH_ROWS, GRAPH_KEEPERS),
+        (KEPT_ROWS, KEEPERS), (KEPT_GRAPH_ROWS, GRAPH_KEEPERS), (TRACED_ROWS, (FLOOR, OURS)),
     )  # fmt: skip
     split = [
         (

@@ -21,6 +21,7 @@ from benchmarks.workload import (
     Pausing,
     Replaying,
     StepTimes,
+    Traced,
     TurnClock,
     Workload,
 )
@@ -352,7 +353,31 @@ SUPERSTEP_ON_DISK = TimeRow[GraphKeeping](
 KEPT_GRAPH_ROWS: tuple[Row, ...] = (SUPERSTEP_IN_MEMORY, SUPERSTEP_ON_DISK)
 """What those are measured by who keep what graphs do."""
 
-ALL_ROWS = ROWS + OWN_ROWS + GRAPH_ROWS + KEPT_ROWS + KEPT_GRAPH_ROWS
+TRACED = TimeRow[Traced](
+    key="traced",
+    title="a span, with telemetry on",
+    target=60,
+    workload=lambda contender: contender.traced_turns(N_TURNS),
+    answer=str(N_TURNS - 2),
+    per=2 * N_TURNS,  # the run, its model calls and its tool calls
+    less=lambda contender: contender.turns(N_TURNS),
+    less_answer=str(N_TURNS - 2),
+    without=frozenset({"floor"}),
+)
+UNTRACED = TimeRow[Traced](
+    key="untraced",
+    title="a turn with one tool call: what telemetry takes of it that is off",
+    target=0.3,  # 2 % of the 16 µs that such a turn takes
+    workload=lambda contender: contender.untraced(N_STEPS),
+    answer=str(N_STEPS),
+    per=N_STEPS,
+    without=frozenset({"floor"}),
+)
+
+TRACED_ROWS: tuple[Row, ...] = (TRACED, UNTRACED)
+"""What telemetry costs; the floor has none."""
+
+ALL_ROWS = ROWS + OWN_ROWS + GRAPH_ROWS + KEPT_ROWS + KEPT_GRAPH_ROWS + TRACED_ROWS
 
 
 def row(key: str) -> Row:

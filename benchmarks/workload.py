@@ -165,6 +165,28 @@ class GraphKeeping(Protocol):
 
 
 @runtime_checkable
+class Traced(Protocol):
+    """A contender that can make spans of what its agents do."""
+
+    def turns(self, n: int) -> Workload:
+        """As of `Contender`, without spans."""
+        ...
+
+    def traced_turns(self, n: int) -> Workload:
+        """`turns`, with a span for the run, each model call and each tool call, which an exporter
+        is given in batches that throws them away.
+        """
+        ...
+
+    def untraced(self, n: int) -> Workload:
+        """Nothing but what is asked for the sake of spans in `n` turns when there are none.
+
+        The answer is `n`.
+        """
+        ...
+
+
+@runtime_checkable
 class Builder(Protocol):
     """A contender whose graphs are declared and compiled before they run."""
 

@@ -11,6 +11,7 @@ from benchmarks.rows import (
     KEPT_GRAPH_ROWS,
     KEPT_ROWS,
     ROWS,
+    TRACED_ROWS,
     MemoryRow,
     Row,
     TimeRow,
@@ -19,7 +20,7 @@ from benchmarks.rows import (
 
 CASES = [
     pytest.param(row, name, id=f"{row.key}-{name}")
-    for row in ROWS + GRAPH_ROWS + KEPT_ROWS + KEPT_GRAPH_ROWS
+    for row in ROWS + GRAPH_ROWS + KEPT_ROWS + KEPT_GRAPH_ROWS + TRACED_ROWS
     for name in (FLOOR, OURS)
     if name not in row.without
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from typing_extensions import TypeForm
 
@@ -40,6 +40,9 @@ from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.steering import SteerPolicy
 
+if TYPE_CHECKING:
+    from tinyagents.telemetry import Telemetry
+
 __all__ = ["Agent"]
 
 
@@ -74,6 +77,8 @@ class Agent(Running[DepsT, OutputT]):
             only proposes to use, and for which it asks a human first; all by itself if not given.
         recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
             the refusal of cycles keep it in bounds.
+        telemetry: Whether trees that begin with it are traced, also where `telemetry.setup()` was
+            not called; see `tinyagents.telemetry`.
 
     Raises:
         ConfigError: An argument does not do; the message names it and what is allowed.
@@ -122,6 +127,7 @@ class Agent(Running[DepsT, OutputT]):
         background: bool = False,
         steering: SteerPolicy | None = None,
         autonomy: Autonomy | None = None,
+        telemetry: bool = False,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         settle = partial(object.__setattr__, self)
@@ -129,6 +135,8 @@ class Agent(Running[DepsT, OutputT]):
         settle("description", description)
         limits = limits_of(limits)
         resolved = given["model"] = resolve(model)
+        if telemetry:
+            _telemetry()  # which says now what of it is set up wrong
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
         delegates = [*items("subagents", subagents), *([self] if recursive else [])]
         offered = offer(items("tools", tools), delegates, background)
@@ -253,6 +261,8 @@ class Agent(Running[DepsT, OutputT]):
                 about=about,
                 deps=deps,
             )
+            if self._given["telemetry"] and run.tree.tracing is None:
+                run.tree.tracing = _telemetry().trace(run.tree)
         else:
             run = Run(
                 name,
@@ -269,3 +279,9 @@ class Agent(Running[DepsT, OutputT]):
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)
+
+
+def _telemetry() -> Telemetry:
+    from tinyagents.telemetry.setting_up import of_agents  # and OpenTelemetry, which others spare
+
+    return of_agents()

@@ -20,6 +20,7 @@ from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.run import NOTHING, describe
+from tinyagents_graph.tracing import enter
 from tinyagents_graph.usage import Usage
 
 __all__ = ["ask"]
@@ -41,6 +42,7 @@ async def ask(work: AgentRun) -> ModelReply:
         if known is not None:
             return _taken(work, recall_reply(work, known))
     work.run.emit("model.started", opening)
+    entered = enter(work.run, call_id, work)
     try:
         if ledger is not None:
             reply = await _kept(work, call_id, ledger)
@@ -65,6 +67,8 @@ async def ask(work: AgentRun) -> ModelReply:
             failed |= {"input": fingerprint(work), "spent": (work.run.spent - before).to_dict()}
         work.run.emit("model.failed", failed)
         raise
+    finally:
+        entered.leave()
     if ledger is not None:
         await ledger.settle()  # nobody acts on a reply that could be lost
     return reply

@@ -29,6 +29,7 @@ from tinyagents_graph.run import describe
 from tinyagents_graph.steering import steer
 from tinyagents_graph.tasks import signal_of
 from tinyagents_graph.time_limit import time_limit
+from tinyagents_graph.tracing import Entered
 
 __all__ = ["Pending", "bound"]
 
@@ -102,13 +103,15 @@ class Pending:
         self._tell_start()
         try:
             if self.message is None and (ledger is None or await self._begins(ledger)):
-                before = current_place.get()
+                before, entered = current_place.get(), self._entered()
                 try:
                     self.message = self._success(await self._doing())
                 except BaseException as error:
                     self.message = self._caught(error)
                 finally:
                     current_place.set(before)
+                    if entered is not None:
+                        entered.leave()
             assert self.message is not None
             if work.plan.hooks.after_tool:
                 self.message = await self._told_to_hooks(self.message)
@@ -173,6 +176,13 @@ class Pending:
             return self._tries(tool, ctx)
         arguments, self.arguments = self.arguments, _NO_ARGUMENTS
         return tool.call(ctx, arguments)
+
+    def _entered(self) -> Entered | None:
+        tracing, tool = self.work.run.tree.tracing, self._tool
+        # A child has spans of its own, for which nothing need be current.
+        if tracing is None or tool.has_own_place:
+            return None
+        return tracing.enter(self._context(tool), self.call.id, tool)
 
     def succeed(self, content: Any) -> ToolMessage:
         """Make what the model reads of a call of which somebody knows what came of it."""

@@ -130,6 +130,7 @@ class Turns(Generic[OutputT]):
 
     def _begun(self, work: AgentRun) -> AgentRun:
         self._turn = work
+        work.run.about = {**work.run.about, "session": self.session_id}
         self._sent += 1
         return work
 

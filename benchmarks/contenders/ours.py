@@ -1,13 +1,14 @@
 """tinyagents, with everything its defaults switch on: events, limits, validation, lineage."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from itertools import count
 from math import inf
 from pathlib import Path
 from time import process_time
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel
 
@@ -23,15 +24,18 @@ from benchmarks.workload import (
     Pausing,
     Replaying,
     StepTimes,
+    Traced,
     TurnClock,
     Workload,
     answer_leaf,
 )
-from tinyagents import Agent, RunLimits, ToolCall, tool
+from tinyagents import Agent, EventSink, RunLimits, ToolCall, tool
 from tinyagents.graph import END, START, Append, Ask, Graph, Send, StateGraph
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
 from tinyagents_graph.journal import Journal, MemoryJournal, SqliteJournal
+from tinyagents_graph.place import Place, RunTree
+from tinyagents_graph.tracing import enter, trace_trees
 
 Decide = Callable[[ModelRequest], Awaitable[str | ToolCall | list[ToolCall]]]
 
@@ -145,6 +149,25 @@ def journal_at(path: Path | None) -> Journal:
 _ids = count()
 
 
+@cache
+def throwing_away() -> bool:
+    """Telemetry for agents that ask for it, and for no others."""
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    from tinyagents import telemetry
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    telemetry.setup(tracer_provider=provider)
+    trace_trees(None)
+    return True
+
+
 class TinyAgents(
     Contender,
     TurnClock,
@@ -154,6 +177,7 @@ class TinyAgents(
     Keeping,
     GraphKeeping,
     Replaying,
+    Traced,
 ):
     """`Agent.run` and `Graph.run` as the README shows them."""
 
@@ -197,6 +221,20 @@ class TinyAgents(
 
         async def run() -> str:
             return str((await graph.run(run_id=f"kept-{next(_ids)}", journal=journal)).output.n)
+
+        return run
+
+    def traced_turns(self, n: int) -> Workload:
+        return workload(looping(n).with_(telemetry=throwing_away()))
+
+    def untraced(self, n: int) -> Workload:
+        async def run() -> str:
+            tree = RunTree(None, EventSink())
+            place = cast("Place", SimpleNamespace(run=SimpleNamespace(tree=tree)))
+            for _ in range(n):
+                enter(place, "model-0").leave()  # the model call, and the call of the tool
+                enter(place, "call-0").leave()
+            return str(n)
 
         return run
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
 from tinyagents_graph.sink import EventSink
+from tinyagents_graph.tracing import Tracing, tracing_of
 
 if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run is a place
     from tinyagents_graph.journal.ledger import Ledger
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run i
 
 __all__ = [
     "Place", "RunTree", "check_run_id", "current_place", "cycle_of", "new_run_id", "place_for",
+    "trace_headers",
 ]  # fmt: skip
 
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
@@ -44,12 +46,13 @@ class RunTree:
         host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
         timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
         ledger: Its end of a journal, if it is kept in one.
+        tracing: Who makes spans of it, if anybody does.
         emit: Publishes an event of one of its runs, as `EventSink.emit` does.
     """
 
     __slots__ = (
         "_n_steered", "emit", "host", "is_guarded", "is_named", "is_stirred", "ledger",
-        "live", "root_run_id", "sink", "timers",
+        "live", "root_run_id", "sink", "timers", "tracing",
     )  # fmt: skip
 
     emit: Callable[[EventKind, Origin, Mapping[str, Any]], Event]
@@ -65,6 +68,7 @@ class RunTree:
         self.ledger: Ledger | None = None
         self.emit = sink.emit
         self._n_steered = 0
+        self.tracing: Tracing | None = tracing_of(self)
 
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
@@ -149,6 +153,13 @@ class Place:
 
 current_place: ContextVar[Place | None] = ContextVar("tinyagents_place", default=None)
 """Where the code that runs now stands in a tree; a run started there becomes its child."""
+
+
+def trace_headers() -> Mapping[str, str]:
+    """W3C headers for what this piece of code is about to call; empty if nothing traces its run."""
+    place = current_place.get()
+    tracing = None if place is None else place.run.tree.tracing
+    return {} if tracing is None else tracing.headers()
 
 
 def place_for(sink: EventSink | None, run_id: str | None) -> Place | None:

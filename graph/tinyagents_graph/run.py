@@ -240,7 +240,8 @@ class Run(Spending):
         if ledger is not None:
             is_again, has_mail = ledger.enter(self.path, is_again)
             self.tree.is_stirred |= has_mail  # so that it is given back to it
-        self.emit("run.resumed" if is_again else "run.started", self.about)
+        about = self.about if self.tree.tracing is None else self.tree.tracing.begin(self)
+        self.emit("run.resumed" if is_again else "run.started", about)
         if ledger is not None and self.parent is None:
             ledger.tell_restored(self.origin)
 

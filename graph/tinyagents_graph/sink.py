@@ -174,6 +174,10 @@ class EventSink:
             if self._listeners:
                 self._deliver()
 
+    def cleaned(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What may be seen of data that is in no event, but goes where events go."""
+        return data if self._redact is None else self._redacted(self._redact, "custom", data)
+
     def claim(self, root_run_id: str) -> None:
         """A root with an id that somebody chose begins.
 

@@ -58,6 +58,18 @@ def _show(journal_path: Path | None, run: str, events: bool, as_json: bool) -> i
     return with_journal(journal_path, lambda journal: show_run(journal, run, as_json=as_json))
 
 
+@click.command("trace", epilog="Example: tinyagents trace run-4f --live")
+@click.argument("run")
+@click.option("--live", is_flag=True, help="Follow it while it is under way, in any process.")
+@journal_option
+def _trace(journal_path: Path | None, run: str, live: bool) -> int:
+    """Show what a run did call by call: when, how long it took, tokens and cost."""
+    from tinyagents.cli.tracing import follow_run, trace_run
+
+    do = follow_run if live else trace_run
+    return with_journal(journal_path, lambda journal: do(journal, run))
+
+
 @click.command("pending", epilog="Example: tinyagents pending --json")
 @click.argument("run", required=False)
 @json_option
@@ -187,5 +199,7 @@ def _check(journal_path: Path | None, as_json: bool) -> int:
     return with_journal(journal_path, lambda journal: check(journal, as_json=as_json))
 
 
-JOURNAL_COMMANDS: tuple[click.Command, ...] = (_runs, _show, _pending, _fork, _prune, _journal)
+JOURNAL_COMMANDS: tuple[click.Command, ...] = (
+    _runs, _show, _trace, _pending, _fork, _prune, _journal,
+)  # fmt: skip
 """All of them."""

@@ -1,6 +1,7 @@
 """The console trace: run trees in the terminal, drawn or as plain lines. It only listens.
 
 trace -> lines -> view -> text
+         progress, timeline -> view
          tree -> rows -> view
 """
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias, get_args
 
 from tinyagents.console.lines import LineTrace, write_line
+from tinyagents.console.progress import Progress
 from tinyagents.console.view import TreeView
 from tinyagents.errors import ConfigError
 from tinyagents_graph import Event, EventSink
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsoleTrace", "TraceMode"]
 
-TraceMode: TypeAlias = Literal["auto", "tree", "lines"]
+TraceMode: TypeAlias = Literal["auto", "tree", "lines", "progress"]
 """How to show runs; `"auto"` draws a tree in a terminal and writes lines elsewhere."""
 
 
@@ -40,6 +41,8 @@ class ConsoleTrace:
         file: Where to show it; the standard error stream if not given, so that the program's own
             output stays apart.
         mode: `"tree"`, `"lines"`, or `"auto"`: the tree if `file` is a terminal that can draw one.
+            `"progress"` is for many children at once: how many of them have ended, in one line
+            that is kept up to date, or ten lines elsewhere.
         transient: Whether a drawn tree disappears at the end of the block if it is one run only.
         past: Events of runs that go on, which a journal has: they are taken in, and not told.
 
@@ -63,9 +66,13 @@ class ConsoleTrace:
         self._mode = mode
         self._transient = transient
         self._past = past
-        self._listener: LineTrace | TreeDisplay | None = None
+        self._listener: LineTrace | TreeDisplay | Progress | None = None
 
     def __enter__(self) -> Self:
+        if self._mode == "progress":
+            self._listener = Progress(self._file, is_drawn=_can_draw(self._file))
+            self._unsubscribe = self._sink.subscribe(self._tell)
+            return self
         view = TreeView()
         for event in self._past:
             view.see(event)

@@ -12,7 +12,7 @@ import httpx2
 from tinyagents.models.anthropic_wire import MessageReader, message_body
 from tinyagents.models.failures import Failures
 from tinyagents.models.hosted import HostedModel
-from tinyagents.models.http import endpoint, shared_client, tls
+from tinyagents.models.http import TRACED, endpoint, shared_client, tls
 from tinyagents.models.protocol import Capabilities, ModelDelta, ModelReply, ModelRequest
 from tinyagents_graph.usage import Usage
 
@@ -88,7 +88,7 @@ class AnthropicModel(HostedModel):
                 api_key=at.key,
                 base_url=at.url,
                 max_retries=0,
-                http_client=anthropic.DefaultAsyncHttpxClient(verify=tls()),
+                http_client=anthropic.DefaultAsyncHttpxClient(verify=tls(), event_hooks=TRACED),
             )
 
         return await shared_client((anthropic.AsyncAnthropic, at), make)

@@ -87,6 +87,11 @@ class HostedModel(ABC):
         return self._failures.provider
 
     @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return self._at.url
+
+    @property
     def capabilities(self) -> Capabilities:
         """What it can do."""
         if self._capabilities is None:

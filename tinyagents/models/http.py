@@ -15,8 +15,11 @@ import httpx2
 from anyio.lowlevel import RunVar
 
 from tinyagents.errors import ConfigError
+from tinyagents_graph.place import trace_headers
 
-__all__ = ["Endpoint", "endpoint", "events", "is_event_stream", "shared_client", "tls"]
+__all__ = [
+    "TRACED", "Endpoint", "endpoint", "events", "is_event_stream", "shared_client", "tls",
+]  # fmt: skip
 
 # How long the end of a body may take after its last event; the openai SDK grants as much.
 _REST_S = 0.1
@@ -109,6 +112,14 @@ async def _until_the_loop_ends(client: _Closable) -> AsyncGenerator[None]:
 def tls() -> ssl.SSLContext:
     """The certificates to trust, loaded once; they are most of what making a client costs."""
     return httpx2.create_ssl_context()
+
+
+async def _name_the_call(request: httpx2.Request) -> None:
+    request.headers.update(trace_headers())
+
+
+TRACED = {"request": [_name_the_call]}
+"""Hooks of a client whose requests carry the ids of the model call that they are for."""
 
 
 def is_event_stream(response: httpx2.Response) -> bool:

@@ -13,7 +13,7 @@ import openai
 
 from tinyagents.models.failures import Failures, fed, request_id
 from tinyagents.models.hosted import HostedModel
-from tinyagents.models.http import endpoint, shared_client, tls
+from tinyagents.models.http import TRACED, endpoint, shared_client, tls
 from tinyagents.models.openai_wire import ChatReader, chat_body
 from tinyagents.models.protocol import Capabilities, ModelDelta, ModelReply, ModelRequest
 from tinyagents_graph.usage import Usage
@@ -101,7 +101,7 @@ class OpenAIModel(HostedModel):
                 api_key=at.key,
                 base_url=at.url,
                 max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(verify=tls()),
+                http_client=openai.DefaultAsyncHttpxClient(verify=tls(), event_hooks=TRACED),
             )
 
         return await shared_client((openai.AsyncOpenAI, at), make)

@@ -27,6 +27,7 @@ from tinyagents_graph.stategraph.routing import Nothing
 from tinyagents_graph.stategraph.tasks import NodeContext, Outcome, Task
 from tinyagents_graph.stategraph.work import GraphRun
 from tinyagents_graph.time_limit import time_limit
+from tinyagents_graph.tracing import enter
 
 __all__ = ["perform"]
 
@@ -219,7 +220,7 @@ def _stands_still(ctx: NodeContext) -> bool:
 async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any:
     if task.memo is not None:
         task.memo.reached.clear()
-    token = current_place.set(ctx)
+    token, entered = current_place.set(ctx), enter(ctx, "")
     try:
         timeout_s = node.spec.timeout_s
         if timeout_s is None:
@@ -232,6 +233,7 @@ async def _run_body(node: Node, task: Task, ctx: NodeContext, given: Any) -> Any
                 raise TimeoutError(f"node {node.name!r} took longer than timeout_s={timeout_s:g}")
     finally:
         current_place.reset(token)
+        entered.leave()
     if task.memo is not None:
         ctx.check_end()
     return returned
