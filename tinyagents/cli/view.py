@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from pathlib import Path
@@ -33,8 +34,6 @@ def serve(journal: RunJournal, *, port: int, opens: bool, read_only: bool) -> Ex
         ConfigError: The port is in use.
         JournalError: The journal cannot be read.
     """
-    import asyncio
-
     asyncio.run(_look(journal))
     viewer = Viewer(
         journal, port=port, read_only=read_only, title=str(journal.path), by=login_name()
@@ -56,7 +55,7 @@ def serve(journal: RunJournal, *, port: int, opens: bool, read_only: bool) -> Ex
     return ExitCode.COMPLETED
 
 
-async def export_run(journal: RunJournal, run: str, target: Path) -> ExitCode:
+def export_run(journal: RunJournal, run: str, target: Path) -> ExitCode:
     """Write a run as one HTML file.
 
     Args:
@@ -67,11 +66,16 @@ async def export_run(journal: RunJournal, run: str, target: Path) -> ExitCode:
     Raises:
         ConfigError: There is no such run, or the file cannot be written.
     """
-    record = await find_tree(journal, run)
-    text = await export_html(journal, record.run_id)
+
+    async def read() -> tuple[str, str]:
+        async with journal:
+            record = await find_tree(journal, run)
+            return record.run_id, await export_html(journal, record.run_id)
+
+    run_id, text = asyncio.run(read())
     try:
         target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
-    say(f"{target}: {record.run_id}, {len(text.encode()) / 1e6:.1f} MB", sys.stderr)
+    say(f"{target}: {run_id}, {len(text.encode()) / 1e6:.1f} MB", sys.stderr)
     return ExitCode.COMPLETED

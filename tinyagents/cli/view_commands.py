@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tinyagents.cli.options import journal_option, with_journal
+from tinyagents.cli.options import journal_option
 from tinyagents.cli.store import journal_there
 
 __all__ = ["VIEW_COMMANDS"]
@@ -49,7 +49,7 @@ def _export(journal_path: Path | None, run: str, target: Path) -> int:
     """Write a run as one HTML file that needs nothing else, to send or keep."""
     from tinyagents.cli.view import export_run
 
-    return with_journal(journal_path, lambda journal: export_run(journal, run, target))
+    return export_run(journal_there(journal_path), run, target)
 
 
 VIEW_COMMANDS: tuple[click.Command, ...] = (_view, _export)

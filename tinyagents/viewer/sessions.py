@@ -1,4 +1,4 @@
-"""Sessions: what a journal keeps of talks over several turns, and the runs that were their turns."""
+"""Sessions: talks over several turns that a journal keeps, and the runs that were their turns."""
 
 from __future__ import annotations
 

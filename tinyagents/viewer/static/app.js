@@ -26,7 +26,7 @@ class App {
     this.state = h("span", { class: "state", role: "status" });
     this.bar = h("div", { class: "trouble-bar", role: "alert", hidden: true });
     this.main = h("main", { id: "main", tabindex: "-1" });
-    this.links = ["runs", "inbox", "sessions"].map((name) => h("a", { href: address(name), "data-page": name }, name[0].toUpperCase() + name.slice(1), name === "inbox" ? this.badge : null));
+    this.links = ["runs", "inbox", "sessions"].map((name) => h("a", { href: address(name), "data-page": name }, name[0].toUpperCase() + name.slice(1), name === "inbox" ? [" ", this.badge] : null));
     this.where = h("span", { class: "muted where" });
     const theme = button("◐", () => this.turn(), { class: "quiet", title: "Light, dark, or as the system", "aria-label": "Theme" });
     fill(root,

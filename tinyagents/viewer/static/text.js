@@ -42,9 +42,10 @@ export function code(text, language = "") {
     folded(text, { class: "mono" }, 40));
 }
 
-/** A value: a text as it is, JSON laid out. A text that is JSON is laid out as well. */
+/** A value: a text as it is, JSON laid out. A text that is JSON, or has code in it, is laid out as well. */
 export function value(given, lines = 14) {
   let shown = given;
+  if (typeof given === "string" && /^```/m.test(given)) return prose(given);
   if (typeof given === "string" && /^\s*[[{]/.test(given) && given.length < 200_000) {
     try {
       shown = JSON.parse(given);
