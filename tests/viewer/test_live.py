@@ -15,7 +15,6 @@ from tests.viewer.scenes import at_work, large, origin, said, turns, write_tree
 from tinyagents import Agent, EventSink, MemoryJournal, SqliteJournal, tool
 from tinyagents.testing import FunctionModel, call
 from tinyagents.viewer import Viewer
-from tinyagents_graph import Event
 from tinyagents_graph.journal.protocol import Journal
 
 pytestmark = pytest.mark.timeout(90)
@@ -187,6 +186,7 @@ def test_a_tail_of_two_thousand_events_a_second_is_kept_up_with(page: Page) -> N
     with Viewer(sink) as viewer:
         page.goto(viewer.url)
         page.locator("a.runs-row").click()
+        page.wait_for_selector(".tree-row")
         page.keyboard.press("4")
         expect(page.locator(".left .event-row")).to_have_count(1)
         started = perf_counter()
@@ -214,7 +214,6 @@ def test_a_run_whose_journal_is_cut_off_is_shown_as_far_as_it_goes(
     page.locator("a.runs-row").click()
     expect(page.locator(".status-chip")).to_contain_text("cut off")
     expect(page.locator(".tree-row").first).to_contain_text("boss")
-    assert isinstance(Event, type)
 
 
 def test_a_viewer_that_went_away_is_missed(page: Page, path: Path) -> None:

@@ -183,12 +183,14 @@ class _Viewing:
 
     async def events(self, query: Mapping[str, str]) -> Any:
         """Events of a tree, of one run or of some kinds."""
-        tree = await self.tree(query)
-        row = None
-        if path := query.get("path", ""):
+        tree, path = await self.tree(query), query.get("path", "")
+        is_behind = await tree.catch_up(_OPEN_S)
+        row = tree.folded.row_at(path) if path else None
+        while path and row is None and is_behind:  # a link leads into a large tree
+            is_behind = await tree.catch_up(_OPEN_S)
             row = tree.folded.row_at(path)
-            if row is None:
-                raise ConfigError(f"{tree.run_id} has no run {path!r}")
+        if path and row is None:
+            raise ConfigError(f"{tree.run_id} has no run {path!r}")
         kinds = [each for each in query.get("kinds", "").split(",") if each]
         seqs = tree.folded.seqs(row, kinds, _number(query, "since", 0))
         offset, limit = _number(query, "offset", 0), _number(query, "limit", 200)
