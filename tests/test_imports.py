@@ -14,7 +14,9 @@ HEAVY = {
     "opentelemetry",
     "resvg_py",
     "rich",
+    "starlette",
     "trio",
+    "uvicorn",
 }
 
 

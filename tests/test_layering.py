@@ -19,6 +19,8 @@ BANNED_FROM_THE_GROUND_FLOOR = (
     "opentelemetry",
     "rich",
     "click",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -40,6 +42,8 @@ HOMES = {
     "dbos": Home(("tinyagents/fleet*",)),
     "rich": Home(("tinyagents/console*", "tinyagents/cli*")),
     "click": Home(("tinyagents/cli*",)),
+    "starlette": Home(("tinyagents/viewer*",), one_module=True),
+    "uvicorn": Home(("tinyagents/viewer*",), one_module=True),
 }
 
 

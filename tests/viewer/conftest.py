@@ -34,7 +34,9 @@ def in_thread(do: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed (apt install chromium)")
+        pytest.skip(
+            f"no browser: none of {', '.join(BROWSERS)} is installed (apt install chromium)"
+        )
     # A browser has no sandbox of its own for root, and in a test it sees nothing but our pages.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
@@ -57,9 +59,11 @@ def page(browser: Browser) -> Iterator[Page]:
         # A viewer that is gone, or refuses something, is what some tests are about.
         shown.on(
             "console",
-            lambda said: errors.append(said.text)
-            if said.type == "error" and not said.text.startswith("Failed to load resource")
-            else None,
+            lambda said: (
+                errors.append(said.text)
+                if said.type == "error" and not said.text.startswith("Failed to load resource")
+                else None
+            ),
         )
         yield shown
         assert shown.evaluate("window.pwned") is None

@@ -1,24 +1,24 @@
 """Journals to look at: runs of real agents, and trees written event by event."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
+from pydantic import BaseModel
 
+from tests.viewer.trees import Line, write_tree
 from tinyagents import Agent, Autonomy, SqliteJournal, SubAgent, SubAgentSession, tool
 from tinyagents.graph import END, START, StateGraph
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, ScriptedModel, call
-from tinyagents_graph import Event, Origin
-from tinyagents_graph.journal.protocol import Journal, TreeRecord
-from tinyagents_graph.journal.standing import standing_after
-from pydantic import BaseModel
+from tinyagents_graph.journal.protocol import Journal
 
 HOSTILE = (
-    "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script></script><!--"
+    '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script></script><!--'
     "<svg onload='window.pwned=1'>[x](javascript:window.pwned=1)"
 )
 
@@ -54,7 +54,10 @@ def turns(*script: Any) -> FunctionModel:
 def team() -> Agent[Any, str]:
     """Two readers and a writer."""
     reader = Agent(
-        turns(["I look.", call("search", query="tea")], "Tea is old.\n```js\nlet a = 1;\n```\nSo it is."),
+        turns(
+            ["I look.", call("search", query="tea")],
+            "Tea is old.\n```js\nlet a = 1;\n```\nSo it is.",
+        ),
         name="reader",
         description="Reads.",
         tools=[search],
@@ -71,9 +74,7 @@ def clerk() -> Agent[Any, str]:
         [f"The invoice is in order. {HOSTILE}", call("pay", to="Miller", amount=420)],
         lambda request: f"Done: {request.messages[-1].text}",
     )
-    return Agent(
-        script, name="clerk", tools=[pay], autonomy=Autonomy(modes={"pay": "assisted"})
-    )
+    return Agent(script, name="clerk", tools=[pay], autonomy=Autonomy(modes={"pay": "assisted"}))
 
 
 class Draft(BaseModel):
@@ -113,96 +114,70 @@ async def fill(journal: Journal) -> None:
     """Runs of every kind."""
     await team().run(f"A report on tea. {HOSTILE}", run_id="team", journal=journal)
     await pipeline().run({"topic": "tea"}, run_id="flow", journal=journal)
-    talker = SubAgent(Agent(turns("Hello.", "Again.", "And again."), name="talker", description="x"))
+    talker = SubAgent(
+        Agent(turns("Hello.", "Again.", "And again."), name="talker", description="x")
+    )
     session = SubAgentSession(talker, journal=journal, session_id="ann")
     await session.send("Hi")
     await session.send("Hi again")
-    try:
-        await Agent(ScriptedModel([OSError("the cable is out")]), name="broken").run(
-            "Fail.", run_id="failed", journal=journal
-        )
-    except Exception as error:  # it is meant to fail, and is kept
-        assert "cable" in str(error)
+    broken = Agent(ScriptedModel([OSError("the cable is out")]), name="broken")
+    with pytest.raises(OSError, match="cable"):
+        await broken.run("Fail.", run_id="failed", journal=journal)
     await clerk().run("Pay invoice 7.", run_id="invoice", journal=journal)
     await write_tree(journal, "cells", cells())
-
-
-def origin(run: str, path: str = "root") -> Origin:
-    """Which run an event of a tree comes from."""
-    above = path.rpartition("/")[0]
-    parent = f"{run}{above[4:]}" if above else None
-    return Origin(f"{run}{path[4:]}", parent, run, path.count("/"), path)
-
-
-Line = tuple[str, str, Mapping[str, Any]]
 
 
 def cells() -> Iterator[Line]:
     """A run that writes code, has a picture, and has something that nobody knows yet."""
     usage = {"requests": 1, "input_tokens": 1200, "output_tokens": 300, "usd": 0.0125}
-    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    dot = (
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+        "rkJggg=="
+    )
     image = {"type": "image", "data": dot, "media_type": "image/png"}
     python = {"type": "tool_call", "id": "c-0", "name": "python", "arguments": {"code": "1 + 1"}}
     yield "root", "run.started", {"name": "coder", "task": "Count.", "model": "scripted"}
     yield "root", "model.started", {"call_id": "model-0", "model": "scripted"}
     message = {"role": "assistant", "parts": [{"type": "thinking", "text": "Hm."}, python]}
-    yield "root", "model.completed", {"call_id": "model-0", "model": "m", "message": message, "usage": usage}
-    yield "root", "tool.started", {"call_id": "c-0", "tool": "python", "arguments": {"code": "1 + 1"}, "path": "root/python[0]"}
+    yield (
+        "root",
+        "model.completed",
+        {"call_id": "model-0", "model": "m", "message": message, "usage": usage},
+    )
+    yield (
+        "root",
+        "tool.started",
+        {
+            "call_id": "c-0",
+            "tool": "python",
+            "arguments": {"code": "1 + 1"},
+            "path": "root/python[0]",
+        },
+    )
     yield "root", "code.generated", {"call_id": "c-0", "code": "total = 1 + 1\nprint(total)"}
-    yield "root", "code.executed", {"call_id": "c-0", "ok": True, "output": "2\n" + "x" * 30_000, "seconds": 0.2, "n_calls": 0}
-    yield "root", "tool.completed", {"call_id": "c-0", "tool": "python", "content": "2", "parts": [image, {"type": "image", "url": "https://example.com/x.png"}]}
+    yield (
+        "root",
+        "code.executed",
+        {
+            "call_id": "c-0",
+            "ok": True,
+            "output": "2\n" + "x" * 30_000,
+            "seconds": 0.2,
+            "n_calls": 0,
+        },
+    )
+    yield (
+        "root",
+        "tool.completed",
+        {
+            "call_id": "c-0",
+            "tool": "python",
+            "content": "2",
+            "parts": [image, {"type": "image", "url": "https://example.com/x.png"}],
+        },
+    )
     yield "root", "quantum.entangled", {"with": HOSTILE}
     yield "root", "run.completed", {"output": {"total": 2}, "usage": usage, "tree_usage": usage}
-
-
-def large(n_teams: int, n_each: int, n_turns: int) -> Iterator[Line]:
-    """A tree of many runs: teams of workers below a root."""
-    used = {"requests": 1, "input_tokens": 100, "output_tokens": 50, "usd": 0.001}
-    whole = {name: value * n_turns for name, value in used.items()}
-    none = {"requests": 0, "input_tokens": 0, "output_tokens": 0}
-    reply = {"role": "assistant", "parts": [{"type": "text", "text": "words " * 20}]}
-    yield "root", "run.started", {"name": "boss", "task": "everything", "model": "m"}
-    for a in range(n_teams):
-        lead = f"root/lead[{a}]"
-        yield lead, "run.started", {"name": "lead", "task": f"part {a}", "model": "m"}
-        for b in range(n_each):
-            worker = f"{lead}/worker[{b}]"
-            yield worker, "run.started", {"name": "worker", "task": f"piece {a}-{b}", "model": "m"}
-            for turn in range(n_turns):
-                yield worker, "model.started", {"call_id": f"m-{turn}", "model": "m"}
-                yield worker, "model.completed", {"call_id": f"m-{turn}", "message": reply, "usage": used}
-                for n in range(2):
-                    call_id = f"c-{turn}-{n}"
-                    yield worker, "tool.started", {"call_id": call_id, "tool": "search", "arguments": {"q": "tea"}}
-                    yield worker, "tool.completed", {"call_id": call_id, "tool": "search", "content": "found " * 10}
-            if (a, b) == (n_teams - 1, n_each - 1):
-                error = {"type": "ModelError", "message": "no more"}
-                yield worker, "run.failed", {"error": error, "usage": whole, "tree_usage": whole}
-            else:
-                yield worker, "run.completed", {"output": "done", "usage": whole, "tree_usage": whole}
-        yield lead, "run.completed", {"output": "done", "usage": none, "tree_usage": none}
-    yield "root", "run.completed", {"output": "done", "usage": none, "tree_usage": none}
-
-
-async def write_tree(journal: Journal, run_id: str, lines: Iterator[Line] | Sequence[Line]) -> int:
-    """Put in a tree as it is.
-
-    Returns:
-        How many events it has.
-    """
-    origins: dict[str, Origin] = {}
-    events: list[Event] = []
-    for seq, (path, kind, data) in enumerate(lines):
-        where = origins.setdefault(path, origin(run_id, path))
-        events.append(Event(seq, 1_790_000_000 + seq * 0.003, kind, where, data))  # type: ignore[arg-type]  # some are of no known kind  # pyright: ignore[reportArgumentType]
-    status, usage = standing_after(events) or ("running", {})
-    name = str(events[0].data["name"])
-    about = TreeRecord(
-        run_id, name, status, str(events[0].data["task"]), {}, len(events), 1, "", 0.0,
-        events[0].time, events[-1].time, None, usage,
-    )  # fmt: skip
-    await journal.add(about, events)
-    return len(events)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.viewer.conftest import in_thread
-from tests.viewer.scenes import at_work, large, origin, said, turns, write_tree
+from tests.viewer.scenes import at_work, said, turns
+from tests.viewer.trees import large, origin, write_tree
 from tinyagents import Agent, EventSink, MemoryJournal, SqliteJournal, tool
 from tinyagents.testing import FunctionModel, call
 from tinyagents.viewer import Viewer
@@ -110,15 +111,15 @@ def test_a_journal_and_a_sink_of_this_very_process_are_shown_live(page: Page) ->
     journal, sink = MemoryJournal(), EventSink()
     agent = Agent(FunctionModel(lambda request: f"turn {said(request)}"), name="here")
 
-    async def run(run_id: str) -> None:
-        await agent.run("Hello.", run_id=run_id, journal=journal, sink=sink)
+    async def run(run_id: str) -> str:
+        return (await agent.run("Hello.", run_id=run_id, journal=journal, sink=sink)).output
 
-    in_thread(lambda: run("first") or None)  # type: ignore[arg-type, return-value, func-returns-value]  # pyright: ignore
+    in_thread(lambda: run("first"))
     with Viewer(journal) as viewer, Viewer(sink) as watching:
         for shown in (viewer, watching):
             page.goto(shown.url)
             expect(page.locator("a.runs-row")).to_have_count(1)
-        in_thread(lambda: run("second") or None)  # type: ignore[arg-type, return-value, func-returns-value]  # pyright: ignore
+        in_thread(lambda: run("second"))
         expect(page.locator("a.runs-row")).to_have_count(2)
         page.locator("a.runs-row", has_text="first").click()
         expect(page.locator(".transcript")).to_contain_text("turn 0")
@@ -181,6 +182,7 @@ def test_a_tail_of_two_thousand_events_a_second_is_kept_up_with(page: Page) -> N
     def emit() -> None:
         for n in range(3_000):
             sink.emit("custom", where, {"name": "tick", "n": n})
+        over.set()
 
     sink.emit("run.started", where, {"name": "fast", "task": "Hurry."})
     with Viewer(sink) as viewer:
@@ -190,7 +192,7 @@ def test_a_tail_of_two_thousand_events_a_second_is_kept_up_with(page: Page) -> N
         page.keyboard.press("4")
         expect(page.locator(".left .event-row")).to_have_count(1)
         started = perf_counter()
-        thread = threading.Thread(target=lambda: (emit(), over.set()))
+        thread = threading.Thread(target=emit)
         thread.start()
         thread.join()
         assert over.is_set()

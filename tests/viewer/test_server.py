@@ -13,7 +13,8 @@ import anyio
 import httpx2 as httpx
 import pytest
 
-from tests.viewer.scenes import HOSTILE, cells, fill, large, write_tree
+from tests.viewer.scenes import HOSTILE, cells, fill
+from tests.viewer.trees import large, write_tree
 from tinyagents import ConfigError, MemoryJournal, SqliteJournal
 from tinyagents.cli.commands import invoke
 from tinyagents.viewer import Viewer, export_html
@@ -97,9 +98,7 @@ def test_another_name_for_this_machine_is_refused(
         {"content-type": "text/plain"},
     ],
 )
-def test_another_page_cannot_change_anything(
-    client: httpx.Client, headers: dict[str, str]
-) -> None:
+def test_another_page_cannot_change_anything(client: httpx.Client, headers: dict[str, str]) -> None:
     body = {"run": "invoice", "ask": "x", "verdict": "approve"}
     answer = post(client, "answer", body, **headers)
     assert answer.status_code == 403

@@ -13,6 +13,8 @@ from math import isnan
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
 
+from pydantic_core import to_json
+
 from tinyagents.console.text import call_label, one_line
 from tinyagents_graph import Event
 
@@ -328,7 +330,9 @@ def _outcome(data: Mapping[str, Any]) -> str:
         said = cast("Mapping[str, Any]", error)
         return f"{said.get('type')}: {said.get('message')}"
     found = data.get("reason") or data.get("output")
-    return "" if found is None else str(found)[: 4 * _TEXT]
+    if found is None or isinstance(found, str):
+        return (found or "")[: 4 * _TEXT]
+    return to_json(found, fallback=str).decode(errors="replace")[: 4 * _TEXT]
 
 
 def _number(usage: Mapping[str, Any], name: str) -> float:

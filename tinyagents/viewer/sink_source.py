@@ -27,6 +27,11 @@ class _Tree:
         if event.seq != self.first + len(self.events):
             return  # known: it was both among the past and told
         self.events.append(event)
+        # A run waits while this is done: of most events there is no more to know.
+        if event.kind.startswith(("run.", "ask.")):
+            self._stand(event)
+
+    def _stand(self, event: Event) -> None:
         if standing := standing_after([event]):
             self.status, self.usage = standing[0], dict(standing[1])
         for change, each in ask_changes([event]):

@@ -49,7 +49,7 @@ export function moment(time) {
 
 export function clock(time) {
   const at = new Date(time * 1000);
-  return `${at.toLocaleTimeString()}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
 export function plural(n, what) {

@@ -81,7 +81,7 @@ export class RunsPage {
       class: `runs-row is-${tree.status.replace(" ", "-")}${index === this.at ? " is-selected" : ""}`, role: "row", id: `tree-${index}`, tabindex: "-1",
       "aria-rowindex": index + 2, href: address("run", tree.run_id), "aria-selected": String(index === this.at),
     },
-    h("span", { class: "cell", role: "gridcell" }, h("span", { class: "status" }, h("span", { class: "icon", "aria-hidden": "true" }, STATUS[tree.status]?.[0] ?? "?"), ` ${tree.status}`), asks ? h("span", { class: "badge ask" }, `${asks} to answer`) : null),
+    h("span", { class: "cell", role: "gridcell" }, h("span", { class: "status" }, h("span", { class: "icon", "aria-hidden": "true" }, STATUS[tree.status]?.[0] ?? "?"), ` ${tree.status}`), asks ? h("span", { class: "badge ask" }, asks === 1 ? "asks" : `${asks} ask`) : null),
     h("span", { class: "cell", role: "gridcell" }, h("strong", {}, visible(tree.name || tree.run_id)), " ", h("code", { class: "muted" }, visible(tree.run_id))),
     h("span", { class: "cell", role: "gridcell", title: tree.task }, visible(tree.task)),
     h("span", { class: "cell num", role: "gridcell" }, tree.tokens ? tokens(tree.tokens) : ""),

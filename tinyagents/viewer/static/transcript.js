@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { dollars, duration, tokens, visible } from "./format.js";
 import { argumentsOf, code, content, folded, media, prose, value } from "./text.js";
 
-const HIDDEN = new Set(["model.started", "model.delta", "graph.step.started", "budget.reserved", "budget.released", "thinking", "subagent.completed", "state.updated", "run.resumed"]);
+const HIDDEN = new Set(["model.started", "model.delta", "graph.step.started", "graph.step.completed", "checkpoint.restored", "budget.reserved", "budget.released", "thinking", "subagent.completed", "state.updated", "run.resumed"]);
 const EDITABLE = new Set(["tool.completed", "tool.failed", "model.completed", "ask.answered", "steer.received", "node.completed"]);
 
 export class Transcript {
@@ -93,10 +93,11 @@ export class Transcript {
     const body = Array.isArray(parts) ? parts.map((part) => this.part(part)) : value(data.message ?? data);
     const card = this.card(event, "assistant", "Assistant", body);
     const usage = data.usage || {};
+    this.said = { card, text: Array.isArray(parts) ? parts.filter((part) => part.type === "text").map((part) => part.text).join("") : "" };
     this.facts(card, data.model, usage.input_tokens !== undefined && `${tokens(usage.input_tokens)} in, ${tokens(usage.output_tokens)} out`,
       usage.usd !== undefined && dollars(usage.usd, usage.unpriced_requests), data.recalled_from && "recalled");
     for (const part of Array.isArray(parts) ? parts : []) {
-      if (part.type === "tool_call") this.call({ ...event, data: { call_id: part.id, tool: part.name, arguments: part.arguments } }, part.id);
+      if (part.type === "tool_call") this.call({ ...event, kind: "", data: { call_id: part.id, tool: part.name, arguments: part.arguments } }, part.id);
     }
   }
 
@@ -199,7 +200,10 @@ export class Transcript {
     if (data.error) this.card(event, "error", "Failed", h("p", { class: "prose" }, visible(`${data.error.type}: ${data.error.message}`)));
     else if (event.kind === "run.cancelled") this.note(event, "Cancelled", { reason: data.reason }, "steer");
     else if (data.status === "limited") this.note(event, `Stopped by ${data.limit}`, {}, "error");
-    else this.card(event, "output", "Answer", typeof data.output === "string" ? prose(data.output) : value(data.output ?? null, 40));
+    else if (typeof data.output === "string" && data.output && this.said?.text === data.output) {
+      this.said.card.classList.add("is-output"); // it stands there already
+      this.said.card.querySelector(".role").textContent = "Answer";
+    } else this.card(event, "output", "Answer", typeof data.output === "string" ? prose(data.output) : value(data.output ?? null, 40));
   }
 }
 
@@ -215,5 +219,6 @@ const DRAW = {
   "steer.applied": function applied(event, data) { this.note(event, `${data.command}: applied at ${data.step}`, {}, "steer"); },
   "code.generated": P.cell, "code.executed": P.cell,
   "node.started": P.visit, "node.completed": P.visit, "node.failed": P.visit,
+  "route.selected": function chosen(event, data) { this.note(event, `${data.node} leads to ${[data.to].flat().join(", ") || "nothing"}`, data.sends ? data : {}); },
   "run.completed": P.ended, "run.failed": P.ended, "run.cancelled": P.ended,
 };

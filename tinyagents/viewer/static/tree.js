@@ -8,7 +8,7 @@ import { VirtualList } from "./virtual.js";
 const TREE_ROW = 26;
 const HEADS = {
   tree: [["Run", "began", "c-run"], ["Now", "", "c-now"], ["Turns", "", "c-num"], ["Tokens", "tokens", "c-num"], ["Cost", "cost", "c-num"], ["Time", "time", "c-num"]],
-  timeline: [["Run", "began", "c-run"], ["When", "time", "c-bar"]],
+  timeline: [["Run", "began", "c-run"], ["", "", "c-bar"], ["Time", "time", "c-num"]],
 };
 
 export class RunTree {
@@ -55,8 +55,18 @@ export class RunTree {
       const sorts = order && this.store.order === order;
       return h("div", { class: `cell ${name}`, role: "columnheader", "aria-sort": sorts && order !== "began" ? "descending" : null },
         order ? h("button", { type: "button", tabindex: "-1", onclick: () => this.sort(order), title: `Sort by ${order}` }, label, sorts && order !== "began" ? " ▾" : "") : label,
-        name === "c-bar" ? h("span", { class: "axis" }, `0 – ${duration(this.store.range[1] - this.store.range[0])}`) : null);
+        name === "c-bar" ? this.axis() : null);
     }));
+  }
+
+  /** From when to when, and what the colours mean. */
+  axis() {
+    const long = this.store.range[1] - this.store.range[0];
+    return [
+      h("span", {}, "0s"),
+      h("span", { class: "legend" }, ["model", "tool", "node"].map((what) => [h("span", { class: `key is-${what}`, "aria-hidden": "true" }), what]), h("span", { class: "key is-critical-key", "aria-hidden": "true" }), "critical path"),
+      h("span", {}, duration(long)),
+    ];
   }
 
   sort(order) {
@@ -119,12 +129,11 @@ export class RunTree {
     const until = store.endOf(row);
     const spans = (this.spans.get(row.n)?.spans || []).slice(0, 300);
     const label = `${row.name}: from ${duration(row.started - start)} to ${duration(until - start)}, ${duration(until - row.started)}`;
-    return h("div", { class: "cell c-bar", role: "gridcell", "aria-label": label, title: `${label}, ${dollars(row.tree_usd, row.tree_unpriced)}` },
+    return [h("div", { class: "cell c-bar", role: "gridcell", "aria-label": label, title: `${label}, ${dollars(row.tree_usd, row.tree_unpriced)}` },
       h("div", { class: "bar", style: place(row.started, until) }),
       spans.map(([what, name, from, ended, , isBad]) => h("div", {
         class: `span is-${what}${isBad ? " is-bad" : ""}`, style: place(from, ended ?? until), title: `${what} ${name} ${duration((ended ?? until) - from)}`,
-      })),
-      h("span", { class: "bar-time", "aria-hidden": "true" }, duration(until - row.started)));
+      }))), h("div", { class: "cell c-num", role: "gridcell" }, duration(until - row.started))];
   }
 
   /** Calls of the runs that can be seen: fetched when they are, and again when they have changed. */
