@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
@@ -46,7 +46,6 @@ async def _reply(request: Any) -> Any:
 async def _run(path: Path, run_id: str) -> float:
     agent = Agent(FunctionModel(_reply), name="busy", tools=[note])
     async with SqliteJournal(path) as journal:
-        await journal.trees()
         start = perf_counter()
         limits = RunLimits(max_turns=TURNS + 1)
         await agent.run("Go.", run_id=run_id, journal=journal, limits=limits)
@@ -54,7 +53,7 @@ async def _run(path: Path, run_id: str) -> float:
 
 
 @contextmanager
-def _viewer(path: Path) -> Iterator[httpx.Client]:
+def _viewer(path: Path) -> Generator[httpx.Client]:
     with subprocess.Popen(
         [*COMMAND, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -70,7 +69,7 @@ def _viewer(path: Path) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def _watched(path: Path, run_id: str) -> Iterator[None]:
+def _watched(path: Path, run_id: str) -> Generator[None]:
     """A page is open on the tree, as soon as there is one."""
     is_over = threading.Event()
 
@@ -79,7 +78,7 @@ def _watched(path: Path, run_id: str) -> Iterator[None]:
             watch(client)
 
     def watch(client: httpx.Client) -> None:
-        while client.get("/api/tree", params={"run": run_id}).status_code != httpx.codes.OK:
+        while client.get("/api/tree", params={"run": run_id}).is_error:
             if is_over.wait(0.02):
                 return
         with client.stream("GET", "/api/stream", params={"run": run_id}) as stream:
@@ -104,7 +103,9 @@ def _cost(folder: Path, rounds: int) -> tuple[float, float]:
     alone: list[float] = []
     watched: list[float] = []
     for n in range(rounds):
-        alone.append(asyncio.run(_run(folder / f"alone-{n}.db", "r")))
+        path = folder / f"alone-{n}.db"
+        asyncio.run(_empty(path))
+        alone.append(asyncio.run(_run(path, "r")))
         path = folder / f"watched-{n}.db"
         asyncio.run(_empty(path))
         with _watched(path, "r"):

@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.viewer.scenes import fill
 from tinyagents import SqliteJournal
 from tinyagents.viewer import Viewer
 
 T = TypeVar("T")
+
+expect.set_options(timeout=15_000)  # milliseconds; a machine that does other things is slow
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

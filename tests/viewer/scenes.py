@@ -1,7 +1,7 @@
 """Journals to look at: runs of real agents, and trees written event by event."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,12 @@ def team() -> Agent[Any, str]:
 
 def clerk() -> Agent[Any, str]:
     """Pays if it may."""
-    script = turns(
-        [f"The invoice is in order. {HOSTILE}", call("pay", to="Miller", amount=420)],
-        lambda request: f"Done: {request.messages[-1].text}",
-    )
+
+    def done(request: ModelRequest) -> str:
+        return f"Done: {request.messages[-1].text}"
+
+    wanted = [f"The invoice is in order. {HOSTILE}", call("pay", to="Miller", amount=420)]
+    script = turns(wanted, done)
     return Agent(script, name="clerk", tools=[pay], autonomy=Autonomy(modes={"pay": "assisted"}))
 
 
@@ -181,7 +183,9 @@ def cells() -> Iterator[Line]:
 
 
 @contextmanager
-def at_work(run: Callable[[Journal, anyio.Event], Any], path: Path) -> Iterator[Callable[[], None]]:
+def at_work(
+    run: Callable[[Journal, anyio.Event], Any], path: Path
+) -> Generator[Callable[[], None]]:
     """Something that runs in a thread of its own, on a journal of its own, while the test clicks.
 
     Args:
@@ -210,7 +214,7 @@ def at_work(run: Callable[[Journal, anyio.Event], Any], path: Path) -> Iterator[
     def go() -> None:
         anyio.from_thread.run_sync(holder["go"].set, token=holder["token"])
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     assert ready.wait(10)
     try:

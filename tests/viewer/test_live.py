@@ -14,11 +14,16 @@ from tests.viewer.conftest import in_thread
 from tests.viewer.scenes import at_work, said, turns
 from tests.viewer.trees import large, origin, write_tree
 from tinyagents import Agent, EventSink, MemoryJournal, SqliteJournal, tool
+from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
 from tinyagents.viewer import Viewer
 from tinyagents_graph.journal.protocol import Journal
 
 pytestmark = pytest.mark.timeout(90)
+
+
+def last_text(request: ModelRequest) -> str:
+    return request.messages[-1].text
 
 
 def waiting(go: anyio.Event) -> Agent[Any, str]:
@@ -30,12 +35,12 @@ def waiting(go: anyio.Event) -> Agent[Any, str]:
         await go.wait()
         return "waited"
 
-    def last(request: Any) -> str:
+    def last(request: ModelRequest) -> str:
         told = [message.text for message in request.messages if message.role == "user"]
         return "told: " + " | ".join(told)
 
     child = Agent(turns(call("wait"), last), name="child", tools=[wait], description="x")
-    script = turns(call("child", input="wait for me"), lambda request: request.messages[-1].text)
+    script = turns(call("child", input="wait for me"), last_text)
     return Agent(script, name="patient", subagents=[child])
 
 

@@ -14,7 +14,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.viewer.scenes import HOSTILE, cells, fill
-from tests.viewer.trees import large, write_tree
+from tests.viewer.trees import Line, large, write_tree
 from tinyagents import ConfigError, MemoryJournal, SqliteJournal
 from tinyagents.cli.commands import invoke
 from tinyagents.viewer import Viewer, export_html
@@ -277,7 +277,7 @@ async def _rows(lines: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.anyio
 async def test_kinds_and_data_that_nobody_knows_do_no_harm() -> None:
-    odd = [
+    odd: list[Line] = [
         ("root", "run.started", {"name": "odd", "task": ["not", "a", "text"]}),
         ("root", "model.completed", {"call_id": 3, "usage": "none", "message": None}),
         ("root", "tool.started", {}),

@@ -76,8 +76,9 @@ class RunRow:
         if isinstance(self.now, str):
             return one_line(self.now, _TEXT)
         tool, given = self.now
-        arguments = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
-        return call_label(tool, arguments, _TEXT)
+        nothing: Mapping[str, Any] = {}
+        is_mapping = isinstance(given, Mapping)
+        return call_label(tool, cast("Mapping[str, Any]", given) if is_mapping else nothing, _TEXT)
 
     def values(self) -> tuple[Any, ...]:
         """Its columns."""

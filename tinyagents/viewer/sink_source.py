@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tinyagents_graph import Event, EventSink
 from tinyagents_graph.interruptible import RunStatus
@@ -45,7 +46,8 @@ class _Tree:
 
     def record(self, run_id: str) -> TreeRecord:
         begun, last = self.events[0], self.events[-1]
-        told = next((each.data for each in self.events if each.kind == "run.started"), {})
+        nothing: Mapping[str, Any] = {}
+        told = next((each.data for each in self.events if each.kind == "run.started"), nothing)
         return TreeRecord(
             run_id,
             str(told.get("name", run_id)),
