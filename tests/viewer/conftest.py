@@ -32,9 +32,14 @@ def in_thread(do: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return found[0]
 
 
+def chromium_path() -> str | None:
+    """The browser of this machine."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = chromium_path()
     if path is None:
         pytest.skip(
             f"no browser: none of {', '.join(BROWSERS)} is installed (apt install chromium)"
