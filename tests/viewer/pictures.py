@@ -59,18 +59,34 @@ def report() -> Iterator[Line]:
     yield plan, "run.completed", {"output": code, "usage": usage(3), "tree_usage": usage(3)}
     for at, city in enumerate(CITIES):
         path = f"root/writer[{at}]"
-        yield path, "run.started", {"name": "writer", "task": f"A page on {city}", "model": "gpt-5-mini"}
+        yield (
+            path,
+            "run.started",
+            {"name": "writer", "task": f"A page on {city}", "model": "gpt-5-mini"},
+        )
         yield from searched(path, 0, f"{city} in the rain", f"12 pages about {city}")
         for n, what in enumerate(("museums", "food")):
             child = f"{path}/reader[{n}]"
-            yield child, "run.started", {"name": "reader", "task": f"{what} of {city}", "model": "gpt-5-nano"}
+            yield (
+                child,
+                "run.started",
+                {"name": "reader", "task": f"{what} of {city}", "model": "gpt-5-nano"},
+            )
             yield from searched(child, 0, f"{city} {what}", f"{3 + n} {what}")
             if (at, n) == (2, 1):
                 error = {"type": "ModelError", "message": "the provider is overloaded"}
-                yield child, "run.failed", {"error": error, "usage": usage(1), "tree_usage": usage(1)}
+                yield (
+                    child,
+                    "run.failed",
+                    {"error": error, "usage": usage(1), "tree_usage": usage(1)},
+                )
             elif at < 3:
                 said = f"{city} is good for {what}."
-                yield child, "run.completed", {"output": said, "usage": usage(2), "tree_usage": usage(2)}
+                yield (
+                    child,
+                    "run.completed",
+                    {"output": said, "usage": usage(2), "tree_usage": usage(2)},
+                )
         if at < 2:
             page = f"{city}, in the rain: 40 museums."
             yield from turn(path, 1, [{"type": "text", "text": page}])

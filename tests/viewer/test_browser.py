@@ -260,3 +260,42 @@ def test_what_is_not_there_is_said(page: Page, viewer: Viewer) -> None:
     expect(page.locator("main")).to_contain_text("There is no run 'nothing'")
     page.get_by_role("link", name="To the runs").click()
     expect(page.locator("a.runs-row").first).to_be_visible()
+
+
+NAMELESS = """() => [...document.querySelectorAll(
+    "button, a[href], input, select, textarea, img, [role=treegrid], [role=grid], [role=listbox]"
+)].filter((node) => {
+    if (node.closest("[hidden]")) return false;
+    const label = node.labels?.length ? node.labels[0].textContent : "";
+    const said = [node.getAttribute("aria-label"), node.textContent, node.title, node.alt, label];
+    return !said.some((text) => text && text.trim());
+}).map((node) => node.outerHTML.slice(0, 200))"""
+
+
+def test_everything_that_can_be_used_has_a_name_and_fits_a_small_screen(
+    page: Page, viewer: Viewer
+) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(viewer.url)
+    page.wait_for_selector("a.runs-row")
+    places = ("runs", "run/team", "run/flow?view=graph", "run/team?view=timeline&tab=steer")
+    for place in (*places, "run/team?tab=events", "inbox", "sessions", "session/ann", "compare"):
+        page.evaluate(f"location.hash = '#/{place}'")
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
+        assert page.evaluate(NAMELESS) == [], place
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
+        assert page.locator("h1").count() == 1
+
+
+def test_an_event_that_cannot_be_changed_can_be_forked_at(
+    page: Page, viewer: Viewer, journal_path: Path
+) -> None:
+    open_run(page, viewer, "team", "?view=events")
+    page.locator(".left .event-row", has_text="subagent.started").first.click()
+    page.get_by_role("button", name="Fork here").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("textarea")).to_have_count(0)
+    dialog.get_by_role("button", name="Fork", exact=True).click()
+    made = dialog.locator(".outcome a")
+    expect(made).to_be_visible()
+    assert events_of(journal_path, made.inner_text())[-1].kind == "subagent.started"

@@ -77,6 +77,7 @@ async def page_of(source: Source, tree: Tree) -> str:
             "title": tree.run_id,
             "by": "",
             "is_read_only": True,
+            "option": "",
         },
         "tree": {
             "tree": {**tree_facts(tree.record), "is_live": False, "owner": ""},

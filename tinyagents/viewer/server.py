@@ -21,7 +21,7 @@ from tinyagents.viewer.following import Source, Tree, Trees
 from tinyagents.viewer.graphs import drawn_graph, graph_facts
 from tinyagents.viewer.page import page_of
 from tinyagents.viewer.sessions import session_facts, sessions_of
-from tinyagents.viewer.shapes import ask_facts, events_at, rows_of, told, tree_facts
+from tinyagents.viewer.shapes import events_at, open_asks, rows_of, told, tree_facts
 from tinyagents.viewer.watching import stream
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.journal.diffing import diff
@@ -157,12 +157,14 @@ class _Viewing:
             "title": self._title,
             "by": self._by,
             "is_read_only": self.journal is None,
+            # What a command of the command line needs to find this journal.
+            "option": getattr(self.source, "option", ""),
         }
 
     async def all_trees(self, query: Mapping[str, str]) -> Any:
         """The trees there are."""
-        asks = [ask_facts(each) for each in await self.source.asks()]
-        return {"trees": [tree_facts(each) for each in await self.source.trees()], "asks": asks}
+        trees = [tree_facts(each) for each in await self.source.trees()]
+        return {"trees": trees, "asks": await open_asks(self.source)}
 
     async def one_tree(self, query: Mapping[str, str]) -> Any:
         """A tree; as much of it as can be had at once, the rest comes by the stream."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from time import time
 from typing import Any, cast
 
 from tinyagents.kept_runs import is_live, standing_of
@@ -13,7 +14,7 @@ from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.journal.protocol import AskRecord, Journal, TreeRecord
 from tinyagents_graph.types_as_data import type_from_data
 
-__all__ = ["ask_facts", "events_at", "rows_of", "told", "tree_facts"]
+__all__ = ["events_at", "open_asks", "rows_of", "told", "tree_facts"]
 
 _MOST_CHARS = 20_000
 _GAP = 64
@@ -49,8 +50,14 @@ def rows_of(tree: Tree, numbers: Sequence[int] | None = None) -> list[list[Any]]
     return [[row.number, *row.values()] for row in chosen]
 
 
-def ask_facts(record: AskRecord) -> dict[str, Any]:
-    """A question that waits."""
+async def open_asks(source: Source) -> list[dict[str, Any]]:
+    """The questions that wait, the oldest first; not those that take their default now."""
+    now = time()
+    found = [_ask_facts(each) for each in await source.asks()]
+    return [ask for ask in found if ask.get("expires_at") is None or ask["expires_at"] > now]
+
+
+def _ask_facts(record: AskRecord) -> dict[str, Any]:
     facts = record.facts
     names = ("question", "tool", "arguments", "reasoning", "expires_at", "node")
     return {

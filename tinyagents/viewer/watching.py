@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from tinyagents.errors import ConfigError
 from tinyagents.viewer.following import Source, Tree, Watcher
-from tinyagents.viewer.shapes import ask_facts, rows_of, tree_facts
+from tinyagents.viewer.shapes import open_asks, rows_of, tree_facts
 from tinyagents_graph.errors import JournalError
 
 __all__ = ["stream"]
@@ -119,7 +119,7 @@ class _Overview:
         if started < self._next:
             return []
         told: list[bytes] = []
-        asks = [ask_facts(each) for each in await self._source.asks()]
+        asks = await open_asks(self._source)
         if asks != self._asks:
             self._asks = asks
             told.append(_event("asks", {"asks": asks}))

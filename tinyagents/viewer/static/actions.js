@@ -78,8 +78,17 @@ export function dialog(title, ...body) {
   return node;
 }
 
+const EDITABLE = new Set(["tool.completed", "tool.failed", "model.completed", "ask.answered", "steer.received", "node.completed"]);
+
+/** Whether a fork may say something else at this event. */
+export function canEdit(event) {
+  return EDITABLE.has(event.kind) || (event.kind === "checkpoint.saved" && Boolean(event.data?.has_task));
+}
+
 function editableText(event) {
   const data = event.data || {};
+  if (!canEdit(event)) return "";
+  if (event.kind === "checkpoint.saved") return asText(data.messages?.at(-1)?.content);
   if (event.kind === "model.completed") return (data.message?.parts || []).filter((part) => part.type === "text").map((part) => part.text).join("");
   if (event.kind.startsWith("tool.")) return asText(data.content);
   if (event.kind === "node.completed") return asText(data.update);
@@ -88,7 +97,7 @@ function editableText(event) {
 }
 
 /** Make a run that has the past of this one up to an event, which may say something else. */
-export function forkDialog(run, event) {
+export function forkDialog(run, event, option) {
   const out = h("div", { class: "outcome", role: "status" });
   const before = editableText(event);
   const text = h("textarea", { rows: 8, "aria-label": "What that event says instead", name: "edit" });
@@ -102,7 +111,7 @@ export function forkDialog(run, event) {
         const body = { run, at: event.seq };
         if (text.value !== before) body.edit = isJson.checked ? JSON.parse(text.value) : text.value;
         const made = await post("fork", body);
-        const command = `tinyagents resume ${made.run_id}`;
+        const command = `tinyagents resume ${made.run_id}${option}`;
         out.replaceChildren(
           h("p", {}, "Made ", h("a", { href: address("run", made.run_id), onclick: () => shown.close() }, made.run_id), ". To go on with it:"),
           h("p", { class: "row" }, h("code", {}, command), copyButton(command)));
@@ -110,9 +119,8 @@ export function forkDialog(run, event) {
       });
     },
   },
-  h("p", {}, `The new run shares everything up to event #${event.seq} (${event.kind}). What that event says can be changed; what rests on nothing that is different is not done again.`),
-  text,
-  h("label", { class: "row" }, isJson, "This is JSON"),
+  h("p", {}, `The new run shares everything up to event #${event.seq} (${event.kind}). ${canEdit(event) ? "What that event says can be changed; what" : "What"} rests on nothing that is different is not done again.`),
+  canEdit(event) ? [text, h("label", { class: "row" }, isJson, "This is JSON")] : null,
   h("div", { class: "row" }, h("button", { type: "submit", class: "primary" }, "Fork")), out);
   const shown = dialog(`Fork at #${event.seq}`, form);
   text.focus();

@@ -6,7 +6,7 @@ import { get } from "./api.js";
 import { EventList } from "./events.js";
 import { Transcript } from "./transcript.js";
 import { askCard } from "./inbox.js";
-import { forkDialog, steerForm } from "./actions.js";
+import { steerForm } from "./actions.js";
 
 const TABS = [["messages", "Messages"], ["cells", "Cells"], ["events", "Events"], ["steer", "Steer"], ["facts", "Facts"]];
 const MESSAGE_PAGE = 200;
@@ -77,7 +77,7 @@ export class Detail {
     this.body.scrollTop = 0;
     const { row, page } = this;
     if (this.tab === "events") {
-      this.events = new EventList(page.run, row.path, page.store.kinds, { seq: (seq) => page.remember({ seq }) });
+      this.events = new EventList(page.run, row.path, page.store.kinds, { seq: (seq) => page.remember({ seq }), fork: page.forks() });
       this.body.append(this.events.node);
       return this.events.reload();
     }
@@ -145,13 +145,13 @@ export class Detail {
     for (const node of [...this.asks.children]) if (!keys.has(node.dataset.ask) && !node.querySelector(".outcome")?.textContent) node.remove();
     for (const ask of open) {
       const known = [...this.asks.children].some((node) => node.dataset.ask === `${ask.run_id} ${ask.id}`);
-      if (!known) this.asks.append(askCard(ask, this.page.isReadOnly, false));
+      if (!known) this.asks.append(askCard(ask, this.page.app.about, false));
     }
   }
 
   async fork(event) {
     const whole = event.is_cut ? await get("event", { run: this.page.run, seq: event.seq }) : event;
-    forkDialog(this.page.run, whole);
+    this.page.forks()(whole);
   }
 
   facts() {

@@ -88,7 +88,8 @@ export class EventList {
     const whole = event.is_cut ? await get("event", { run: this.run, seq: event.seq }) : event;
     this.hear.seq?.(event.seq);
     this.detail.hidden = false;
-    fill(this.detail, h("p", { class: "row" }, h("strong", {}, `#${event.seq} ${visible(event.kind)}`), h("code", {}, visible(event.path)), h("span", { class: "muted" }, new Date(event.time * 1000).toISOString())),
+    fill(this.detail, h("p", { class: "row" }, h("strong", {}, `#${event.seq} ${visible(event.kind)}`), h("code", {}, visible(event.path)), h("span", { class: "muted" }, new Date(event.time * 1000).toISOString()), h("span", { class: "grow" }),
+      this.hear.fork ? h("button", { type: "button", class: "small", onclick: () => this.hear.fork(whole) }, "Fork here") : null),
       value(whole.data, 400));
   }
 

@@ -8,7 +8,7 @@ import { argumentsOf, prose } from "./text.js";
 import { attempt } from "./actions.js";
 
 /** One question, with what can be said to it. */
-export function askCard(ask, isReadOnly, withRun = true) {
+export function askCard(ask, about, withRun = true) {
   const out = h("div", { class: "outcome", role: "status" });
   const isCall = ask.what === "approval";
   const title = isCall ? ["Wants to call ", h("code", {}, visible(ask.tool || "?"))] : visible(ask.question || "Asks");
@@ -21,18 +21,18 @@ export function askCard(ask, isReadOnly, withRun = true) {
       isCall && ask.question ? h("p", { class: "prose" }, visible(ask.question)) : null,
       ask.reasoning ? h("blockquote", {}, prose(ask.reasoning)) : null,
       ask.tool ? argumentsOf(ask.arguments) : null,
-      isReadOnly ? null : form(ask, out), out));
+      about.is_read_only ? null : form(ask, out, about.option), out));
   return card;
 }
 
-function form(ask, out) {
+function form(ask, out, option) {
   const reason = h("input", { type: "text", name: "reason", placeholder: "Reason (optional)", "aria-label": "Reason" });
   const answer = (body) => attempt(out, async () => {
     const said = await post("answer", { run: ask.run_id, ask: ask.id, reason: reason.value, ...body });
     const done = said.is_taken
       ? `Answered. ${said.is_live ? "It goes on." : "No process has the run; to go on:"}`
       : `Somebody was quicker${said.by ? ` (${said.by})` : ""}: that stands.`;
-    out.replaceChildren(h("p", {}, visible(done)), said.is_taken && !said.is_live ? h("code", {}, `tinyagents resume ${visible(ask.run_id)}`) : "");
+    out.replaceChildren(h("p", {}, visible(done)), said.is_taken && !said.is_live ? h("code", {}, `tinyagents resume ${visible(ask.run_id)}${option}`) : "");
     for (const node of out.parentElement.querySelectorAll("form button")) node.disabled = true;
     announce(done);
   });
@@ -95,7 +95,7 @@ export class InboxPage {
     }
     for (const ask of asks) {
       const key = `${ask.run_id} ${ask.id}`;
-      if (!this.shown.has(key)) this.list.append(askCard(ask, this.app.about.is_read_only));
+      if (!this.shown.has(key)) this.list.append(askCard(ask, this.app.about));
       this.shown.add(key);
     }
     this.list.querySelector(".empty")?.remove();

@@ -9,7 +9,7 @@ import { EventList } from "./events.js";
 import { GraphView } from "./graph.js";
 import { RunTree } from "./tree.js";
 import { TreeStore } from "./store.js";
-import { attempt, sendCommand } from "./actions.js";
+import { attempt, forkDialog, sendCommand } from "./actions.js";
 
 const VIEWS = [["tree", "Tree"], ["timeline", "Timeline"], ["graph", "Graph"], ["events", "Events"]];
 const LIVE_MS = 1000;
@@ -47,7 +47,7 @@ export class RunPage {
     });
     this.detail = new Detail(this);
     this.graph = new GraphView(this.run, { node: (name) => this.search(name) });
-    this.events = new EventList(this.run, "", this.store.kinds, { seq: (seq) => this.remember({ seq }) });
+    this.events = new EventList(this.run, "", this.store.kinds, { seq: (seq) => this.remember({ seq }), fork: this.forks() });
     this.head = h("header", { class: "run-head" });
     this.out = h("div", { class: "outcome", role: "status" });
     this.tools = this.toolbar();
@@ -56,6 +56,11 @@ export class RunPage {
     this.redraw = perFrame(() => { this.drawHead(); this.drawCount(); this.tree.refresh(); });
     fill(this.main, h("section", { class: "page run-page" }, this.head, this.out, this.tools, this.split));
     this.drawHead();
+  }
+
+  /** What makes a fork at an event, if that may be done. */
+  forks() {
+    return this.isReadOnly ? null : (event) => forkDialog(this.run, event, this.app.about.option);
   }
 
   toolbar() {
@@ -120,7 +125,7 @@ export class RunPage {
       h("div", { class: "run-actions" },
         h("p", { class: "run-task", title: tree.task }, visible(tree.task)),
         !this.isReadOnly && isOpen ? [tree.is_live ? [asked("Pause", "pause"), asked("Go on", "resume")] : null, button("Cancel run", () => this.cancel(), { class: "danger" })] : null,
-        tree.is_live ? null : status !== "completed" ? copyButton(`tinyagents resume ${tree.run_id}`, "Copy resume command") : null,
+        tree.is_live ? null : status !== "completed" ? copyButton(`tinyagents resume ${tree.run_id}${this.app.about.option}`, "Copy resume command") : null,
         isExport ? null : [h("a", { class: "button", href: address("compare", "", { a: this.run }) }, "Compare"), h("a", { class: "button", href: `api/export?${new URLSearchParams({ run: this.run })}`, download: "" }, "Export")]));
   }
 
@@ -205,6 +210,8 @@ export class RunPage {
     }
     this.remember({ at: row.path === "root" ? "" : row.path });
     this.detail.show(row, isKnown ? this.detail.tab : this.query.get("tab") || "messages");
+    const seq = this.query.get("seq");
+    if (!isKnown && seq && this.detail.events && this.view !== "events") this.guarded(this.detail.events.showSeq(Number(seq)));
   }
 
   showPath(path) {

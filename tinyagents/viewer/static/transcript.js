@@ -1,11 +1,11 @@
 // The messages of one run, from its events: what it was told, said, called and got.
 
 import { h } from "./dom.js";
+import { canEdit } from "./actions.js";
 import { dollars, duration, tokens, visible } from "./format.js";
 import { argumentsOf, code, content, folded, media, prose, value } from "./text.js";
 
 const HIDDEN = new Set(["model.started", "model.delta", "graph.step.started", "graph.step.completed", "checkpoint.restored", "budget.reserved", "budget.released", "thinking", "subagent.completed", "state.updated", "run.resumed"]);
-const EDITABLE = new Set(["tool.completed", "tool.failed", "model.completed", "ask.answered", "steer.received", "node.completed"]);
 
 export class Transcript {
   /**
@@ -41,7 +41,7 @@ export class Transcript {
   tools(event) {
     return h("span", { class: "tools" },
       event.is_cut ? h("span", { class: "muted" }, "cut") : null,
-      this.canFork && EDITABLE.has(event.kind)
+      this.canFork && canEdit(event)
         ? h("button", { type: "button", class: "small quiet", title: "A new run with this past", onclick: () => this.hear.fork(event) }, "Fork")
         : null,
       h("button", { type: "button", class: "small quiet seq", title: "The event", onclick: () => this.hear.seq(event.seq) },
