@@ -11,7 +11,7 @@ PIP_FLAGS := --disable-pip-version-check --quiet
 # Pyright would otherwise ask the network whether a newer release exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test lint types pytest format bench crash viewers dev lock clean
+.PHONY: demo test lint types pytest browser format bench crash viewers dev lock clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/folder_report.py
@@ -26,8 +26,19 @@ types: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
-pytest: $(VENV)/.dev
+pytest: $(VENV)/.dev browser
 	$(VENV)/bin/pytest -n $(JOBS) --dist worksteal
+
+# The viewer's tests click in a real Chromium, from the system's packages where they may be
+# installed. Without one those tests are skipped, and this says so.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get install -y -qq chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) || \
+	    echo "No Chromium could be installed: the viewer's browser tests are skipped."; \
+	else \
+	    echo "No Chromium here, and no right to install one (apt install chromium): the viewer's browser tests are skipped."; \
+	fi
 
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix
@@ -36,6 +47,7 @@ format: $(VENV)/.dev
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks
 	$(BENCH_VENV)/bin/python -m benchmarks.sandbox
+	$(BENCH_VENV)/bin/python -m benchmarks.viewing
 
 # Prints its seed, and each case that went wrong as arguments that repeat it.
 crash: $(VENV)/.dev

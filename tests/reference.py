@@ -27,6 +27,7 @@ MODULES = {
     "tinyagents.models.openai": "Imported when a model is named `openai:…`.",
     "tinyagents.models.anthropic": "Imported when a model is named `anthropic:…`.",
     "tinyagents.console": "A run tree in the terminal.",
+    "tinyagents.viewer": "Runs in a browser.",
     "tinyagents.testing": "For tests, yours and ours.",
     "tinyagents_graph.journal": "For a journal of your own.",
     "tinyagents_graph": "The ground floor, for use without agents.",

@@ -15,7 +15,9 @@ HEAVY = {
     "pydantic_monty",
     "resvg_py",
     "rich",
+    "starlette",
     "trio",
+    "uvicorn",
 }
 
 

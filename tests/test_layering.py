@@ -19,6 +19,8 @@ BANNED_FROM_THE_GROUND_FLOOR = (
     "opentelemetry",
     "rich",
     "click",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -41,6 +43,8 @@ HOMES = {
     "pydantic_monty": Home(("tinyagents/sandbox*",)),
     "rich": Home(("tinyagents/console*", "tinyagents/cli*")),
     "click": Home(("tinyagents/cli*",)),
+    "starlette": Home(("tinyagents/viewer*",), one_module=True),
+    "uvicorn": Home(("tinyagents/viewer*",), one_module=True),
 }
 
 

@@ -20,6 +20,7 @@ from tinyagents.cli.options import journal_option
 from tinyagents.cli.run import Show
 from tinyagents.cli.store import journal_for_runs
 from tinyagents.cli.target import load_graph
+from tinyagents.cli.view_commands import VIEW_COMMANDS
 from tinyagents_graph.errors import GraphError, JournalError
 from tinyagents_graph.place import new_run_id
 
@@ -212,5 +213,5 @@ def _graph(target: str, format: Format | None, to: Path | None) -> int:
     return show(load_graph(target), format, to)
 
 
-for _command in (*HUMAN_COMMANDS, *JOURNAL_COMMANDS):
+for _command in (*HUMAN_COMMANDS, *JOURNAL_COMMANDS, *VIEW_COMMANDS):
     _cli.add_command(_command)

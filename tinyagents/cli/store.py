@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 from getpass import getuser
 from pathlib import Path
-from time import time
 from typing import Any
 
 from tinyagents import ConfigError
+from tinyagents.kept_runs import find_tree, is_live, standing_of
 from tinyagents_graph.errors import JournalError
 from tinyagents_graph.journal import SqliteJournal
-from tinyagents_graph.journal.protocol import Journal, Opening, TreeRecord
-from tinyagents_graph.journal.sqlite.leasing import is_held
+from tinyagents_graph.journal.protocol import Opening, TreeRecord
 
 __all__ = [
     "DEFAULT", "KeptTarget", "RunJournal", "find_tree", "is_live", "journal_for_runs",
@@ -25,8 +23,6 @@ DEFAULT = Path(".tinyagents") / "runs.db"
 """Where runs are kept if nothing else is said, below the folder the command is called in."""
 
 _NOTE = "command_line"
-_SIMILAR = 200
-_SHOWN_IDS = 5
 
 
 class KeptTarget:
@@ -130,37 +126,6 @@ def journal_there(path: Path | None) -> RunJournal:
             f"There is no journal {chosen} in {Path.cwd()}.{hint} --journal PATH names another."
         )
     return RunJournal(chosen)
-
-
-async def find_tree(journal: Journal, given: str) -> TreeRecord:
-    """The run of that id, or the only one whose id begins so.
-
-    Raises:
-        ConfigError: There is none, or there are several.
-    """
-    record = await journal.find(given)
-    if record is not None:
-        return record
-    known = await journal.trees()
-    found = [each for each in known if each.run_id.startswith(given)] if given else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(each.run_id for each in found[:_SHOWN_IDS])
-        raise ConfigError(f"{len(found)} runs begin with {given!r}, among them {ids}")
-    near = get_close_matches(given, [each.run_id for each in known[:_SIMILAR]], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else " `tinyagents runs` lists what there is."
-    raise ConfigError(f"There is no run {given!r}.{hint}")
-
-
-def is_live(record: TreeRecord) -> bool:
-    """Whether a process has the run under way."""
-    return is_held(record.owner, record.lease_until, time())
-
-
-def standing_of(record: TreeRecord) -> str:
-    """How a run stands, as a person needs to know it: `"cut off"` if its process is gone."""
-    return "cut off" if record.status == "running" and not is_live(record) else record.status
 
 
 def login_name() -> str:

@@ -1,0 +1,91 @@
+// What the server says. In an exported file there is none: the same answers come from the file.
+
+const holder = document.getElementById("embedded");
+const embedded = holder ? JSON.parse(holder.textContent) : null;
+export const isExport = embedded !== null;
+if (holder) holder.remove();
+
+export async function get(what, query = {}) {
+  if (isExport) return answerFrom(embedded, what, query);
+  const response = await fetch(`api/${what}?${new URLSearchParams(query)}`, { cache: "no-store" });
+  return answered(response);
+}
+
+export async function post(what, body) {
+  return answered(await fetch(`api/${what}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-tinyagents": "1" },
+    body: JSON.stringify(body),
+  }));
+}
+
+async function answered(response) {
+  const text = await response.text();
+  let said;
+  try {
+    said = JSON.parse(text);
+  } catch {
+    throw new Error(text.trim() || `the viewer answered ${response.status}`);
+  }
+  if (!response.ok) throw new Error(said.error || `the viewer answered ${response.status}`);
+  return said;
+}
+
+export function pictureAddress(run, path) {
+  if (!isExport) return `api/graph.svg?${new URLSearchParams({ run, path })}`;
+  return `data:image/svg+xml;charset=utf-8,${encodeURIComponent(embedded.picture)}`;
+}
+
+/**
+ * Be told what is new.
+ * @param query called before each connection: what to watch, and since when
+ * @param hear by name of the message, what to do with it; `state` hears "live" or "lost"
+ * @returns a function that ends it
+ */
+export function listen(query, hear) {
+  if (isExport) return () => {};
+  let source = null;
+  let again = 0;
+  let isOver = false;
+  const open = () => {
+    source = new EventSource(`api/stream?${new URLSearchParams(query())}`);
+    source.onopen = () => hear.state?.("live");
+    for (const name of Object.keys(hear)) {
+      if (name !== "state") source.addEventListener(name, (event) => hear[name](JSON.parse(event.data)));
+    }
+    source.onerror = () => {
+      source.close();
+      if (isOver) return;
+      hear.state?.("lost");
+      again = setTimeout(open, 1000);
+    };
+  };
+  open();
+  return () => {
+    isOver = true;
+    clearTimeout(again);
+    source.close();
+  };
+}
+
+function answerFrom(all, what, query) {
+  if (what === "about") return all.about;
+  if (what === "tree") return all.tree;
+  if (what === "trees") return { trees: [all.tree.tree], asks: [] };
+  if (what === "graph") return all.graph;
+  if (what === "spans") {
+    return { spans: Object.fromEntries(query.rows.split(",").map((n) => [n, all.spans[n] || []])) };
+  }
+  if (what === "event") return all.events.find((event) => event.seq === Number(query.seq));
+  if (what === "events") {
+    const kinds = (query.kinds || "").split(",").filter(Boolean);
+    const since = Number(query.since || 0);
+    const found = all.events.filter((event) => event.seq >= since
+      && (!query.path || event.path === query.path)
+      && (!kinds.length || kinds.includes(event.kind)));
+    const offset = Number(query.offset || 0);
+    const limit = Number(query.limit || 200);
+    return { total: found.length, offset, events: found.slice(offset, offset + limit) };
+  }
+  throw new Error("this is a file: it has one run, and nothing else");
+}

@@ -1,0 +1,51 @@
+// Sessions: talks over several turns, each turn a run.
+
+import { fill, h } from "./dom.js";
+import { STATUS, ago, dollars, duration, plural, tokens, visible } from "./format.js";
+import { get } from "./api.js";
+import { address } from "./router.js";
+import { content, prose } from "./text.js";
+
+export class SessionsPage {
+  constructor(main) {
+    this.main = main;
+  }
+
+  async open() {
+    const { sessions } = await get("sessions");
+    fill(this.main, h("section", { class: "page narrow" }, h("h1", { tabindex: "-1" }, "Sessions"),
+      sessions.length ? h("table", { class: "table" },
+        h("thead", {}, h("tr", {}, ["Session", "Agent", "Turns", "Tokens", "Cost", "Last"].map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, sessions.map((each) => h("tr", {},
+          h("th", { scope: "row" }, h("a", { href: address("session", each.name) }, visible(each.name))), h("td", {}, visible(each.agent)),
+          h("td", {}, each.turns), h("td", {}, tokens(each.tokens)), h("td", {}, dollars(each.usd)), h("td", {}, ago(each.updated))))))
+        : h("p", { class: "empty" }, "No session is kept here. A chat with --session NAME keeps one.")));
+  }
+
+  close() {}
+}
+
+export class SessionPage {
+  constructor(main, app, id) {
+    Object.assign(this, { main, name: id });
+  }
+
+  async open() {
+    const found = await get("session", { name: this.name });
+    fill(this.main, h("section", { class: "page narrow" }, h("h1", { tabindex: "-1" }, "Session ", visible(found.name)),
+      h("h2", {}, plural(found.turns.length, "turn")),
+      h("ol", { class: "turns" }, found.turns.map((turn) => h("li", {},
+        h("a", { href: address("run", turn.run_id) }, `${STATUS[turn.status]?.[0] ?? ""} ${visible(turn.task)}`),
+        h("span", { class: "muted" }, ` ${turn.status}, ${tokens(turn.tokens)} tokens, ${dollars(turn.usd, turn.unpriced)}, ${duration(turn.updated - turn.created)}`)))),
+      h("h2", {}, "What was said"),
+      h("div", { class: "transcript" }, found.transcript.length ? found.transcript.map((message) => this.message(message)) : h("p", { class: "empty" }, "Nothing is saved yet."))));
+  }
+
+  message(message) {
+    const parts = message.parts || null;
+    const body = parts ? parts.map((part) => (part.type === "text" ? prose(part.text) : part.type === "tool_call" ? h("p", {}, "Call ", h("code", {}, visible(part.name))) : null)) : content(message.content);
+    return h("article", { class: `card is-${message.role}` }, h("header", {}, h("span", { class: "role" }, message.role)), h("div", { class: "card-body" }, body));
+  }
+
+  close() {}
+}
