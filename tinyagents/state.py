@@ -34,6 +34,7 @@ class AgentRun:
         task: What it is asked.
         history: What was said before.
         messages: The transcript, which only grows.
+        n_opening: How many messages stood there when the model was first asked.
         turns: Model exchanges so far.
         corrections: How often the model had to be told that its answer does not do.
         output: The answer, `MISSING` until there is one.
@@ -52,7 +53,7 @@ class AgentRun:
 
     __slots__ = (
         "_ctx", "answer", "autonomy", "background", "context_tokens", "corrections",
-        "counted", "history", "messages", "obstacle", "output", "plan", "prints",
+        "counted", "history", "messages", "n_opening", "obstacle", "output", "plan", "prints",
         "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
@@ -64,6 +65,7 @@ class AgentRun:
         self.task = task
         self.history = history
         self.messages: list[Message] = []
+        self.n_opening = 0
         self._ctx: RunContext[Any] | None = None
         self.turns = 0
         self.corrections = 0
