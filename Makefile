@@ -31,6 +31,7 @@ format: $(VENV)/.dev
 
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks
+	$(BENCH_VENV)/bin/python -m benchmarks.sandbox
 
 # Prints its seed, and each case that went wrong as arguments that repeat it.
 crash: $(VENV)/.dev
