@@ -11,11 +11,13 @@ from typing import Any, Literal, TypeAlias, cast
 
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import RunContext
-from tinyagents.dialect import Dialect
+from tinyagents.dialect import Speech
 from tinyagents.errors import ConfigError
+from tinyagents.listening import Listeners
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings, ToolSpec
-from tinyagents.output import FINAL_ANSWER, OutputPlan
+from tinyagents.output import OutputPlan
+from tinyagents.sharing import Sharing
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -59,9 +61,12 @@ class Plan:
         on_unknown_tool: What a call of an unknown tool becomes; a mapping gives other names.
         on_invalid_arguments: What a call with wrong arguments becomes.
         max_concurrency: Calls of one turn that run at once.
-        dialect: How replies become calls.
+        dialect: Name of the dialect.
+        speech: How replies become calls.
         steering: Who may steer its runs.
         autonomy: Which of its tools it may use by itself; `None` for all.
+        sharing: What it reads and writes that others share; `None` for nothing.
+        listeners: Who is told of the events of its runs; it may grow.
         openings: What `opening` has made so far.
         kept: What `facts` has made.
     """
@@ -80,9 +85,12 @@ class Plan:
     on_unknown_tool: OnUnknownTool
     on_invalid_arguments: OnMistake
     max_concurrency: int
-    dialect: Dialect
+    dialect: str
+    speech: Speech
     steering: SteerPolicy
     autonomy: Autonomy | None
+    sharing: Sharing | None
+    listeners: Listeners
 
     openings: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
     kept: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
@@ -114,16 +122,15 @@ class Plan:
             shown = {name: dict(tool.parameters) for name, tool in self.tools.items()}
             digest = blake2b(dumps(shown, sort_keys=True).encode(), digest_size=8).hexdigest()
             text = self.instructions if isinstance(self.instructions, str) else None
-            self.kept.append(
-                MappingProxyType(
-                    {
-                        "model": self.model.name,
-                        "instructions": text,
-                        "tools": sorted(self.tools),
-                        "schemas": digest,
-                    }
-                )
-            )
+            facts = {
+                "model": self.model.name,
+                "instructions": text,
+                "tools": sorted(self.tools),
+                "schemas": digest,
+            }
+            if self.dialect != "native":  # which older journals do not tell
+                facts["dialect"] = self.dialect
+            self.kept.append(MappingProxyType(facts))
         return self.kept[0]
 
     def __post_init__(self) -> None:
@@ -180,12 +187,13 @@ def table_of(tools: Sequence[Tool], output: OutputPlan) -> dict[str, Tool]:
             )
         table[tool.name] = tool
     if output.tool is not None:
-        if FINAL_ANSWER in table:
+        name = output.tool.name
+        if name in table:
             raise ConfigError(
-                f"a tool is called {FINAL_ANSWER!r}, which output_type needs for the final answer: "
+                f"a tool is called {name!r}, which output_type needs for the final answer: "
                 "give it another name"
             )
-        table[FINAL_ANSWER] = output.tool
+        table[name] = output.tool
     return table
 
 

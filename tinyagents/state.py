@@ -16,6 +16,7 @@ from tinyagents_graph.run import Run
 if TYPE_CHECKING:
     from tinyagents.autonomy import Autonomy
     from tinyagents.children import Child
+    from tinyagents.dialects.cells import Cells
     from tinyagents.plan import Plan
 
 __all__ = ["MISSING", "AgentRun"]
@@ -34,6 +35,7 @@ class AgentRun:
         task: What it is asked.
         history: What was said before.
         messages: The transcript, which only grows.
+        n_opening: How many messages stood there when the model was first asked.
         turns: Model exchanges so far.
         corrections: How often the model had to be told that its answer does not do.
         output: The answer, `MISSING` until there is one.
@@ -48,11 +50,12 @@ class AgentRun:
         progress: What it last reported of how far it is.
         prints: How much of the transcript its fingerprint covers, and that; `None` at first.
         speaks_for: The run in whose place it answers a question, if that is what it is there for.
+        cells: What its code has run in; `None` until there is some.
     """
 
     __slots__ = (
-        "_ctx", "answer", "autonomy", "background", "context_tokens", "corrections",
-        "counted", "history", "messages", "obstacle", "output", "plan", "prints",
+        "_ctx", "answer", "autonomy", "background", "cells", "context_tokens", "corrections",
+        "counted", "history", "messages", "n_opening", "obstacle", "output", "plan", "prints",
         "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
@@ -64,6 +67,7 @@ class AgentRun:
         self.task = task
         self.history = history
         self.messages: list[Message] = []
+        self.n_opening = 0
         self._ctx: RunContext[Any] | None = None
         self.turns = 0
         self.corrections = 0
@@ -79,6 +83,7 @@ class AgentRun:
         self.background: Mapping[str, Child] = _NO_CHILDREN
         self.progress = ""
         self.speaks_for: Run | None = None
+        self.cells: Cells | None = None
         run.work, run.policy = self, plan.steering
         self.autonomy = plan.autonomy
         if plan.autonomy is not None or run.tree.is_guarded:
