@@ -34,6 +34,7 @@ HOMES = {
     "resvg_py": Home(("tinyagents_graph/*",), one_module=True),
     "docstring_parser": Home(("tinyagents/*",), one_module=True),
     "genai_prices": Home(("tinyagents/*",), one_module=True),
+    "re2": Home(("tinyagents/data/*",), one_module=True),
     "openai": Home(("tinyagents/models/openai*",)),
     "anthropic": Home(("tinyagents/models/anthropic*",)),
     "opentelemetry": Home(("tinyagents/telemetry*",)),
