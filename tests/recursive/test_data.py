@@ -21,8 +21,8 @@ OFFSET = st.one_of(st.none(), st.integers(-70, 70))
 def test_a_text_is_cut_like_a_string(text: str, start: int | None, stop: int | None) -> None:
     data = as_data(text)
     assert len(data) == len(text)
-    assert data[start:stop] == text[start:stop]
-    assert data.slice(start or 0, stop).text() == text[start or 0 : stop]
+    assert data[start:stop].text() == text[start:stop]
+    assert data.text(start or 0, stop) == text[start or 0 : stop]
 
 
 @given(text=LETTERS, part=LETTERS.filter(bool), start=st.integers(0, 70))
@@ -65,7 +65,7 @@ def test_grep_finds_the_lines_that_python_finds(pattern: str, text: str, n: int)
 @given(at=st.integers(0, len(LONG)), size=st.integers(0, 40))
 def test_offsets_are_right_far_from_the_beginning(at: int, size: int) -> None:
     data = as_data(LONG)
-    assert data[at : at + size] == LONG[at : at + size]
+    assert data.text(at, at + size) == LONG[at : at + size]
     found = data.grep("größe €3", 3)
     assert [LONG[each["at"] : each["at"] + 8] for each in found] == ["größe €3"] * 3
 
@@ -76,7 +76,7 @@ def test_a_file_on_disk_is_read_like_a_text(tmp_path: Path) -> None:
     file.write_text(text, encoding="utf-8")
     data, other = as_data(file), as_data(text)
     at = len(text) - 99
-    assert data[at:] == text[at:]
+    assert data.text(at) == text[at:]
     assert data.count("größe €3") == text.count("größe €3")
     assert data.count("€6\n7 ") == text.count("€6\n7 ")
     assert data.count_lines("") == data.count_lines("$") == other.count_lines("^") == 280_000
@@ -114,7 +114,7 @@ def test_the_hash_is_of_the_content_and_the_place(tmp_path: Path) -> None:
 
 def test_what_is_no_utf8_is_read_byte_by_byte() -> None:
     data = as_data("Größe: 1\nGröße: 2".encode("latin-1"))
-    assert data[0:5] == "Größe"
+    assert data.text(0, 5) == "Größe"
     assert data.find("Größe", 1) == 9
     assert [each["at"] for each in data.grep("Größe")] == [0, 9]
     assert data.find("€") == -1
@@ -135,7 +135,7 @@ def test_a_file_that_is_cut_short_is_an_error_and_no_crash(tmp_path: Path) -> No
     file.write_bytes(b"x" * 2_000_000)
     data = as_data(file)
     file.write_bytes(b"")
-    for look in (lambda: data[0:5], lambda: data.find("y"), lambda: data.grep("y")):
+    for look in (lambda: data.text(0, 5), lambda: data.find("y"), lambda: data.grep("y")):
         with pytest.raises(DataChanged, match="written to"):
             look()
 
@@ -152,7 +152,7 @@ def folder(tmp_path: Path) -> Data:
 
 def test_a_folder_is_its_files_without_links(folder: Data) -> None:
     assert folder.names() == ["a.txt", "c.txt", "sub/b.txt"]
-    assert folder["a.txt"].lines() == ["alpha", "beta"]
+    assert folder.file("a.txt").lines() == ["alpha", "beta"]
     assert folder.count("beta") == 21
     assert folder.grep("beta", 2)[1] == {
         "name": "sub/b.txt", "line": 1, "at": 6, "text": "beta beta",
@@ -160,7 +160,7 @@ def test_a_folder_is_its_files_without_links(folder: Data) -> None:
     assert folder.find("gamma") == 2
     assert folder.text().startswith("=== a.txt ===\nalpha")
     with pytest.raises(KeyError, match="no file 'x'"):
-        folder["x"]
+        folder.file("x")
 
 
 def test_a_folder_comes_in_parts_of_files_and_of_texts(folder: Data) -> None:
@@ -176,15 +176,15 @@ RECORDS: list[Any] = [{"id": n, "name": f"n{n}", "tags": ["ü"] * (n % 3)} for n
 
 def test_records_are_a_list() -> None:
     data = as_data(RECORDS)
-    assert data[3] == RECORDS[3]
-    assert data[2:5] == RECORDS[2:5]
+    assert data.record(3) == RECORDS[3]
+    assert data[2:5].records() == data.records(2, 5) == RECORDS[2:5]
     assert data.find('"n7"') == 7
     assert data.grep("n1[0-9]", 3)[2]["index"] == 12
     assert data.count_lines("ü") == sum(1 for each in RECORDS if each["tags"])
     assert data.slice(5).grep("n7")[0]["index"] == 2
-    assert data.at((5, 9))[0] == RECORDS[5]
+    assert data.at((5, 9)).record(0) == RECORDS[5]
     parts = data.chunks(100)
-    assert [record for part in parts for record in part[:]] == RECORDS
+    assert [record for part in parts for record in part.records()] == RECORDS
     assert all(part.fits(100) for part in parts)
     assert [part.length for part in data.split(3)] == [7, 7, 6]
 
@@ -203,3 +203,7 @@ def test_what_is_no_data_is_refused() -> None:
         as_data(7)  # type: ignore[arg-type]  # the mistake that is tested  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="in parts"):
         list(as_data("abc"))
+    with pytest.raises(TypeError, match="is a part of it"):
+        as_data("abc")[0]  # type: ignore[index]  # the mistake that is tested  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="has no records"):
+        as_data("abc").record(0)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from tinyagents.data.stored import StoredBytes
 from tinyagents.data.text import TextData, whole_text
 from tinyagents.data.utf8 import Utf8
-from tinyagents.data.views import MAX_FOUND, Data, Kind, bounds, ends
+from tinyagents.data.views import MAX_FOUND, Data, Kind, bounds
 from tinyagents_graph.frozen import frozen
 
 __all__ = ["Files", "FolderData", "load", "whole_folder"]
@@ -106,13 +106,12 @@ class FolderData(Data):
         """The names of its files, relative to the folder."""
         return list(self.files.names[self.first : self.stop])
 
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            return self.slice(*ends(key))
+    def file(self, name: str) -> TextData:
+        """One of its files."""
         names = self.names()
-        if key not in names:
-            raise KeyError(f"there is no file {key!r}; names() lists them")
-        return self.files[self.first + names.index(key)]
+        if name not in names:
+            raise KeyError(f"there is no file {name!r}; names() lists them")
+        return self.files[self.first + names.index(name)]
 
     def slice(self, start: int = 0, stop: int | None = None) -> FolderData:
         """Some of its files, as a view."""
@@ -122,9 +121,10 @@ class FolderData(Data):
     def _texts(self) -> Iterator[TextData]:
         return (self.files[index] for index in range(self.first, self.stop))
 
-    def text(self) -> str:
-        """All of it, each file under a line with its name."""
-        named = zip(self.names(), self._texts(), strict=True)
+    def text(self, start: int = 0, stop: int | None = None) -> str:
+        """Its files, each under a line with its name."""
+        part = self.slice(start, stop)
+        named = zip(part.names(), part._texts(), strict=True)
         return "\n".join(f"=== {name} ===\n{text.text()}" for name, text in named)
 
     def fits(self, chars: int) -> bool:
@@ -165,7 +165,7 @@ class FolderData(Data):
         Raises:
             TypeError: Always.
         """
-        raise TypeError("a folder has no lines: take a file of it, data[name].lines()")
+        raise TypeError("a folder has no lines: take a file of it, data.file(name).lines()")
 
     def chunks(self, chars: int = 100_000) -> list[Data]:
         """All of it in parts of at most so many characters: some files, or a part of one."""

@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from tinyagents.data.search import matches
 from tinyagents.data.utf8 import Utf8
-from tinyagents.data.views import FOUND_CHARS, MAX_FOUND, Data, Kind, bounds, ends
+from tinyagents.data.views import FOUND_CHARS, MAX_FOUND, Data, Kind, bounds
 from tinyagents.errors import ConfigError
 from tinyagents_graph.frozen import frozen
 
@@ -59,14 +59,14 @@ class RecordData(Data):
     """Some records of a list.
 
     Attributes:
-        records: All that there are.
+        whole: All that there are.
         first: The first of these.
         stop: The one behind the last.
     """
 
     kind: ClassVar[Kind] = "records"
 
-    records: Records
+    whole: Records
     first: int
     stop: int
 
@@ -80,10 +80,10 @@ class RecordData(Data):
     @property
     def hash(self) -> str:
         """Name of its content and of its place in the whole."""
-        if self.length == self.records.n:
-            return self.records.digest.hex()
+        if self.length == self.whole.n:
+            return self.whole.digest.hex()
         place = f"{self.first}:{self.stop}".encode()
-        return blake2b(self.records.digest + place, digest_size=16).hexdigest()
+        return blake2b(self.whole.digest + place, digest_size=16).hexdigest()
 
     @property
     def ref(self) -> tuple[int, ...]:
@@ -95,30 +95,33 @@ class RecordData(Data):
         first, stop = ref if len(ref) == 2 else (-1, -1)
         if not self.first <= first <= stop <= self.stop:
             raise ValueError(f"part {list(ref)} does not lie in {self!r}")
-        return RecordData(self.records, first, stop)
+        return RecordData(self.whole, first, stop)
 
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            part = self.slice(*ends(key))
-            return list(self.records.given[part.first : part.stop])
-        index = key + self.length if key < 0 else key
-        if not 0 <= index < self.length:
-            raise IndexError(f"record {key} of {self.length:,}")
-        return self.records.given[self.first + index]
+    def record(self, index: int) -> Any:
+        """One of its records."""
+        at = index + self.length if index < 0 else index
+        if not 0 <= at < self.length:
+            raise IndexError(f"record {index} of {self.length:,}")
+        return self.whole.given[self.first + at]
+
+    def records(self, start: int = 0, stop: int | None = None) -> list[Any]:
+        """Some of its records."""
+        part = self.slice(start, stop)
+        return list(self.whole.given[part.first : part.stop])
 
     def slice(self, start: int = 0, stop: int | None = None) -> RecordData:
         """Some of its records, as a view."""
         first, last = bounds(start, stop, self.length)
-        return RecordData(self.records, self.first + first, self.first + last)
+        return RecordData(self.whole, self.first + first, self.first + last)
 
-    def text(self) -> str:
+    def text(self, start: int = 0, stop: int | None = None) -> str:
         """Its records as lines of JSON."""
-        return "\n".join(self.lines())
+        return "\n".join(self.lines(start, stop))
 
     def fits(self, chars: int) -> bool:
         """Whether its text has at most so many characters."""
         for index in range(self.first, self.stop):
-            chars -= len(self.records.line(index)) + (index > self.first)
+            chars -= len(self.whole.line(index)) + (index > self.first)
             if chars < 0:
                 return False
         return True
@@ -126,14 +129,14 @@ class RecordData(Data):
     def find(self, text: str, start: int = 0) -> int:
         """The first record with this text in its JSON from `start` on; -1 if there is none."""
         first, last = bounds(start, None, self.length)
-        found = (i for i in range(first, last) if text in self.records.line(self.first + i))
+        found = (i for i in range(first, last) if text in self.whole.line(self.first + i))
         return next(found, -1)
 
     def count(self, text: str) -> int:
         """How often this text is in the JSON of its records, without overlaps."""
         if not text:
             raise ValueError("count(''): give a text")
-        return sum(self.records.line(i).count(text) for i in range(self.first, self.stop))
+        return sum(self.whole.line(i).count(text) for i in range(self.first, self.stop))
 
     def grep(self, pattern: str, limit: int = 100) -> list[dict[str, Any]]:
         """The records in whose JSON a regular expression is found; see `Data.grep`."""
@@ -142,7 +145,7 @@ class RecordData(Data):
             if len(found) >= min(limit, MAX_FOUND):
                 break
             if self._has(index, pattern):
-                text = self.records.line(index)[:FOUND_CHARS]
+                text = self.whole.line(index)[:FOUND_CHARS]
                 found.append({"index": index - self.first, "text": text})
         return found
 
@@ -151,13 +154,13 @@ class RecordData(Data):
         return sum(self._has(index, pattern) for index in range(self.first, self.stop))
 
     def _has(self, index: int, pattern: str) -> bool:
-        source = Utf8(self.records.encoded(index))
+        source = Utf8(self.whole.encoded(index))
         return next(matches(source, pattern, 0, source.n_bytes), None) is not None
 
     def lines(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Its records as lines of JSON."""
         first, last = bounds(start, stop, self.length)
-        return [self.records.line(self.first + index) for index in range(first, last)]
+        return [self.whole.line(self.first + index) for index in range(first, last)]
 
     def chunks(self, chars: int = 100_000) -> list[Data]:
         """All of it in parts of at most so many characters of JSON, or one record."""
@@ -166,20 +169,20 @@ class RecordData(Data):
         made: list[Data] = []
         first, n = self.first, 0
         for index in range(self.first, self.stop):
-            size = len(self.records.line(index)) + 1
+            size = len(self.whole.line(index)) + 1
             if n and n + size > chars + 1:
-                made.append(RecordData(self.records, first, index))
+                made.append(RecordData(self.whole, first, index))
                 first, n = index, 0
             n += size
         if n:
-            made.append(RecordData(self.records, first, self.stop))
+            made.append(RecordData(self.whole, first, self.stop))
         return made
 
     def preview(self, chars: int = 500) -> str:
         """Its first records, as far as they go."""
         text, index = "", self.first
         while index < self.stop and len(text) < chars:
-            text += self.records.line(index) + "\n"
+            text += self.whole.line(index) + "\n"
             index += 1
         return text[:chars]
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tinyagents.data.search import matches
 from tinyagents.data.utf8 import Utf8
-from tinyagents.data.views import FOUND_CHARS, MAX_FOUND, Data, Kind, bounds, ends
+from tinyagents.data.views import FOUND_CHARS, MAX_FOUND, Data, Kind, bounds
 from tinyagents_graph.frozen import frozen
 
 __all__ = ["TextData", "whole_text"]
@@ -26,7 +26,7 @@ class TextData(Data):
         stop: Where it ends, in bytes.
         first: Which character its first one is.
         n_chars: How many it has.
-        file: Which file of a folder it is from, if it is.
+        of_file: Which file of a folder it is from, if it is.
     """
 
     kind: ClassVar[Kind] = "text"
@@ -36,7 +36,7 @@ class TextData(Data):
     stop: int
     first: int
     n_chars: int
-    file: int | None = None
+    of_file: int | None = None
 
     __repr__ = Data.__repr__
 
@@ -58,24 +58,16 @@ class TextData(Data):
     def ref(self) -> tuple[int, ...]:
         """Its first character and the one behind its last, of the whole text."""
         place = (self.first, self.first + self.n_chars)
-        return place if self.file is None else (self.file, *place)
+        return place if self.of_file is None else (self.of_file, *place)
 
     def at(self, ref: Sequence[int]) -> TextData:
         """The part with this `ref`."""
         *file, first, stop = ref
-        if file != ([] if self.file is None else [self.file]):
+        if file != ([] if self.of_file is None else [self.of_file]):
             raise ValueError(f"there is no part {list(ref)} in {self!r}")
         if not self.first <= first <= stop <= self.first + self.n_chars:
             raise ValueError(f"part {list(ref)} does not lie in {self!r}")
         return self._part(first - self.first, stop - self.first)
-
-    def __getitem__(self, key: Any) -> str:
-        if isinstance(key, slice):
-            return self.slice(*ends(key)).text()
-        index = key + self.n_chars if key < 0 else key
-        if not 0 <= index < self.n_chars:
-            raise IndexError(f"character {key} of {self.n_chars:,}")
-        return self._part(index, index + 1).text()
 
     def slice(self, start: int = 0, stop: int | None = None) -> TextData:
         """A part, as a view."""
@@ -84,11 +76,12 @@ class TextData(Data):
     def _part(self, first: int, stop: int) -> TextData:
         source = self.source
         at, end = source.byte_of(self.first + first), source.byte_of(self.first + stop)
-        return TextData(source, at, end, self.first + first, stop - first, self.file)
+        return TextData(source, at, end, self.first + first, stop - first, self.of_file)
 
-    def text(self) -> str:
-        """All of it."""
-        return self.source.text(self.start, self.stop)
+    def text(self, start: int = 0, stop: int | None = None) -> str:
+        """Its characters."""
+        part = self if start == 0 and stop is None else self.slice(start, stop)
+        return self.source.text(part.start, part.stop)
 
     def fits(self, chars: int) -> bool:
         """Whether it has at most so many characters."""
@@ -183,11 +176,11 @@ class TextData(Data):
         if not end or end == self.stop:
             return self
         n_chars = self.source.char_of(end) - self.first
-        return TextData(self.source, self.start, end, self.first, n_chars, self.file)
+        return TextData(self.source, self.start, end, self.first, n_chars, self.of_file)
 
     def preview(self, chars: int = 500) -> str:
         """How it begins."""
-        return self.slice(0, chars).text()
+        return self.text(0, chars)
 
 
 def whole_text(source: Utf8, file: int | None = None) -> TextData:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
-__all__ = ["FOUND_CHARS", "MAX_FOUND", "Data", "Kind", "bounds", "ends"]
+__all__ = ["FOUND_CHARS", "MAX_FOUND", "Data", "Kind", "bounds"]
 
 Kind: TypeAlias = Literal["text", "folder", "records"]
+
+_Slice: TypeAlias = slice  # in the class the word means something else
 
 FOUND_CHARS = 500
 """Longer lines are cut around what was found in them."""
@@ -58,15 +60,46 @@ class Data(ABC):
         """
 
     @abstractmethod
-    def __getitem__(self, key: Any) -> Any: ...
-
-    @abstractmethod
     def slice(self, start: int = 0, stop: int | None = None) -> Data:
-        """A part, as a view; negative offsets count from the end."""
+        """A part, as a view; negative offsets count from the end; `data[start:stop]` as well."""
+
+    def __getitem__(self, key: _Slice) -> Data:
+        is_slice = isinstance(cast("object", key), _Slice)
+        if not is_slice or key.step not in (None, 1):
+            raise TypeError(
+                "data[start:stop] is a part of it; one thing is data.text(start, stop), "
+                "data.record(index) or data.file(name)"
+            )
+        return self.slice(key.start or 0, key.stop)
 
     @abstractmethod
-    def text(self) -> str:
-        """All of it as text: records as lines of JSON, files under lines with their names."""
+    def text(self, start: int = 0, stop: int | None = None) -> str:
+        """What it holds as text: records as lines of JSON, files under lines with their names."""
+
+    def record(self, index: int) -> Any:
+        """One of its records.
+
+        Raises:
+            TypeError: It is no list of records.
+        """
+        raise TypeError(f"{self!r} has no records")
+
+    def records(self, start: int = 0, stop: int | None = None) -> list[Any]:
+        """Some of its records.
+
+        Raises:
+            TypeError: It is no list of records.
+        """
+        raise TypeError(f"{self!r} has no records")
+
+    def file(self, name: str) -> Data:
+        """One of its files, a text.
+
+        Raises:
+            TypeError: It is no folder.
+            KeyError: There is no such file.
+        """
+        raise TypeError(f"{self!r} has no files")
 
     @abstractmethod
     def fits(self, chars: int) -> bool:
@@ -142,14 +175,3 @@ def bounds(start: int, stop: int | None, length: int) -> tuple[int, int]:
     """Offsets as Python's slices take them."""
     first, last, _ = slice(start, stop).indices(length)
     return first, max(first, last)
-
-
-def ends(key: Any) -> tuple[int, int | None]:
-    """The two ends of `[start:stop]`.
-
-    Raises:
-        ValueError: There is a step, too.
-    """
-    if key.step not in (None, 1):
-        raise ValueError("it is cut without steps: [start:stop]")
-    return key.start or 0, key.stop
