@@ -12,6 +12,7 @@ HEAVY = {
     "networkx",
     "openai",
     "opentelemetry",
+    "pydantic_monty",
     "resvg_py",
     "rich",
     "trio",
@@ -34,6 +35,12 @@ def test_an_import_loads_no_heavy_library(package: str) -> None:
 
 def test_who_has_no_graph_does_not_load_one() -> None:
     code = "import sys, tinyagents; print('tinyagents_graph.stategraph' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_who_has_no_sandbox_does_not_load_one() -> None:
+    code = "import sys, tinyagents; print('tinyagents.sandbox' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -39,6 +39,7 @@ HOMES = {
     "anthropic": Home(("tinyagents/models/anthropic*",)),
     "opentelemetry": Home(("tinyagents/telemetry*",)),
     "dbos": Home(("tinyagents/fleet*",)),
+    "pydantic_monty": Home(("tinyagents/sandbox*",)),
     "rich": Home(("tinyagents/console*", "tinyagents/cli*")),
     "click": Home(("tinyagents/cli*",)),
 }

@@ -38,6 +38,7 @@ __all__ = [
     "RecordedError",
     "RunCancelled",
     "RunConflict",
+    "SandboxError",
     "Signal",
     "TinyAgentsError",
     "ToolError",
@@ -124,6 +125,10 @@ class NoAnswer(TinyAgentsError):
         self.results = tuple(results)
         ends = ", ".join(f"{each.path} {each.status}" for each in results) or "none began"
         super().__init__(f"{path}: {why} ({ends})")
+
+
+class SandboxError(TinyAgentsError):
+    """A sandbox cannot be had, or cannot do what is asked; a failing cell never raises it."""
 
 
 class InvalidOutput(TinyAgentsError):
