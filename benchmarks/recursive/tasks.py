@@ -10,12 +10,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-LABELS: dict[str, list[str]] = {
-    "animal": "heron otter badger lynx gecko walrus ibex toad moth eel".split(),
-    "plant": "fern larch nettle clover willow thistle sorrel yew moss oak".split(),
-    "tool": "chisel lathe pliers auger trowel rasp adze mallet vise awl".split(),
-    "food": "bagel lentil custard pickle noodle gravy sorbet pesto rye fig".split(),
-}
+_WORDS = """
+animal heron otter badger lynx gecko walrus ibex toad moth eel
+plant fern larch nettle clover willow thistle sorrel yew moss oak
+tool chisel lathe pliers auger trowel rasp adze mallet vise awl
+food bagel lentil custard pickle noodle gravy sorbet pesto rye fig
+"""
+LABELS = {label: words for label, *words in map(str.split, _WORDS.strip().splitlines())}
 LABEL_OF = {word: label for label, words in LABELS.items() for word in words}
 CITIES = ("Oslo", "Quito", "Perth", "Lagos", "Turin", "Osaka", "Lima", "Basel")
 N_USERS = 40
