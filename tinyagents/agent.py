@@ -10,9 +10,11 @@ from typing_extensions import TypeForm
 
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import DepsT
+from tinyagents.data import Given
 from tinyagents.dialect import NATIVE
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
+from tinyagents.inputs import seen
 from tinyagents.messages import Message, user_message
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings
@@ -220,6 +222,7 @@ class Agent(Running[DepsT, OutputT]):
         limits: RunLimits | None = None,
         deltas: bool = False,
         allow_cycles: bool = False,
+        data: Given | None = None,
     ) -> AgentRun:
         """Prepare a run without starting it; what all ways of running share.
 
@@ -234,12 +237,18 @@ class Agent(Running[DepsT, OutputT]):
             limits: Limits besides the agent's own.
             deltas: Whether models stream; those of a parent that streams do anyway.
             allow_cycles: Whether an ancestor may have the same task.
+            data: What to do it with; see `run`.
 
         Raises:
             TypeError: `task` is nothing an agent can be asked.
+            ConfigError: `data` is no data, or too long for one that may go no deeper.
         """
-        name, plan = self.name, self._plan
+        name, plan, given = self.name, self._plan, None
+        if data is not None or plan.recursion is not None:
+            plan, given = seen(plan, data, place)
         message = user_message(task) if task is not None else None
+        if message is not None and given is not None:
+            message = given.told(message)
         text = message.text if message is not None else ""
         about = {"model": plan.model.name, "task": text}
         if place is None:
@@ -265,7 +274,7 @@ class Agent(Running[DepsT, OutputT]):
                 about=about,
                 deps=deps,
             )
-        return AgentRun(plan, run, message, history)
+        return AgentRun(plan, run, message, history, given)
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from tinyagents.data import Given
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
+from tinyagents.inputs import ready
 from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
 from tinyagents_graph.errors import Parked
@@ -24,6 +26,7 @@ async def map_tasks(
     agent: Runnable,
     tasks: Sequence[Any],
     *,
+    data: Given | None,
     max_concurrency: int,
     deps: Any,
     place: Place | None,
@@ -36,6 +39,7 @@ async def map_tasks(
         raise ConfigError("map() takes a list of tasks; for a single one use run()")
     if max_concurrency < 1:
         raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
+    shared: dict[str, Any] = {} if data is None else {"data": await ready(data)}  # a graph takes none
     run = Run(
         "map",
         parent=place.run if place else None,
@@ -52,7 +56,7 @@ async def map_tasks(
 
     async def do(index: int) -> None:
         try:
-            work = agent.open(tasks[index], place=run, path=paths[index])
+            work = agent.open(tasks[index], place=run, path=paths[index], **shared)
             results[index] = await execute(work)
         except Parked:
             return  # the others go on

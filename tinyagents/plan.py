@@ -16,6 +16,7 @@ from tinyagents.errors import ConfigError
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings, ToolSpec
 from tinyagents.output import FINAL_ANSWER, OutputPlan
+from tinyagents.recursion import Recursion
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -62,6 +63,8 @@ class Plan:
         dialect: How replies become calls.
         steering: Who may steer its runs.
         autonomy: Which of its tools it may use by itself; `None` for all.
+        recursion: How it calls models and itself from code, if it does.
+        plain: How it works where it does not go deeper.
         openings: What `opening` has made so far.
         kept: What `facts` has made.
     """
@@ -83,6 +86,9 @@ class Plan:
     dialect: Dialect
     steering: SteerPolicy
     autonomy: Autonomy | None
+
+    recursion: Recursion | None = None
+    plain: Plan | None = None
 
     openings: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
     kept: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])

@@ -16,6 +16,7 @@ from tinyagents_graph.run import Run
 if TYPE_CHECKING:
     from tinyagents.autonomy import Autonomy
     from tinyagents.children import Child
+    from tinyagents.inputs import Input
     from tinyagents.plan import Plan
 
 __all__ = ["MISSING", "AgentRun"]
@@ -33,6 +34,7 @@ class AgentRun:
         run: Its place in the tree.
         task: What it is asked.
         history: What was said before.
+        input: The data it was given, if it was given any.
         messages: The transcript, which only grows.
         turns: Model exchanges so far.
         corrections: How often the model had to be told that its answer does not do.
@@ -52,17 +54,23 @@ class AgentRun:
 
     __slots__ = (
         "_ctx", "answer", "autonomy", "background", "context_tokens", "corrections",
-        "counted", "history", "messages", "obstacle", "output", "plan", "prints",
+        "counted", "history", "input", "messages", "obstacle", "output", "plan", "prints",
         "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
-        self, plan: Plan, run: Run, task: Message | None, history: Sequence[Message]
+        self,
+        plan: Plan,
+        run: Run,
+        task: Message | None,
+        history: Sequence[Message],
+        given: Input | None = None,
     ) -> None:
         self.plan = plan
         self.run = run
         self.task = task
         self.history = history
+        self.input = given
         self.messages: list[Message] = []
         self._ctx: RunContext[Any] | None = None
         self.turns = 0
