@@ -124,8 +124,8 @@ async def test_many_calls_answer_in_order_and_one_that_fails_harms_no_other() ->
             raise ValueError("no")
         return "one" if "one" in text else "two"
 
-    for on_failure, failed in (("none", None), ("text", "[no answer: ValueError: no]")):
-        how: Any = Recursion(on_failure=on_failure)
+    words = "[no answer: ValueError: no]"
+    for how, failed in ((Recursion(), None), (Recursion(on_failure="text"), words)):
         given = {"prompts": "Which?", "data": ["one", "three", "two"]}
         model = ScriptedModel([call("llm_map", **given), "done"])
         agent = Agent(model, tools=[map_tool(reader(answer), 2, how)])

@@ -49,4 +49,5 @@ class RecursiveAgent(Agent[DepsT, OutputT]):
         **options: Any,
     ) -> None:
         recursion = Recursion(sub_model, max_depth, fits_chars, on_failure)
-        super().__init__(model, **{"dialect": "codeact", "recursive": recursion, **options})
+        given: dict[str, Any] = {"dialect": "codeact", "recursive": recursion, **options}
+        super().__init__(model, **given)
