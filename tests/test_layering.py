@@ -33,6 +33,8 @@ HOMES = {
     "networkx": Home(("tinyagents_graph/*",), one_module=True),
     "resvg_py": Home(("tinyagents_graph/*",), one_module=True),
     "docstring_parser": Home(("tinyagents/*",), one_module=True),
+    "jsonschema": Home(("tinyagents/*",), one_module=True),
+    "referencing": Home(("tinyagents/*",), one_module=True),
     "genai_prices": Home(("tinyagents/*",), one_module=True),
     "re2": Home(("tinyagents/data/*",), one_module=True),
     "openai": Home(("tinyagents/models/openai*",)),

@@ -15,6 +15,7 @@ from tinyagents.agent import Agent
 from tinyagents.asks import AskParent, Report, ask_parent, report
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import RunContext
+from tinyagents.dialects import React
 from tinyagents.errors import (
     BudgetExceeded,
     ConfigError,
@@ -54,6 +55,7 @@ from tinyagents.patterns import best_of, hedge, quorum, race
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
 from tinyagents.session import SubAgentSession
+from tinyagents.sharing import Context
 from tinyagents.subagents import SubAgent, SubAgentTool
 from tinyagents.tools import Tool, tool
 from tinyagents_graph import (
@@ -95,6 +97,7 @@ __all__ = [
     "Cache",
     "Cancel",
     "ConfigError",
+    "Context",
     "DelegationCycle",
     "Delivery",
     "DepthExceeded",
@@ -123,6 +126,7 @@ __all__ = [
     "NoAnswer",
     "Pause",
     "PendingAsk",
+    "React",
     "RecordedError",
     "Redirect",
     "Report",

@@ -13,7 +13,7 @@ from tinyagents.errors import ModelRetry, ToolError
 from tinyagents.leave import ask_leave, propose
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.middleware import checked
-from tinyagents.output import FINAL_ANSWER
+from tinyagents.output_types import Misfit
 from tinyagents.pending import Pending, bound
 from tinyagents.schema import describe_invalid
 from tinyagents.state import AgentRun
@@ -29,7 +29,7 @@ __all__ = ["admit"]
 async def admit(work: AgentRun, call: ToolCall) -> Pending:
     """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
     run, ledger = work.run, work.run.tree.ledger
-    if work.plan.output.tool is None or call.name != FINAL_ANSWER:
+    if call.name != work.plan.output.tool_name:
         _count(run)
     pending = Pending(work, call)
     if ledger is not None and _recall(pending, ledger):
@@ -48,7 +48,7 @@ async def admit(work: AgentRun, call: ToolCall) -> Pending:
         pending.tool = tool
         pending.path = run.next_path(tool.name)
         _check_arguments(work, pending, tool)
-        if work.autonomy is not None and pending.message is None and tool.name != FINAL_ANSWER:
+        if work.autonomy is not None and pending.message is None:
             _keep_to(work.autonomy, pending, tool)
         if ledger is not None and ledger.candidates is not None:
             _take_over(pending, tool, ledger.candidates)
@@ -60,7 +60,7 @@ def _recall(pending: Pending, ledger: Ledger) -> bool:
     run, call = pending.work.run, pending.call
     known = ledger.past.fact("tool", run.path, call.id)
     # Of the final answer only that it was given; what it is, its arguments say.
-    if known is None or call.name == FINAL_ANSWER:
+    if known is None or call.name == pending.work.plan.output.tool_name:
         pending.is_told = known is not None
         return False
     pending.known = known
@@ -98,6 +98,8 @@ def _take_over(pending: Pending, tool: Tool, candidates: Candidates) -> None:
 
 
 def _keep_to(autonomy: Autonomy, pending: Pending, tool: Tool) -> None:
+    if tool.name == pending.work.plan.output.tool_name:
+        return
     mode = autonomy.mode_of(tool.name)
     if mode == "shadow":
         propose(pending)
@@ -147,13 +149,15 @@ def _check_arguments(work: AgentRun, pending: Pending, tool: Tool) -> None:
         return
     except ValidationError as error:
         wrong = describe_invalid(error)
+    except Misfit as error:
+        wrong = error.lines
     except ModelRetry as error:
         wrong = (str(error),)
     facts = {"call_id": call.id, "tool": call.name, "arguments": call.arguments}
     work.run.emit("tool.invalid", {**facts, "errors": list(wrong)})
     details = {"message": "invalid arguments", "errors": wrong, "schema": tool.parameters}
     pending.message = pending.refuse("invalid_arguments", details)
-    if tool.name == FINAL_ANSWER:
+    if tool.name == work.plan.output.tool_name:
         work.count_correction(call.malformed or json.dumps(call.arguments, default=str), wrong)
     elif work.plan.on_invalid_arguments == "fail" and call.malformed is None:
         raise ToolError(tool.name, "; ".join(wrong), category="invalid_arguments", call_id=call.id)

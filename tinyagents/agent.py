@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from typing_extensions import TypeForm
+from typing_extensions import TypeForm, TypeVar
 
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import DepsT
 from tinyagents.data import Given
-from tinyagents.dialect import NATIVE
+from tinyagents.dialect import Dialect
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.inputs import seen
 from tinyagents.messages import Message, user_message
-from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings
 from tinyagents.models.resolve import resolve
-from tinyagents.output import FINAL_ANSWER, OutputPlan
-from tinyagents.plan import (
-    Instructions,
-    OnMistake,
-    OnUnknownTool,
-    Plan,
-    check_modes,
-    items,
-    limits_of,
-    table_of,
-)
+from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, limits_of
+from tinyagents.planning import plan_of
 from tinyagents.result import OutputT, Result
 from tinyagents.running import Running, Task
+from tinyagents.sharing import Context
 from tinyagents.state import AgentRun
-from tinyagents.subagents import SubAgentTool, offer
+from tinyagents.subagents import SubAgentTool
 from tinyagents.tools import Tool, as_task, check_name
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place
 from tinyagents_graph.retry import Retry
 from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
-from tinyagents_graph.sink import EventSink
+from tinyagents_graph.sink import EventSink, Listener
 from tinyagents_graph.steering import SteerPolicy
 
 __all__ = ["Agent"]
+
+ListenerT = TypeVar("ListenerT", bound=Listener)
 
 
 class Agent(Running[DepsT, OutputT]):
@@ -58,7 +51,8 @@ class Agent(Running[DepsT, OutputT]):
             it.
         tools: Tools, or functions to make tools of.
         subagents: Agents it may delegate to; the same as `SubAgentTool`s among the tools.
-        output_type: `str`, or what its answer must be: a pydantic model, a dataclass, a union, …
+        output_type: `str`, or what its answer must be: a pydantic model, a dataclass, a union, …;
+            or a JSON Schema, as a dict that type checkers know as `Any`.
         deps_type: Type of `deps`, for type checkers.
         limits: What one of its runs may use up.
         settings: How the model should answer.
@@ -76,6 +70,12 @@ class Agent(Running[DepsT, OutputT]):
             only proposes to use, and for which it asks a human first; all by itself if not given.
         recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
             the refusal of cycles keep it in bounds.
+        dialect: How its model asks for tools: `"native"` (by the provider's tool calls), `"react"`
+            (Thought, Action, Observation as text), or an object such as `React(…)`.
+        context: What it shares with other agents.
+        reads: Names of values of the context that stand before each of its tasks.
+        writes: Name under which the context keeps its answer.
+        verbose: Whether its runs are shown on the standard error stream, line by line.
 
     Raises:
         ConfigError: An argument does not do; the message names it and what is allowed.
@@ -124,6 +124,11 @@ class Agent(Running[DepsT, OutputT]):
         background: bool = False,
         steering: SteerPolicy | None = None,
         autonomy: Autonomy | None = None,
+        dialect: str | Dialect = "native",
+        context: Context | None = None,
+        reads: Sequence[str] = (),
+        writes: str = "",
+        verbose: bool = False,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         settle = partial(object.__setattr__, self)
@@ -131,31 +136,7 @@ class Agent(Running[DepsT, OutputT]):
         settle("description", description)
         limits = limits_of(limits)
         resolved = given["model"] = resolve(model)
-        output = OutputPlan(output_type, native=resolved.capabilities.native_output)
-        delegates = [*items("subagents", subagents), *([self] if recursive else [])]
-        offered = offer(items("tools", tools), delegates, background)
-        table = table_of(offered, output)
-        if autonomy is not None:
-            check_modes(autonomy, table)
-        plan = Plan(
-            name=name,
-            model=resolved,
-            instructions=instructions,
-            tools=table,
-            specs=tuple([each.spec for each in table.values()]),
-            tool_choice=FINAL_ANSWER if list(table) == [FINAL_ANSWER] else "auto",
-            settings=settings or ModelSettings(),
-            output=output,
-            hooks=Hooks(items("middleware", middleware)),
-            retry=retry or Retry(),
-            output_retries=output_retries,
-            on_unknown_tool=on_unknown_tool,
-            on_invalid_arguments=on_invalid_arguments,
-            max_concurrency=max_concurrency,
-            dialect=NATIVE,
-            steering=steering or SteerPolicy(),
-            autonomy=autonomy,
-        )
+        plan = plan_of(given, resolved, self)
         settle("limits", limits)
         settle("_given", given)
         settle("_plan", plan)
@@ -191,7 +172,31 @@ class Agent(Running[DepsT, OutputT]):
         """
         if unknown := sorted(set(changes) - set(self._given)):
             raise ConfigError(f"with_({unknown[0]}=…): there is {', '.join(sorted(self._given))}")
-        return Agent(**(self._given | changes))
+        other = Agent(**(self._given | changes))
+        other._plan.listeners.take_over(self._plan.listeners)
+        return other
+
+    def on(self, *kinds: str) -> Callable[[ListenerT], ListenerT]:
+        """Have a function called with the events of this agent's runs, and of all below them.
+
+            @agent.on("code.executed", "tool.*")
+            def show(event: Event) -> None: ...
+
+        It holds for runs that begin from now on, and for what `with_` makes of the agent from now
+        on. The function is called as by `EventSink.subscribe`: in the emitting thread, at once.
+
+        Args:
+            kinds: Which events; all if none is named.
+
+        Raises:
+            ConfigError: There is no such kind, or the function is a coroutine function.
+        """
+
+        def add(listener: ListenerT) -> ListenerT:
+            self._plan.listeners.add(listener, kinds or None)
+            return listener
+
+        return add
 
     def as_tool(
         self, *, name: str | None = None, description: str | None = None, input_type: Any = None

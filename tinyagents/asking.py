@@ -144,7 +144,7 @@ def _request(work: AgentRun) -> ModelRequest:
     messages = work.messages if work.input is None else work.input.put(work)
     # Only a run of a chosen id is ever asked for again: the others pay nothing for a key.
     key = f"{run.run_id}#{run.step}" if run.tree.is_named else None
-    return plan.dialect.put(
+    return plan.speech.put(
         ModelRequest(messages, plan.specs, settings, plan.output.schema, plan.tool_choice, key)
     )
 

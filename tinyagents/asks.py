@@ -239,7 +239,7 @@ async def _consult(ask: PendingAsk, parent: Run, asker: Run) -> None:
     plan = replace(
         work.plan,
         tools=tools,
-        specs=tuple([tool.spec for tool in tools.values()]),
+        specs=work.plan.speech.offer(tools.values()),
         tool_choice="auto",
         output=_TEXT,
         openings=[],

@@ -15,8 +15,13 @@ from tinyagents_graph.tasks import gather
 __all__ = ["act"]
 
 
-async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
+async def act(work: AgentRun, calls: Sequence[ToolCall], remark: str = "") -> None:
     """Do what a reply asks for, and append the results to the transcript in call order.
+
+    Args:
+        work: The run.
+        calls: What the reply asks for.
+        remark: What the model is told besides the results.
 
     Raises:
         ToolError: A tool that may fail the run failed; the results of the others are kept.
@@ -37,7 +42,7 @@ async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
         # to be gone on with.
         done = [each.message or _undone(each.call) for each in pending]
         done += [_undone(call) for call in calls[len(pending) :]]
-        work.messages.extend(work.plan.dialect.tell(done))
+        work.messages.extend(work.plan.speech.tell(done, remark))
     for each in pending:
         if each.fatal is not None:
             raise each.fatal

@@ -1,35 +1,116 @@
 """Dialects: how a model's reply becomes calls, and how their results go back to it.
 
-The loop knows this protocol only. `native` uses the provider's own tool calls.
+A `Dialect` is what an agent is given; `speech` makes it know the agent's tools. The loop knows the
+`Speech` only. `native` uses the provider's own tool calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from tinyagents.messages import AssistantMessage, Message, ToolCall, ToolMessage
-from tinyagents.models.protocol import ModelRequest
+from tinyagents.models.protocol import ModelRequest, ToolSpec
+from tinyagents.output import OutputPlan
+from tinyagents.tools import Tool
 
-__all__ = ["NATIVE", "Dialect", "Native"]
+__all__ = ["NATIVE", "Dialect", "Native", "Reading", "Speech"]
+
+
+class Reading(NamedTuple):
+    """What a reply says.
+
+    A named tuple and not a frozen class: one is made in every turn.
+
+    Attributes:
+        message: The reply as it stands in the transcript.
+        calls: What it asks for.
+        answer: Without calls, the answer; `None` for the message's text.
+        mistake: Without calls, what the model is told if it is no answer either.
+        remark: What the model is told besides the results.
+        thinking: What it thought aloud.
+    """
+
+    message: AssistantMessage
+    calls: tuple[ToolCall, ...] = ()
+    answer: str | None = None
+    mistake: str = ""
+    remark: str = ""
+    thinking: str = ""
+
+
+class Speech(Protocol):
+    """A dialect as it is spoken with one agent's model.
+
+    Attributes:
+        prompt: What stands in the system prompt behind the agent's instructions; maybe empty.
+        tools: The agent's tools by name, with those that the dialect adds.
+    """
+
+    prompt: str
+    tools: Mapping[str, Tool]
+
+    def offer(self, tools: Iterable[Tool]) -> tuple[ToolSpec, ...]:
+        """What the provider is told of these tools."""
+        ...
+
+    def put(self, request: ModelRequest) -> ModelRequest:
+        """The request as this dialect puts it."""
+        ...
+
+    def read(self, message: AssistantMessage, call_id: str) -> Reading:
+        """What a reply says.
+
+        Args:
+            message: The reply.
+            call_id: Id of the model call, of which the ids of calls are made that have none.
+        """
+        ...
+
+    def tell(self, results: Sequence[ToolMessage], remark: str) -> Sequence[Message]:
+        """The messages that tell the model what came of its calls."""
+        ...
 
 
 class Dialect(Protocol):
-    """A way of speaking with a model about tools."""
+    """A way of speaking with models about tools."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in a journal."""
+        ...
+
+    def output(self, output_type: Any, *, native: bool) -> OutputPlan:
+        """How the final answer is held to a type.
+
+        Args:
+            output_type: What the agent was given.
+            native: Whether the model's provider enforces a schema.
+        """
+        ...
+
+    def speech(self, tools: Mapping[str, Tool], output: OutputPlan) -> Speech:
+        """The dialect as it is spoken with an agent that has these tools."""
+        ...
+
+
+class _NativeSpeech:
+    prompt = ""
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self.tools = tools
+
+    def offer(self, tools: Iterable[Tool]) -> tuple[ToolSpec, ...]:
+        return tuple([tool.spec for tool in tools])
 
     def put(self, request: ModelRequest) -> ModelRequest:
-        """Say in the request which tools there are."""
-        ...
+        return request
 
-    def read(self, message: AssistantMessage) -> tuple[ToolCall, ...]:
-        """The calls that a reply asks for; none means that it is the answer."""
-        ...
+    def read(self, message: AssistantMessage, call_id: str) -> Reading:
+        return Reading(message, message.tool_calls)
 
-    def tell(self, results: Sequence[ToolMessage]) -> Sequence[Message]:
-        """The messages that tell the model what came of its calls."""
-        ...
+    def tell(self, results: Sequence[ToolMessage], remark: str) -> Sequence[Message]:
+        return results
 
 
 class Native:
@@ -37,17 +118,13 @@ class Native:
 
     name = "native"
 
-    def put(self, request: ModelRequest) -> ModelRequest:
-        """The request as it is: the provider's file translates its tools."""
-        return request
+    def output(self, output_type: Any, *, native: bool) -> OutputPlan:
+        """By the provider's schema if it enforces one, else by a tool."""
+        return OutputPlan(output_type, native=native)
 
-    def read(self, message: AssistantMessage) -> tuple[ToolCall, ...]:
-        """The reply's tool calls."""
-        return message.tool_calls
-
-    def tell(self, results: Sequence[ToolMessage]) -> Sequence[Message]:
-        """The results as they are."""
-        return results
+    def speech(self, tools: Mapping[str, Tool], output: OutputPlan) -> Speech:
+        """Nothing is said that the provider does not say by itself."""
+        return _NativeSpeech(tools)
 
 
 NATIVE = Native()

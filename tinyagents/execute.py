@@ -50,6 +50,8 @@ def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Awaitable[Result[
 async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Result[Any]:
     # One coroutine, and not one around the other for children: its frame is in every live run.
     run = work.run
+    if work.plan.listeners.has_any:
+        work.plan.listeners.attend(run)
     tell_start(run, teller, turn)
     # Hooks, instructions and models may start runs: those are children of this one.
     before = current_place.get()
@@ -97,6 +99,8 @@ def _completed(work: AgentRun, teller: Origin | None) -> Result[Any]:
         result = _result(work, "limited", _last_text(work) or None, run.stopped_by)
     else:
         result = _result(work, "completed", work.output)
+        if work.plan.sharing is not None:
+            work.plan.sharing.keep(work)
     if run.tree.host is not None:
         run.tree.host.keep(run, without_transcript(result))
     return result
@@ -133,6 +137,7 @@ def _result(
         run.tree.sink,
         work.stop_reason,
         error,
+        n_opening=work.n_opening,
     )
 
 
@@ -140,6 +145,7 @@ async def _begin(work: AgentRun) -> None:
     """Lay out the transcript: instructions, what was said before, the task."""
     ledger = work.run.tree.ledger
     if ledger is not None and recall_opening(work, ledger):
+        work.n_opening = len(work.messages)
         return
     plan, messages, history = work.plan, work.messages, work.history
     for hook in plan.hooks.before_run:
@@ -148,12 +154,17 @@ async def _begin(work: AgentRun) -> None:
     if not isinstance(instructions, str):
         made = instructions(work.ctx)
         instructions = await made if isawaitable(made) else made
+    if plan.speech.prompt:
+        instructions = "\n\n".join(filter(None, (instructions, plan.speech.prompt)))
     if instructions:
         messages.append(SystemMessage(instructions))
     # An earlier turn's system prompt is replaced by this one: it stands there exactly once.
     messages.extend(history[1:] if history and history[0].role == "system" else history)
+    if plan.sharing is not None:
+        plan.sharing.put(work)
     if work.task is not None:
         messages.append(work.task)
+    work.n_opening = len(messages)
     if ledger is not None:
         keep_opening(work)
 

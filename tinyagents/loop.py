@@ -6,7 +6,7 @@
           ── conclude        is it an answer? else tell the model why not
           ── is_called_back  does late mail, or a child, want one more turn? (mail.py)
 
-It knows protocols only: `Model`, `Tool`, `Dialect`, middleware hooks.
+It knows protocols only: `Model`, `Tool`, `Speech`, middleware hooks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import anyio.lowlevel
 
 from tinyagents.asking import ask
 from tinyagents.calls import act
+from tinyagents.dialect import Reading
 from tinyagents.errors import ModelRetry
 from tinyagents.mail import fall_back, is_called_back, read_mail
 from tinyagents.messages import AssistantMessage, UserMessage
@@ -36,18 +37,20 @@ async def drive(work: AgentRun) -> None:
         InvalidOutput: The model gave no answer that fits.
         ToolError: A tool that may fail the run failed.
     """
-    read = work.plan.dialect.read
+    read = work.plan.speech.read
     run = work.run
     while work.output is MISSING or (run.is_steered and await is_called_back(work)):
         try:
             await begin_turn(work)
             reply = await ask(work)
-            calls = read(reply.message)
-            if calls:
-                work.messages.append(reply.message)
-                await act(work, calls)
+            said = read(reply.message, run.step)
+            if said.thinking:
+                run.emit("thinking", {"call_id": run.step, "text": said.thinking})
+            if said.calls:
+                work.messages.append(said.message)
+                await act(work, said.calls, said.remark)
             else:
-                conclude(work, reply)
+                conclude(work, reply, said)
         except LimitExceeded as error:
             fall_back(work, error)
 
@@ -69,11 +72,13 @@ async def begin_turn(work: AgentRun) -> None:
         await anyio.lowlevel.checkpoint()
 
 
-def conclude(work: AgentRun, reply: ModelReply) -> None:
+def conclude(work: AgentRun, reply: ModelReply, said: Reading) -> None:
     """Take a reply without calls as the answer, or tell the model why it is none."""
-    message, plan = reply.message, work.plan
-    text = message.text
-    if not text.strip():
+    message, plan = said.message, work.plan
+    text = message.text if said.answer is None else said.answer
+    if said.mistake:
+        _correct(work, message.text, said.mistake, keep=message)
+    elif not text.strip():
         if reply.stop_reason == "length" and work.wider == 1:
             work.wider = 2  # its thinking used up the length it was given: twice that, if it was
         _correct(work, text, "your reply was empty; answer, or call a tool", keep=None)

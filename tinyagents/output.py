@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from json import JSONDecoder
+from json import JSONDecoder, dumps
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from tinyagents.errors import ConfigError, ModelRetry
+from tinyagents.errors import ModelRetry
 from tinyagents.messages import well_formed
 from tinyagents.middleware import Finish
 from tinyagents.models.protocol import OutputSchema
-from tinyagents.schema import Signature, check_json, describe_invalid, json_schema
+from tinyagents.output_types import Misfit, OutputType, output_type_of
+from tinyagents.schema import Signature
 from tinyagents.tools import Tool
 
 __all__ = ["FINAL_ANSWER", "FinalAnswer", "OutputPlan"]
@@ -25,6 +26,8 @@ _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)(?:```|\Z)", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
 _OBJECT = re.compile(r'\{\s*"')
 _MOST_VALUES = 20
+# Where definitions stand, references to them look for them.
+_OF_THE_TOP = ("$defs", "definitions", "$schema", "$id")
 _decoder = JSONDecoder()
 
 
@@ -34,43 +37,57 @@ class OutputPlan:
     A provider that enforces a JSON Schema is given it (`schema`); any other model gets a tool to
     answer with (`tool`). Plain text needs neither.
 
+    Attributes:
+        schema: What the provider enforces.
+        tool: What the model answers with.
+        tool_name: That tool's name.
+
     Args:
-        output_type: `str`, or anything pydantic can validate: a model, a dataclass, a union, …
+        output_type: `str`, a JSON Schema, or anything pydantic can validate: a model, a dataclass,
+            a union, …
         native: Whether the model's provider enforces a schema.
 
     Raises:
-        ConfigError: pydantic has no JSON Schema for `output_type`.
+        ConfigError: It is no JSON Schema, or pydantic has none for it.
     """
 
-    __slots__ = ("_adapter", "_wrapped", "schema", "tool")
+    __slots__ = ("_type", "_wrapped", "schema", "tool", "tool_name")
 
     def __init__(self, output_type: Any, *, native: bool) -> None:
         self.schema: OutputSchema | None = None
-        self.tool: FinalAnswer | None = None
-        self._adapter: TypeAdapter[Any] | None = None
+        self.tool: Tool | None = None
+        self.tool_name: str | None = None
+        self._type: OutputType | None = None
         self._wrapped = False
         if output_type is str:
             return
-        try:
-            self._adapter = adapter = TypeAdapter(output_type)
-            schema = json_schema(adapter)
-        except Exception as error:
-            raise ConfigError(f"output_type={output_type!r} has no JSON Schema: {error}") from error
+        self._type = output_type_of(output_type)
+        schema = self._type.schema
         # Providers and tools want an object at the top.
         self._wrapped = schema.get("type") != "object"
         if self._wrapped:
-            definitions = schema.pop("$defs", None)
-            schema = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
-            schema |= {"$defs": definitions} if definitions else {}
+            inner = {name: part for name, part in schema.items() if name not in _OF_THE_TOP}
+            tops = {name: part for name, part in schema.items() if name in _OF_THE_TOP}
+            schema = {"type": "object", "properties": {"value": inner}, "required": ["value"]}
+            schema |= tops
         if native:
             self.schema = OutputSchema(FINAL_ANSWER, schema)
         else:
-            self.tool = FinalAnswer(self, adapter, schema)
+            self.answer_with(FinalAnswer(self, schema))
 
     @property
     def is_text(self) -> bool:
         """Whether any text will do."""
-        return self._adapter is None
+        return self._type is None
+
+    def answer_with(self, tool: Tool) -> None:
+        """Have the model answer with a tool. Only while the plan is made."""
+        self.tool, self.tool_name = tool, tool.name
+
+    @property
+    def shape(self) -> str:
+        """The JSON Schema of the answer, as text; empty if any text will do."""
+        return "" if self._type is None else dumps(self._type.schema, ensure_ascii=False)
 
     def parse(self, text: str) -> Any:
         """The value that `text` holds: JSON, also fenced, with words around it, or cut short.
@@ -78,7 +95,7 @@ class OutputPlan:
         Raises:
             ModelRetry: It does not fit; the message tells the model what is wrong.
         """
-        if self._adapter is None:
+        if self._type is None:
             return text
         wrong: ModelRetry | None = None
         for data in _values(well_formed(text)):
@@ -87,7 +104,7 @@ class OutputPlan:
             except ModelRetry as error:
                 wrong = wrong or error
         raise wrong or ModelRetry(
-            f"the answer is not JSON; answer with JSON of this schema: {self._shape()}"
+            f"the answer is not JSON; answer with JSON of this schema: {self.shape}"
         )
 
     def check(self, data: Any) -> Any:
@@ -98,43 +115,36 @@ class OutputPlan:
         """
         try:
             return self.validate(data)
-        except ValidationError as error:
-            wrong = "\n".join(f"- {line}" for line in describe_invalid(error))
-            raise ModelRetry(
-                f"the answer does not fit:\n{wrong}\nSchema: {self._shape()}"
-            ) from error
+        except Misfit as error:
+            wrong = "\n".join(f"- {line}" for line in error.lines)
+            raise ModelRetry(f"the answer does not fit:\n{wrong}\nSchema: {self.shape}") from error
 
     def validate(self, data: Any) -> Any:
         """The value that parsed JSON holds.
 
         Raises:
-            pydantic.ValidationError: It does not fit.
+            Misfit: It does not fit.
+            ModelRetry: It cannot be looked at.
         """
-        assert self._adapter is not None
+        assert self._type is not None
         if self._wrapped and isinstance(data, dict) and list(cast("Any", data)) == ["value"]:
             data = cast("dict[str, Any]", data)["value"]
-        return check_json(self._adapter, data)
+        return self._type.check(data)
 
     def dump(self, value: Any) -> Any:
         """A value as plain JSON data."""
-        if self._adapter is None:
+        if self._type is None:
             return value if isinstance(value, str) else str(value)
-        return self._adapter.dump_python(value, mode="json", warnings=False, fallback=str)
+        return self._type.dump(value)
 
     def load(self, data: Any) -> Any:
         """The value that `dump` wrote; the data as it is, where that does not fit any more."""
-        if self._adapter is None:
+        if self._type is None:
             return data
         try:
-            return check_json(self._adapter, data)
-        except ValidationError:  # a hook or a tool may have ended the run with anything
+            return self._type.check(data)
+        except Misfit:  # a hook or a tool may have ended the run with anything
             return data
-
-    def _shape(self) -> str:
-        from json import dumps
-
-        assert self._adapter is not None
-        return dumps(json_schema(self._adapter), ensure_ascii=False)
 
 
 def _values(text: str) -> Iterator[Any]:
@@ -167,13 +177,15 @@ def _values(text: str) -> Iterator[Any]:
 class FinalAnswer(Tool):
     """The tool by which a model without native schemas gives its final answer."""
 
-    def __init__(self, plan: OutputPlan, adapter: TypeAdapter[Any], schema: dict[str, Any]) -> None:
+    def __init__(self, plan: OutputPlan, schema: dict[str, Any]) -> None:
         self._plan = plan
         text = "Give the final answer. Call this once you have it; nothing else ends the work."
+        # What it takes is checked by the plan.
+        anything: TypeAdapter[Any] = TypeAdapter(Any)
         super().__init__(
             self._finish,
             name=FINAL_ANSWER,
-            signature=Signature(adapter, schema, text, takes_context=False),
+            signature=Signature(anything, schema, text, takes_context=False),
         )
 
     def validate(self, arguments: Any) -> dict[str, Any]:

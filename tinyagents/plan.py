@@ -11,12 +11,14 @@ from typing import Any, Literal, TypeAlias, cast
 
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import RunContext
-from tinyagents.dialect import Dialect
+from tinyagents.dialect import Speech
 from tinyagents.errors import ConfigError
+from tinyagents.listening import Listeners
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings, ToolSpec
-from tinyagents.output import FINAL_ANSWER, OutputPlan
+from tinyagents.output import OutputPlan
 from tinyagents.recursion import Recursion
+from tinyagents.sharing import Sharing
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.limits import RunLimits
@@ -60,9 +62,12 @@ class Plan:
         on_unknown_tool: What a call of an unknown tool becomes; a mapping gives other names.
         on_invalid_arguments: What a call with wrong arguments becomes.
         max_concurrency: Calls of one turn that run at once.
-        dialect: How replies become calls.
+        dialect: Name of the dialect.
+        speech: How replies become calls.
         steering: Who may steer its runs.
         autonomy: Which of its tools it may use by itself; `None` for all.
+        sharing: What it reads and writes that others share; `None` for nothing.
+        listeners: Who is told of the events of its runs; it may grow.
         recursion: How it calls models and itself from code, if it does.
         plain: How it works where it does not go deeper.
         openings: What `opening` has made so far.
@@ -83,9 +88,12 @@ class Plan:
     on_unknown_tool: OnUnknownTool
     on_invalid_arguments: OnMistake
     max_concurrency: int
-    dialect: Dialect
+    dialect: str
+    speech: Speech
     steering: SteerPolicy
     autonomy: Autonomy | None
+    sharing: Sharing | None
+    listeners: Listeners
 
     recursion: Recursion | None = None
     plain: Plan | None = None
@@ -120,16 +128,15 @@ class Plan:
             shown = {name: dict(tool.parameters) for name, tool in self.tools.items()}
             digest = blake2b(dumps(shown, sort_keys=True).encode(), digest_size=8).hexdigest()
             text = self.instructions if isinstance(self.instructions, str) else None
-            self.kept.append(
-                MappingProxyType(
-                    {
-                        "model": self.model.name,
-                        "instructions": text,
-                        "tools": sorted(self.tools),
-                        "schemas": digest,
-                    }
-                )
-            )
+            facts = {
+                "model": self.model.name,
+                "instructions": text,
+                "tools": sorted(self.tools),
+                "schemas": digest,
+            }
+            if self.dialect != "native":  # which older journals do not tell
+                facts["dialect"] = self.dialect
+            self.kept.append(MappingProxyType(facts))
         return self.kept[0]
 
     def __post_init__(self) -> None:
@@ -186,12 +193,13 @@ def table_of(tools: Sequence[Tool], output: OutputPlan) -> dict[str, Tool]:
             )
         table[tool.name] = tool
     if output.tool is not None:
-        if FINAL_ANSWER in table:
+        name = output.tool.name
+        if name in table:
             raise ConfigError(
-                f"a tool is called {FINAL_ANSWER!r}, which output_type needs for the final answer: "
+                f"a tool is called {name!r}, which output_type needs for the final answer: "
                 "give it another name"
             )
-        table[FINAL_ANSWER] = output.tool
+        table[name] = output.tool
     return table
 
 

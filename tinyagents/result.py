@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import islice
+from json import JSONEncoder
 from typing import Any, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import TypeVar
@@ -17,6 +18,8 @@ from tinyagents_graph.sink import EventSink
 from tinyagents_graph.usage import Usage
 
 __all__ = ["OutputT", "Result", "Status", "without_transcript"]
+
+_dumps = JSONEncoder(ensure_ascii=False, default=str).encode
 
 OutputT = TypeVar("OutputT", default=str)
 Status: TypeAlias = Literal["completed", "paused", "limited", "failed", "cancelled"]
@@ -40,6 +43,7 @@ class Result(Generic[OutputT]):
         error: What went wrong, if something did.
         pending: The asks it waits for, with the status `paused`.
         sink: Where its events are.
+        n_opening: How many of the messages stood there when it began.
     """
 
     output: OutputT
@@ -53,6 +57,7 @@ class Result(Generic[OutputT]):
     stop_reason: str = "stop"
     error: BaseException | None = None
     pending: tuple[Any, ...] = ()
+    n_opening: int = 0
 
     def __repr__(self) -> str:
         rest = f", error={self.error!r}" if self.error is not None else ""
@@ -69,10 +74,36 @@ class Result(Generic[OutputT]):
         return self.tree_usage.cost
 
     @property
+    def scratchpad(self) -> tuple[str, ...]:
+        """How it got there, in words: what the model wrote, what it called, and what it was told.
+
+        Without the opening (system prompt, history, task). It is the same for all dialects.
+        """
+        return tuple([line for each in self.messages[self.n_opening :] for line in _entries(each)])
+
+    @property
+    def iterations(self) -> int:
+        """How often the model was told what came of a reply; 0 if its first one was the answer."""
+        said = self.messages[self.n_opening :]
+        return sum(
+            each.role == "assistant" and said[n].role != "assistant"
+            for n, each in enumerate(said[:-1], 1)
+        )
+
+    @property
     def text(self) -> str:
         """The last thing the model said."""
         last = _last_words(self.messages)
         return last[0].text if last else ""
+
+
+def _entries(message: Message) -> Sequence[str]:
+    if message.role == "tool":
+        return (f"Observation: {message.text}",)
+    if message.role != "assistant":
+        return (message.text,)
+    called = [f"Action: {each.name} {_dumps(each.arguments)}" for each in message.tool_calls]
+    return (message.text, *called) if message.text else called
 
 
 def _last_words(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -98,7 +129,7 @@ def without_transcript(outcome: Result[Any] | BaseException) -> Result[Any] | Ba
 
 
 def _short(result: Result[Any], error: BaseException | None) -> Result[Any]:
-    return replace(result, messages=_last_words(result.messages), error=error)
+    return replace(result, messages=_last_words(result.messages), error=error, n_opening=0)
 
 
 def _copied(error: BaseException) -> BaseException:

@@ -36,6 +36,7 @@ class AgentRun:
         history: What was said before.
         input: The data it was given, if it was given any.
         messages: The transcript, which only grows.
+        n_opening: How many messages stood there when the model was first asked.
         turns: Model exchanges so far.
         corrections: How often the model had to be told that its answer does not do.
         output: The answer, `MISSING` until there is one.
@@ -54,8 +55,8 @@ class AgentRun:
 
     __slots__ = (
         "_ctx", "answer", "autonomy", "background", "context_tokens", "corrections",
-        "counted", "history", "input", "messages", "obstacle", "output", "plan", "prints",
-        "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
+        "counted", "history", "input", "messages", "n_opening", "obstacle", "output", "plan",
+        "prints", "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +73,7 @@ class AgentRun:
         self.history = history
         self.input = given
         self.messages: list[Message] = []
+        self.n_opening = 0
         self._ctx: RunContext[Any] | None = None
         self.turns = 0
         self.corrections = 0

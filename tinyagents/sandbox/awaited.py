@@ -85,7 +85,8 @@ class _Finder:
                     yield from self._calls_in(child)
 
     def _span(self, node: ast.Call) -> Span:
-        assert node.end_lineno is not None and node.end_col_offset is not None
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
         return (
             self._starts[node.lineno - 1] + node.col_offset,
             self._starts[node.end_lineno - 1] + node.end_col_offset,

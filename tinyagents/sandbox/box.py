@@ -6,10 +6,10 @@ import os
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import anyio
 
@@ -148,7 +148,7 @@ class Sandbox:
         self.set(**{name: value})
 
     def files(self) -> dict[str, str | bytes]:
-        """What the writable mounts hold now, by path in the sandbox: text, or bytes if it is none."""
+        """What the writable mounts hold now, by path in the sandbox; bytes where it is no text."""
         return read_mounts(self._rules.settings.mounts)
 
     def describe(self) -> str:
@@ -235,21 +235,24 @@ def _check(
 def _by_name(
     tools: Iterable[Callable[..., Any]] | Mapping[str, Callable[..., Any]],
 ) -> Mapping[str, Callable[..., Any]]:
-    if not isinstance(tools, Mapping):
-        tools = {getattr(each, "__name__", ""): each for each in tools}
-    for name in tools:
+    named: dict[str, Callable[..., Any]] = {}
+    if isinstance(tools, Mapping):
+        named.update(cast("Mapping[str, Callable[..., Any]]", tools))
+    else:
+        named.update((getattr(each, "__name__", ""), each) for each in tools)
+    for name in named:
         if not name.isidentifier():
             raise ConfigError(f"Sandbox(tools=…): {name!r} is no name; give a mapping by name")
-    return dict(tools)
+    return named
 
 
-def _run_here(call: Callable[[], Any]) -> CellResult:
+def _run_here(call: Callable[[], Awaitable[CellResult]]) -> CellResult:
     """Run a coroutine to its end, also where an event loop runs already."""
     try:
         anyio.get_cancelled_exc_class()
     except anyio.NoEventLoopError:
         return anyio.run(call)
-    outcome: list[Any] = []
+    outcome: list[CellResult | BaseException] = []
 
     def run() -> None:
         try:
@@ -261,6 +264,7 @@ def _run_here(call: Callable[[], Any]) -> CellResult:
     thread = threading.Thread(target=run, name="tinyagents-sandbox-run")
     thread.start()
     thread.join()
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    result = outcome[0]
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from tinyagents.sandbox.values import shown
 from tinyagents_graph.frozen import frozen
 
-__all__ = ["CellError", "CellResult", "ErrorKind", "Frame", "HostCall"]
+__all__ = ["CellError", "CellResult", "ErrorKind", "Frame", "HostCall", "shorten"]
 
 ErrorKind: TypeAlias = Literal["syntax", "type", "code", "limit", "crash", "host"]
 """Why a cell failed: it is no Python that the sandbox knows (`"syntax"`), a type check refused it

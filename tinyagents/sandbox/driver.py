@@ -168,7 +168,10 @@ class Driver:
             return self._after(stop, feed, worker)
 
         try:
-            return await self._rules.pool.run(self._place, step)
+            stop = await self._rules.pool.run(self._place, step)
+            if self._printed.failure is not None:
+                raise self._printed.failure
+            return stop
         except SandboxError as error:
             if self._place.feed is None:
                 raise
@@ -187,7 +190,7 @@ class Driver:
             stop = Failed(CellError("limit", "LimitError", why), is_lost=True)
         if not (isinstance(stop, Failed) and stop.is_lost) and self._rules.can_dump:
             try:
-                self.good = worker.dump()
+                self.good = self._place.state = worker.dump()
             except SandboxError as error:
                 stop = Failed(CellError("crash", "SandboxCrashed", str(error)), is_lost=True)
         if isinstance(stop, Failed) and stop.is_lost:
@@ -283,6 +286,7 @@ class _Printed:
         self._tell = tell
         self._loop = None if tell is None else EventLoop()
         self.is_full = False
+        self.failure: BaseException | None = None
         self.kill: Callable[[], None] = lambda: None
 
     def take(self, text: str) -> None:
@@ -295,8 +299,16 @@ class _Printed:
             self.kill()
         self._room -= len(text)
         self._parts.append(text)
-        if self._loop is not None and self._tell is not None:
-            self._loop.call(partial(self._tell, text))
+        if self._loop is not None:
+            self._loop.call(partial(self._pass_on, text))
+
+    def _pass_on(self, text: str) -> None:
+        assert self._tell is not None
+        try:
+            self._tell(text)
+        except BaseException as error:
+            # Raised where the cell is driven: an event loop has nobody to tell.
+            self.failure = self.failure or error
 
     @property
     def text(self) -> str:
@@ -318,7 +330,7 @@ async def _call(function: Callable[..., Any], call: HostCall) -> Any:
     if iscoroutinefunction(function):
         return await function(*call.args, **call.kwargs)
     value = await in_thread(partial(function, *call.args, **call.kwargs))
-    return await cast("Awaitable[Any]", value) if isawaitable(value) else value
+    return await value if isawaitable(value) else value
 
 
 _RAISED_AS = (

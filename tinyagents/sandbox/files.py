@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tinyagents.sandbox.mounts import Mount
@@ -155,14 +155,19 @@ def read_mounts(mounts: tuple[Mount, ...]) -> dict[str, str | bytes]:
             if mount.host.is_file():
                 found[mount.inside] = _content(mount.host.read_bytes())
             continue
-        for folder, _, names in os.walk(mount.host, followlinks=False):
-            for name in sorted(names):
-                file = os.path.join(folder, name)
-                if os.path.isfile(file) and not os.path.islink(file):
-                    inside = PurePosixPath(mount.inside, os.path.relpath(file, mount.host))
-                    with open(file, "rb") as opened:
-                        found[str(inside)] = _content(opened.read())
+        for file in sorted(_files_below(mount.host)):
+            inside = PurePosixPath(mount.inside, *file.relative_to(mount.host).parts)
+            found[str(inside)] = _content(file.read_bytes())
     return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    # What the code made a link of is none of ours to follow.
+    for where, _, names in os.walk(folder, followlinks=False):
+        for name in names:
+            file = Path(where, name)
+            if file.is_file() and not file.is_symlink():
+                yield file
 
 
 def _content(data: bytes) -> str | bytes:

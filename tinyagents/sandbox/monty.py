@@ -23,7 +23,7 @@ The code runs in a sandboxed Python interpreter. Variables stay from cell to cel
 - import only of: json math re typing asyncio datetime time random collections itertools functools
   decimal pathlib csv base64 hashlib copy bisect dataclasses tomllib
 It does not know:
-- yield, class inheritance (so no exception classes of your own, no Enum), del, async with, async for
+- yield, del, async with, async for, class inheritance (so no exception classes, no Enum)
 - property, classmethod, staticmethod, super, globals, vars, callable, input
 - functions that were given to you inside of map, filter, sorted(key=) or __repr__: use a
   comprehension or a loop
@@ -34,8 +34,10 @@ _MAX_STOPS = 2**31
 
 
 class MontyEngine:
-    """Runs cells in worker processes of pydantic-monty: files, network, processes and variables of
-    the host do not exist there, and starting takes a few milliseconds.
+    """Runs cells in worker processes of pydantic-monty, a small Python interpreter.
+
+    Files, network, processes and variables of the host do not exist there, and a worker starts
+    within milliseconds.
 
     Args:
         binary: The interpreter to run; the installed one if not given.

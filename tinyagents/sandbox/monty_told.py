@@ -6,7 +6,7 @@ from typing import Any
 
 import pydantic_monty as monty
 
-from tinyagents.sandbox.cell import CellError, ErrorKind, Frame
+from tinyagents.sandbox.cell import CellError, ErrorKind, Frame, shorten
 from tinyagents.sandbox.engine import Failed
 
 __all__ = ["converted", "failure"]
@@ -15,6 +15,9 @@ _LIMITS = (
     "memory limit exceeded", "time limit exceeded", "suspension limit", "sleep limit",
     "exceeded its memory limit",
 )  # fmt: skip
+_MAX_MESSAGE = 10_000
+_MAX_FRAMES = 20
+_MAX_LINE = 500
 _UNKNOWN = "The monty syntax parser does not yet support "
 
 
@@ -44,19 +47,20 @@ def _failure_of_code(error: monty.MontySyntaxError | monty.MontyRuntimeError) ->
     )
     if is_limit:
         kind = "limit"
-    return Failed(CellError(kind, name, message, _frames(error)), is_lost=is_limit)
+    told = CellError(kind, name, shorten(message, _MAX_MESSAGE), _frames(error))
+    return Failed(told, is_lost=is_limit)
 
 
 def _frames(error: monty.MontySyntaxError | monty.MontyRuntimeError) -> tuple[Frame, ...]:
     found: list[Frame] = []
-    for frame in error.traceback():
+    for frame in error.traceback()[-_MAX_FRAMES:]:
         name = frame.function_name or ""
         width = frame.end_column - frame.column if frame.end_line == frame.line else 1
         found.append(
             Frame(
                 frame.line,
                 "" if name == "<module>" else name,
-                frame.source_line or "",
+                (frame.source_line or "")[:_MAX_LINE],
                 frame.column,
                 width,
             )

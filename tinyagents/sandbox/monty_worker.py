@@ -179,8 +179,15 @@ class MontyWorker:
         given = safe((snapshot.args, snapshot.kwargs), self._most_bytes, converted)
         if isinstance(given, Withheld):
             return None
-        kind = "function" if is_function else "module"
-        return Asked(snapshot.call_id, kind, name, *given, is_awaited=self._is_awaited(snapshot))
+        args, kwargs = given
+        return Asked(
+            snapshot.call_id,
+            "function" if is_function else "module",
+            name,
+            args,
+            kwargs,
+            self._is_awaited(snapshot),
+        )
 
     def _is_awaited(self, snapshot: monty.FunctionSnapshot) -> bool:
         if snapshot.allow_eager_await:

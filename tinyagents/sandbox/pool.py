@@ -31,8 +31,11 @@ class Place:
 
     Attributes:
         worker: The worker, if it has one.
-        state: What was written down, if it has none; `None` if it ran nothing yet.
+        state: What was written down after the last cell, or in the middle of one when it lost its
+            worker; `None` if it ran nothing yet.
         feed: The cell it is in the middle of.
+        lost: Why what it was doing cannot be taken up again; empty if it can.
+        successor_of: The place whose worker it takes over.
     """
 
     __slots__ = (
@@ -66,7 +69,8 @@ class Place:
         if worker is None:
             return
         try:
-            self.state = worker.dump()
+            if self.feed is not None:
+                self.state = worker.dump()
         except SandboxError as error:
             self.lost = str(error)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -165,10 +165,11 @@ class Session:
             return
         feed = Feed("None", self._values, (), lambda _: None)
         self._good = await self._rules.pool.run(self._place, lambda worker: _settled(worker, feed))
+        self._place.state = self._good
         self._values = {}
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None]:
         if self._is_closed:
             raise SandboxError("this session is closed: open another with `sandbox.session()`")
         if self._is_busy:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from pathlib import PurePath
@@ -31,6 +31,7 @@ MAX_PARTS = 1_000_000
 
 # Python refuses to write integers of more than 4,300 digits.
 _MAX_BITS = 14_000
+_MAX_EXPONENT = 4_200
 _ATOMS = (
     str, bytes, bool, float, complex, datetime.date, datetime.time, datetime.timedelta,
     datetime.tzinfo, Decimal, PurePath, type(None), type(...),
@@ -91,8 +92,7 @@ class _Walk:
             raise _TooMuch(f"it has more than {MAX_PARTS:,} parts when written out")
         if depth > MAX_DEPTH:
             raise _TooMuch(f"it is nested more than {MAX_DEPTH} deep")
-        kind: type[Any] = type(value)
-        if kind is int or kind is bool:
+        if isinstance(value, int):
             if value.bit_length() > _MAX_BITS:
                 raise _TooMuch("it holds an integer of more than 4,200 digits")
             return value
@@ -102,6 +102,8 @@ class _Walk:
         return self._copy_of_many(value, depth + 1)
 
     def _charge(self, value: Any) -> None:
+        if isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_EXPONENT:
+            raise _TooMuch("it holds a decimal of more than 4,200 digits")
         if isinstance(value, (str, bytes)):
             self._chars -= len(value)
             if self._chars < 0:
@@ -110,18 +112,29 @@ class _Walk:
     def _copy_of_many(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
             pairs = cast("Mapping[Any, Any]", value).items()
-            return {self.copy(key, depth): self.copy(each, depth) for key, each in pairs}
+            return {_key(self.copy(key, depth)): self.copy(each, depth) for key, each in pairs}
         if isinstance(value, (list, tuple, set, frozenset)):
-            parts = [self.copy(each, depth) for each in cast("Sequence[Any]", value)]
+            parts = [self.copy(each, depth) for each in cast("Iterable[Any]", value)]
+            if isinstance(value, list):
+                return parts
+            kind = cast("Any", value).__class__
             if isinstance(value, tuple):
-                fields = getattr(cast("Any", value), "_fields", None)
-                return type(value)(*parts) if fields else tuple(parts)
-            return parts if isinstance(value, list) else type(value)(parts)
+                return kind(*parts) if hasattr(kind, "_fields") else tuple(parts)
+            return kind(_key(part) for part in parts)
         if isinstance(value, BaseException):
             return f"{type(value).__name__}: {str(value)[:_SHOWN_CHARS]}"
         if self._convert is None:
             raise _TooMuch("it is of a type that the host does not know")
         return self.copy(self._convert(value), depth)
+
+
+def _key(part: Any) -> Any:
+    """A part of a set or a key: an instance that could be one in the sandbox is none here."""
+    try:
+        hash(part)
+    except TypeError:
+        return shown(part)
+    return part
 
 
 def plain(value: Any) -> Any:
@@ -147,8 +160,8 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         return {_plain(key, depth + 1): _plain(each, depth + 1) for key, each in pairs}
-    if isinstance(value, (list, tuple, AbstractSet)):
-        parts = [_plain(each, depth + 1) for each in cast("Sequence[Any]", value)]
+    if isinstance(value, (list, tuple, range, AbstractSet)):
+        parts = [_plain(each, depth + 1) for each in cast("Iterable[Any]", value)]
         return (
             tuple(parts) if isinstance(value, tuple)
             else frozenset(parts) if isinstance(value, frozenset)
@@ -167,9 +180,6 @@ _AS_THEY_ARE = frozenset(
 
 
 def _plain_other(value: Any) -> Any:
-    for kind in (str, int, float, bytes):  # of an enum or another kind of them
-        if isinstance(value, kind):
-            return kind(value)
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
