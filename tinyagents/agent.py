@@ -20,6 +20,7 @@ from tinyagents.models.protocol import Model, ModelSettings
 from tinyagents.models.resolve import resolve
 from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, limits_of
 from tinyagents.planning import plan_of
+from tinyagents.recursion import Recursion
 from tinyagents.result import OutputT, Result
 from tinyagents.running import Running, Task
 from tinyagents.sharing import Context
@@ -69,7 +70,8 @@ class Agent(Running[DepsT, OutputT]):
         autonomy: Which of its tools, and of those of its sub-agents, it may use by itself, which it
             only proposes to use, and for which it asks a human first; all by itself if not given.
         recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
-            the refusal of cycles keep it in bounds.
+            the refusal of cycles keep it in bounds. With `dialect="codeact"`, whether its code may
+            call `llm`, `llm_map` and `recurse`; a `Recursion` says how. See `RecursiveAgent`.
         dialect: How its model asks for tools: `"native"` (by the provider's tool calls), `"react"`
             (Thought, Action, Observation as text), or an object such as `React(…)`.
         context: What it shares with other agents.
@@ -120,7 +122,7 @@ class Agent(Running[DepsT, OutputT]):
         on_unknown_tool: OnUnknownTool = "tell",
         on_invalid_arguments: OnMistake = "tell",
         max_concurrency: int = 64,
-        recursive: bool = False,
+        recursive: bool | Recursion = False,
         background: bool = False,
         steering: SteerPolicy | None = None,
         autonomy: Autonomy | None = None,

@@ -39,7 +39,9 @@ async def map_tasks(
         raise ConfigError("map() takes a list of tasks; for a single one use run()")
     if max_concurrency < 1:
         raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
-    shared: dict[str, Any] = {} if data is None else {"data": await ready(data)}  # a graph takes none
+    shared: dict[str, Any] = (
+        {} if data is None else {"data": await ready(data)}
+    )  # a graph takes none
     run = Run(
         "map",
         parent=place.run if place else None,

@@ -68,6 +68,7 @@ class Plan:
         autonomy: Which of its tools it may use by itself; `None` for all.
         sharing: What it reads and writes that others share; `None` for nothing.
         listeners: Who is told of the events of its runs; it may grow.
+        guidance: What stands in the system prompt of an agent that calls itself from code.
         recursion: How it calls models and itself from code, if it does.
         plain: How it works where it does not go deeper.
         openings: What `opening` has made so far.
@@ -95,6 +96,7 @@ class Plan:
     sharing: Sharing | None
     listeners: Listeners
 
+    guidance: str = ""
     recursion: Recursion | None = None
     plain: Plan | None = None
 
