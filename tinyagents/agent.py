@@ -270,17 +270,11 @@ class Agent(Running[DepsT, OutputT]):
                 deps=deps,
             )
         else:
+            limits = self._limits(limits, CHILD_LIMITS, self._child_limits)
             run = Run(
-                name,
-                parent=place.run,
-                path=path or place.next_path(name),
-                task=text,
-                deltas=deltas,
-                limits=self._limits(limits, CHILD_LIMITS, self._child_limits),
-                allow_cycles=allow_cycles,
-                about=about,
-                deps=deps,
-            )
+                name, parent=place.run, path=path or place.next_path(name), task=text,
+                deltas=deltas, limits=limits, allow_cycles=allow_cycles, about=about, deps=deps,
+            )  # fmt: skip
         return AgentRun(plan, run, message, history, given)
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:

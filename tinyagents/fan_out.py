@@ -35,10 +35,7 @@ async def map_tasks(
     limits: RunLimits | None,
 ) -> list[Result[Any]]:
     """What `Agent.map` does; see there."""
-    if isinstance(tasks, str):
-        raise ConfigError("map() takes a list of tasks; for a single one use run()")
-    if max_concurrency < 1:
-        raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
+    _check(tasks, max_concurrency)
     shared: dict[str, Any] = (
         {} if data is None else {"data": await ready(data)}
     )  # a graph takes none
@@ -47,11 +44,9 @@ async def map_tasks(
         parent=place.run if place else None,
         path=place.next_path("map") if place else "root",
         limits=(limits or RunLimits()).filled(CHILD_LIMITS if place else ROOT_LIMITS),
-        run_id=run_id,
-        sink=sink,
         about={"agent": agent.name, "tasks": len(tasks)},
-        deps=deps,
-    )
+        run_id=run_id, sink=sink, deps=deps,
+    )  # fmt: skip
     # Numbered before any starts: a child's address must not depend on who is quicker.
     paths = [run.next_path(agent.name) for _ in tasks]
     results: dict[int, Result[Any]] = {}
@@ -85,6 +80,13 @@ async def map_tasks(
         vars(error)["result"] = _of_all(run, in_order(), error)
         raise
     return in_order()
+
+
+def _check(tasks: Sequence[Any], max_concurrency: int) -> None:
+    if isinstance(tasks, str):
+        raise ConfigError("map() takes a list of tasks; for a single one use run()")
+    if max_concurrency < 1:
+        raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
 
 
 def _park_if(some_wait: bool) -> None:

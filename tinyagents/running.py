@@ -116,15 +116,9 @@ class Running(Generic[DepsT, OutputT]):
             more: dict[str, Any] = {"history": history, "data": data}
             return await self._keep(begin, journal, task, run_id, sink, **more).run()
         work = self.open(
-            task,
-            data=data,
-            deps=deps,
-            history=history,
-            sink=sink,
-            run_id=run_id,
-            limits=limits,
+            task, data=data, deps=deps, history=history, sink=sink, run_id=run_id, limits=limits,
             place=place,
-        )
+        )  # fmt: skip
         result: Result[OutputT] = await execute(work)
         return result
 
