@@ -250,9 +250,9 @@ class Agent(Running[DepsT, OutputT]):
             TypeError: `task` is nothing an agent can be asked.
             ConfigError: `data` is no data, or too long for one that may go no deeper.
         """
-        name, plan, given = self.name, self._plan, None
+        name, plan, given, is_deeper = self.name, self._plan, None, False
         if data is not None or plan.recursion is not None:
-            plan, given = seen(plan, data, place)
+            plan, given, is_deeper = seen(plan, data, place)
         message = user_message(task) if task is not None else None
         if message is not None and given is not None:
             message = given.told(message)
@@ -271,6 +271,7 @@ class Agent(Running[DepsT, OutputT]):
             )
         else:
             limits = self._limits(limits, CHILD_LIMITS, self._child_limits)
+            limits = limits.of_run() if is_deeper else limits
             run = Run(
                 name, parent=place.run, path=path or place.next_path(name), task=text,
                 deltas=deltas, limits=limits, allow_cycles=allow_cycles, about=about, deps=deps,

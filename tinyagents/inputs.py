@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinyagents.data import Data, Given, as_data
 from tinyagents.errors import ConfigError, RunConflict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinyagents.plan import Plan
     from tinyagents.state import AgentRun
 
-__all__ = ["CONTEXT", "Input", "check_fits", "check_same", "ready", "seen"]
+__all__ = ["CONTEXT", "Input", "Sight", "check_fits", "check_same", "ready", "seen"]
 
 CONTEXT = "context"
 """What code calls the data it was given."""
@@ -94,7 +94,21 @@ def _named(given: Given) -> Data:
     return data
 
 
-def seen(plan: Plan, given: Given | None, place: Place | None) -> tuple[Plan, Input | None]:
+class Sight(NamedTuple):
+    """How a run gets to see its data.
+
+    Attributes:
+        plan: By which plan it works then.
+        input: Its data.
+        is_deeper: Whether it works for a run of the same agent.
+    """
+
+    plan: Plan
+    input: Input | None
+    is_deeper: bool = False
+
+
+def seen(plan: Plan, given: Given | None, place: Place | None) -> Sight:
     """How a run gets to see its data, and by which plan it works then.
 
     Args:
@@ -108,15 +122,16 @@ def seen(plan: Plan, given: Given | None, place: Place | None) -> tuple[Plan, In
     data = None if given is None else as_data(given)
     how, plain = plan.recursion, plan.plain
     if how is None or plain is None:
-        return plan, None if data is None else Input(data)
-    is_lowest = _n_levels(plan, place) >= how.max_depth
+        return Sight(plan, None if data is None else Input(data))
+    n_above = _n_levels(plan, place)
+    is_lowest = n_above >= how.max_depth
     if data is None:
-        return (plain if is_lowest else plan), None
+        return Sight(plain if is_lowest else plan, None, n_above > 0)
     if is_lowest:
         check_fits(data, how.fits_chars)
     elif not data.fits(how.fits_chars):
-        return plan, Input(data, is_whole=False)
-    return plain, Input(data)
+        return Sight(plan, Input(data, is_whole=False), n_above > 0)
+    return Sight(plain, Input(data), n_above > 0)
 
 
 def check_fits(data: Data, chars: int) -> None:
@@ -135,9 +150,8 @@ def check_fits(data: Data, chars: int) -> None:
 def _n_levels(plan: Plan, place: Place | None) -> float:
     """How many levels of this agent there are above; as good as all if runs get too deep."""
     run = None if place is None else place.run
-    if run is not None and run.depth + 2 > run.max_depth:
-        return inf  # its own calls would be refused
-    n = 0
+    is_deep = run is not None and run.depth + 2 > run.max_depth
+    n = inf if is_deep else 0  # calls of its own would be refused
     while run is not None:
         n += getattr(run.work, "plan", None) is plan
         run = run.parent
