@@ -15,7 +15,7 @@ from tinyagents.agent import Agent
 from tinyagents.asks import AskParent, Report, ask_parent, report
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import RunContext
-from tinyagents.dialects import React
+from tinyagents.dialects import CodeAct, PythonTool, React
 from tinyagents.errors import (
     BudgetExceeded,
     ConfigError,
@@ -96,6 +96,7 @@ __all__ = [
     "BudgetExceeded",
     "Cache",
     "Cancel",
+    "CodeAct",
     "ConfigError",
     "Context",
     "DelegationCycle",
@@ -126,6 +127,7 @@ __all__ = [
     "NoAnswer",
     "Pause",
     "PendingAsk",
+    "PythonTool",
     "React",
     "RecordedError",
     "Redirect",

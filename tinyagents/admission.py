@@ -26,12 +26,19 @@ from tinyagents_graph.run import Run
 __all__ = ["admit"]
 
 
-async def admit(work: AgentRun, call: ToolCall) -> Pending:
-    """Check a call; a model's mistake becomes a failed result that tells what was wrong."""
+async def admit(work: AgentRun, call: ToolCall, pending: Pending | None = None) -> Pending:
+    """Check a call; a model's mistake becomes a failed result that tells what was wrong.
+
+    Args:
+        work: The run.
+        call: The call.
+        pending: What it is to become, if it is none of the run's own turns.
+    """
     run, ledger = work.run, work.run.tree.ledger
     if call.name != work.plan.output.tool_name:
         _count(run)
-    pending = Pending(work, call)
+    if pending is None:
+        pending = Pending(work, call)
     if ledger is not None and _recall(pending, ledger):
         return pending
     for hook in work.plan.hooks.before_tool:
@@ -46,7 +53,7 @@ async def admit(work: AgentRun, call: ToolCall) -> Pending:
     tool = work.plan.tools.get(pending.call.name) or _renamed(work, pending)
     if tool is not None:
         pending.tool = tool
-        pending.path = run.next_path(tool.name)
+        pending.path = pending.next_path(tool.name)
         _check_arguments(work, pending, tool)
         if work.autonomy is not None and pending.message is None:
             _keep_to(work.autonomy, pending, tool)
@@ -66,8 +73,8 @@ def _recall(pending: Pending, ledger: Ledger) -> bool:
     pending.known = known
     pending.path = ledger.past.place_of_call(run.path, call.id)
     if pending.path:  # counted as it was then
-        name = pending.path[len(run.path) + 1 :].rpartition("[")[0]
-        run.next_path(name)
+        name = pending.path.rpartition("/")[2].rpartition("[")[0]
+        pending.next_path(name)
         _recall_background(pending, name)
     return True
 
@@ -84,7 +91,7 @@ def _recall_background(pending: Pending, name: str) -> None:
 def _take_over(pending: Pending, tool: Tool, candidates: Candidates) -> None:
     """Of a tree that goes on where another one was: what came of the same call there."""
     run, call = pending.work.run, pending.call
-    if tool.has_own_place:
+    if tool.is_entered:
         candidates.enter(run.path, pending.path)
     elif pending.message is None and not pending.waits and not tool.is_of_tree:
         pending.known = candidates.result(

@@ -50,8 +50,7 @@ def delegate(work: AgentRun, teller: Origin, turn: int = 0) -> Awaitable[Result[
 async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Result[Any]:
     # One coroutine, and not one around the other for children: its frame is in every live run.
     run = work.run
-    if work.plan.listeners.has_any:
-        work.plan.listeners.attend(run)
+    work.plan.listeners.attend(run)
     tell_start(run, teller, turn)
     # Hooks, instructions and models may start runs: those are children of this one.
     before = current_place.get()
@@ -87,6 +86,8 @@ async def _execute(work: AgentRun, teller: Origin | None, turn: int = 0) -> Resu
         raise
     finally:
         current_place.set(before)
+        if work.cells is not None:
+            await work.cells.close(is_kept=run.status == "completed")
     return _completed(work, teller)
 
 

@@ -7,6 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinyagents.data import Data, Given, as_data
+from tinyagents.data.variable import PRELUDE, assignment, look
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.messages import Message, Text, UserMessage
 from tinyagents_graph.frozen import frozen
@@ -53,6 +54,15 @@ class Input:
         content: Any = getattr(task, "content", "")
         parts = (Text(content),) if isinstance(content, str) else tuple(content)
         return UserMessage((*parts, Text(self.reference)))
+
+    @property
+    def code(self) -> str:
+        """What makes it a variable in a sandbox; empty if it is none."""
+        return "" if self.is_whole else PRELUDE + assignment(CONTEXT, self.data)
+
+    async def look(self, *given: Any) -> Any:
+        """Answer what the variable asks; see `tinyagents.data.variable.look`."""
+        return await look(self.data, *given)
 
     def put(self, work: AgentRun) -> list[Message]:
         """The transcript as the model gets it: with the data, or with how it begins."""

@@ -29,17 +29,14 @@ class Listeners:
     Args:
         entries: Who was so far.
         is_verbose: Whether the run tree is shown on the standard error stream as well.
-
-    Attributes:
-        has_any: Whether there is anybody at all.
     """
 
-    __slots__ = ("_entries", "has_any", "is_verbose")
+    __slots__ = ("_entries", "_has_any", "is_verbose")
 
     def __init__(self, entries: tuple[_Entry, ...] = (), *, is_verbose: bool = False) -> None:
         self._entries = entries
         self.is_verbose = is_verbose
-        self.has_any = bool(entries) or is_verbose
+        self._has_any = bool(entries) or is_verbose
 
     def add(self, listener: Listener, kinds: Collection[str] | None) -> None:
         """One more, for runs that begin from now on.
@@ -49,12 +46,12 @@ class Listeners:
         """
         EventSink().subscribe(listener, kinds=kinds)  # which says what is wrong with it
         self._entries = (*self._entries, _Entry(listener, kinds))
-        self.has_any = True
+        self._has_any = True
 
     def take_over(self, other: Listeners) -> None:
         """Those of another agent, of which this one's is a copy, are told as well."""
         self._entries += other._entries
-        self.has_any = self.is_verbose or bool(self._entries)
+        self._has_any = self.is_verbose or bool(self._entries)
 
     def attend(self, run: Run) -> None:
         """Listen to a run that is about to begin, until it has told of its end.
@@ -62,6 +59,8 @@ class Listeners:
         Not until its `async with` is left: in a tree that is kept, events are told once they are
         durable, which may be later.
         """
+        if not self._has_any:
+            return
         ledger = run.tree.ledger
         if ledger is not None and (ledger.is_silent or ledger.past.is_finished(run.path)):
             return  # there is nothing new to tell, and no end that would be told

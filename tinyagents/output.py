@@ -80,9 +80,15 @@ class OutputPlan:
         """Whether any text will do."""
         return self._type is None
 
-    def answer_with(self, tool: Tool) -> None:
-        """Have the model answer with a tool. Only while the plan is made."""
-        self.tool, self.tool_name = tool, tool.name
+    def answer_with(self, tool: Tool | None) -> None:
+        """Have the model answer with a tool, or with none. Only while the plan is made."""
+        self.tool = tool
+        self.tool_name = None if tool is None else tool.name
+
+    @property
+    def type_schema(self) -> dict[str, Any]:
+        """JSON Schema of the answer; empty if any text will do."""
+        return {} if self._type is None else self._type.schema
 
     @property
     def shape(self) -> str:

@@ -12,7 +12,7 @@ import anyio
 
 from tinyagents.asking import reason
 from tinyagents.context import RunContext
-from tinyagents.errors import ConfigError, ModelRetry, ToolError
+from tinyagents.errors import ConfigError, ModelRetry, Signal, ToolError
 from tinyagents.leave import is_in_doubt, settle_doubt
 from tinyagents.messages import ToolCall, ToolMessage, to_dict, well_formed
 from tinyagents.middleware import Finish, checked
@@ -30,9 +30,21 @@ from tinyagents_graph.steering import steer
 from tinyagents_graph.tasks import signal_of
 from tinyagents_graph.time_limit import time_limit
 
-__all__ = ["Pending", "bound"]
+__all__ = ["Fatal", "Pending", "bound"]
 
 _NO_ARGUMENTS: dict[str, Any] = {}
+
+
+class Fatal(Signal):
+    """What fails the run, on its way out of a tool that made other calls.
+
+    Attributes:
+        error: What it is.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(error)
 
 
 class Pending:
@@ -139,6 +151,8 @@ class Pending:
         if isinstance(error, Parked):
             self.waits, self.message = True, None
             return True
+        if isinstance(error, Fatal):
+            error = error.error
         why = reason(error)
         self.fatal = error if isinstance(error, Exception) else None
         self.refusal = "raised" if isinstance(error, Exception) else "cancelled"
@@ -174,6 +188,10 @@ class Pending:
         arguments, self.arguments = self.arguments, _NO_ARGUMENTS
         return tool.call(ctx, arguments)
 
+    def next_path(self, name: str) -> str:
+        """The address of a call of the tool `name`; asking counts it."""
+        return self.work.run.next_path(name)
+
     def succeed(self, content: Any) -> ToolMessage:
         """Make what the model reads of a call of which somebody knows what came of it."""
         return ToolMessage(self.call.id, self.call.name, content)
@@ -205,13 +223,7 @@ class Pending:
     def _tell(self, message: ToolMessage) -> None:
         if self.is_told:
             return
-        data: dict[str, Any] = {
-            "call_id": self.call.id, "tool": self.call.name, "content": message.text,
-        }  # fmt: skip
-        if not isinstance(message.content, str):
-            data["parts"] = to_dict(message)["content"]
-        if self.finish is not None:
-            data["finish"] = self.work.plan.output.dump(self.finish.output)
+        data = self._told_data(message)
         if message.failed:
             data["category"] = self.refusal
             if self.fatal is not None:
@@ -221,6 +233,16 @@ class Pending:
             self.work.run.emit("tool.failed", data)
         else:
             self.work.run.emit("tool.completed", data)
+
+    def _told_data(self, message: ToolMessage) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "call_id": self.call.id, "tool": self.call.name, "content": message.text,
+        }  # fmt: skip
+        if not isinstance(message.content, str):
+            data["parts"] = to_dict(message)["content"]
+        if self.finish is not None:
+            data["finish"] = self.work.plan.output.dump(self.finish.output)
+        return data
 
     # --- once more, out of a journal ----------
 
@@ -243,7 +265,7 @@ class Pending:
         if begun is not None and not tool.has_own_place:  # a child goes on where it was
             about = {"call_id": call_id, "tool": tool.name, "reason": "resumed"}
             run.emit("tool.retried", {**about, "since": begun.since})
-        if ledger.candidates is not None and not (tool.has_own_place or tool.is_of_tree):
+        if ledger.candidates is not None and not (tool.is_entered or tool.is_of_tree):
             # A body that had begun is run again as it was; what it did, the other tree knew of.
             note = ledger.candidates.change if begun is None else ledger.candidates.enter
             note(run.path, self.path)

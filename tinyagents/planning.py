@@ -29,7 +29,17 @@ def _react() -> Dialect:
     return React()
 
 
-_DIALECTS: Mapping[str, Callable[[], Dialect]] = {"native": lambda: NATIVE, "react": _react}
+def _codeact() -> Dialect:
+    from tinyagents.dialects.codeact import CodeAct
+
+    return CodeAct()
+
+
+_DIALECTS: Mapping[str, Callable[[], Dialect]] = {
+    "native": lambda: NATIVE,
+    "react": _react,
+    "codeact": _codeact,
+}
 
 
 def dialect_of(given: object) -> Dialect:

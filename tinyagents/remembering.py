@@ -22,11 +22,13 @@ class SessionState:
         transcript: What was said in the turns that succeeded.
         turns: How many have.
         sent: How many were begun.
+        variables: What their code left in the sandbox, if there was any.
     """
 
     transcript: tuple[Message, ...] = ()
     turns: int = 0
     sent: int = 0
+    variables: str | None = None
 
 
 class Remembered:
@@ -86,6 +88,7 @@ class Remembered:
             "path": path,
         }
         facts |= {"turns": state.turns, "sent": state.sent, "keep": n_same, "said": said}
+        facts |= {"left": state.variables} if state.variables else {}
         teller.emit("checkpoint.saved", facts)
         if state.sent >= self._known.sent:
             self._known = state
@@ -98,4 +101,5 @@ def _folded(saved: Sequence[Mapping[str, Any]]) -> SessionState:
         transcript += [from_dict(message) for message in each["said"]]
     if not saved:
         return SessionState()
-    return SessionState(tuple(transcript), saved[-1]["turns"], saved[-1]["sent"])
+    last = saved[-1]
+    return SessionState(tuple(transcript), last["turns"], last["sent"], last.get("left"))

@@ -208,6 +208,7 @@ class SubAgentSession(Turns[OutputT]):
         self._refuse_while_busy()
         self._transcript = ()
         self._turns = 0
+        self._variables = None
         self._is_behind()
         place = current_place.get()
         if self._remembered is not None and place is not None and place.is_alive:
@@ -229,6 +230,7 @@ class SubAgentSession(Turns[OutputT]):
         )
         other._transcript = self._transcript
         other._turns = self._turns
+        other._variables = self._variables
         other._is_behind()
         return other
 

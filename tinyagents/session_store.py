@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from json import dumps, loads
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -30,6 +30,7 @@ class _Saved(TypedDict):
     turns: Annotated[int, Field(ge=0)]
     sent: Annotated[int, Field(ge=0)]
     transcript: list[dict[str, Any]]
+    variables: NotRequired[str]
 
 
 @cache
@@ -53,6 +54,8 @@ def write_session(agent: str, session_id: str, state: SessionState) -> str:
         "sent": state.sent,
         "transcript": loads(to_json(state.transcript)),
     }
+    if state.variables is not None:
+        told["variables"] = state.variables
     return dumps(told, ensure_ascii=False)
 
 
@@ -87,7 +90,8 @@ def read_session(text: object, agent: str) -> tuple[str, SessionState]:
         raise ConfigError(f"this is no saved session: {wrong}") from error
     if saved["agent"] != agent:
         raise ConfigError(f"the session is with {saved['agent']!r}, not with {agent!r}")
-    return saved["session_id"], SessionState(transcript, saved["turns"], saved["sent"])
+    state = SessionState(transcript, saved["turns"], saved["sent"], saved.get("variables"))
+    return saved["session_id"], state
 
 
 class SessionStore:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeAlias, cast
 
 from anyio import CancelScope
 
+from tinyagents.dialects.cells import Cells
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import delegate
 from tinyagents.keeping import Kept
@@ -78,6 +79,7 @@ class Turns(Generic[OutputT]):
         self._remembered: Remembered | None = None
         self._transcript: tuple[Message, ...] = ()
         self._turns = 0
+        self._variables: str | None = None
         self._sent = 0
         self._live: AgentRun | None = None
         self._turn: AgentRun | None = None  # as it was opened first: a kept run may be again
@@ -126,6 +128,8 @@ class Turns(Generic[OutputT]):
                 "remembers in its state"
             )
         self._live = work
+        if any(tool.makes_calls for tool in work.plan.tools.values()):
+            work.cells = Cells(self._variables, goes_on=True)
         return work
 
     def _begun(self, work: AgentRun) -> AgentRun:
@@ -147,8 +151,7 @@ class Turns(Generic[OutputT]):
         try:
             result = await delegate(work, above, self._turns)
             if result.status == "completed":
-                self._transcript = result.messages
-                self._turns += 1
+                self._succeed(result)
                 self._is_behind()
                 if self._remembered is not None and (teller := work.run.parent) is not None:
                     self._remembered.keep(teller, work.run.path, self._state)
@@ -187,8 +190,7 @@ class Turns(Generic[OutputT]):
                 self._sent -= 1  # it is the same turn that goes on
                 return result
             if result.status == "completed":
-                self._transcript = result.messages
-                self._turns += 1
+                self._succeed(result)
             await store.save(self._state)
             return result
         except (JournalError, RunConflict):
@@ -206,16 +208,23 @@ class Turns(Generic[OutputT]):
         self._take(state)
         return turn
 
+    def _succeed(self, result: Result[OutputT]) -> None:
+        self._transcript = result.messages
+        self._turns += 1
+        if self._live is not None and self._live.cells is not None:
+            self._variables = self._live.cells.variables
+
     def _is_behind(self) -> None:
         if self._store is not None:
             self._store.is_behind = True
 
     def _take(self, state: SessionState) -> None:
         self._transcript, self._turns, self._sent = state.transcript, state.turns, state.sent
+        self._variables = state.variables
 
     @property
     def _state(self) -> SessionState:
-        return SessionState(self._transcript, self._turns, self._sent)
+        return SessionState(self._transcript, self._turns, self._sent, self._variables)
 
     def _catch_up(self, ledger: Ledger | None, path: str) -> None:
         """In a tree that is kept, it is as far as the journal says."""

@@ -16,6 +16,7 @@ from tinyagents_graph.run import Run
 if TYPE_CHECKING:
     from tinyagents.autonomy import Autonomy
     from tinyagents.children import Child
+    from tinyagents.dialects.cells import Cells
     from tinyagents.inputs import Input
     from tinyagents.plan import Plan
 
@@ -51,10 +52,11 @@ class AgentRun:
         progress: What it last reported of how far it is.
         prints: How much of the transcript its fingerprint covers, and that; `None` at first.
         speaks_for: The run in whose place it answers a question, if that is what it is there for.
+        cells: What its code has run in; `None` until there is some.
     """
 
     __slots__ = (
-        "_ctx", "answer", "autonomy", "background", "context_tokens", "corrections",
+        "_ctx", "answer", "autonomy", "background", "cells", "context_tokens", "corrections",
         "counted", "history", "input", "messages", "n_opening", "obstacle", "output", "plan",
         "prints", "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
@@ -89,6 +91,7 @@ class AgentRun:
         self.background: Mapping[str, Child] = _NO_CHILDREN
         self.progress = ""
         self.speaks_for: Run | None = None
+        self.cells: Cells | None = None
         run.work, run.policy = self, plan.steering
         self.autonomy = plan.autonomy
         if plan.autonomy is not None or run.tree.is_guarded:

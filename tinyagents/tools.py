@@ -100,6 +100,7 @@ class Tool:
         self.spec = ToolSpec(self.name, self.description, self.parameters, strict)
         self._adapter = signature.adapter
         self.has_own_place = False
+        self.makes_calls = False  # of other tools, in the middle of its own
         self.outlives_its_call = False
         self.is_of_tree = False  # it looks at other runs, or tells them something
         self.asks_leave = False
@@ -133,6 +134,11 @@ class Tool:
         else:
             made = self.function(**arguments)
         return made
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether it is gone through again in a fork, for what is done in it are steps as well."""
+        return self.has_own_place or self.makes_calls
 
     @property
     def tools_behind(self) -> Mapping[str, Tool]:

@@ -99,8 +99,11 @@ class Session:
                 raise ConfigError(f"{name!r} is no name for a variable")
         self._values = {**self._values, **taken}
 
-    async def dump(self) -> bytes:
+    async def dump(self, *, key: bytes | None = None) -> bytes:
         """Write down the session: variables, functions and classes, as after the last good cell.
+
+        Args:
+            key: What it is signed with; the sandbox's key if not given.
 
         Returns:
             Bytes that only `restore` can read, of a sandbox with the same key.
@@ -111,17 +114,21 @@ class Session:
         """
         with self._alone():
             await self._settle()
-            return Sealed(self._good, self._n_calls).seal(self._rules.key)
+            return Sealed(self._good, self._n_calls).seal(key or self._rules.key)
 
-    async def restore(self, data: bytes) -> None:
+    async def restore(self, data: bytes, *, key: bytes | None = None) -> None:
         """Take up a session that was written down; what this one had is forgotten.
+
+        Args:
+            data: What `dump` wrote.
+            key: What it was signed with; the sandbox's key if not given.
 
         Raises:
             SandboxError: The data was not written by `dump` of a sandbox with the same key.
             RunConflict: A cell is running.
         """
         with self._alone():
-            taken = Sealed.unseal(data, self._rules.key)
+            taken = Sealed.unseal(data, key or self._rules.key)
             self._rules.pool.drop(self._place, taken.state)
             self._good, self._n_calls, self._values = taken.state, taken.n_calls, {}
 

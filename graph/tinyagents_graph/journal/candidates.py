@@ -62,6 +62,7 @@ class Candidates:
         """Find what was taken over, and what was called anew."""
         places: dict[tuple[str, str], str] = {}
         runs: set[str] = set()
+        cells: set[tuple[str, str]] = set()
         for event in own:
             path, data = event.path, event.data
             if "recalled_from" in data:
@@ -70,7 +71,9 @@ class Candidates:
                 runs.add(path)
             elif event.kind == "tool.started":
                 places[path, data["call_id"]] = data["path"]
-            elif event.kind in _ENDS:
+            elif event.kind == "code.executed":
+                cells.add((path, data["call_id"]))
+            elif event.kind in _ENDS and (path, data.get("call_id")) not in cells:
                 place = data.get("path") or places.get((path, data["call_id"]), "")
                 self._note_made("" if place in runs else place, event.seq)
         for source in self._sources:

@@ -11,7 +11,7 @@ are looked up, not done. Events that the past has are not published twice.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from math import inf
 from typing import Any, TypeAlias
 
@@ -191,7 +191,8 @@ class Past:
         elif event.kind == "run.paused":
             self._paused_at[path] = at
         if event.kind in _ENDED and (parent := self._parents.get(path)) is not None:
-            self._spent[self._call_of(parent, path)][path] = event
+            for place in self._calls_above(parent, path):
+                self._spent[place][path] = event
 
     def _note_answer(self, path: str, asker: str) -> None:
         """A run answers a question of another: it was started from the call that asks."""
@@ -314,16 +315,23 @@ class Past:
         last = self._runs.get(path)
         return last is not None and last.kind in _REOPENED
 
-    def _call_of(self, parent: str, path: str) -> str:
-        """The place in a run from which a child of it was started: the next part of its path.
+    def _calls_above(self, parent: str, path: str) -> Iterator[str]:
+        """The places in a run from which a child of it was started, a call and those in that call.
 
         A run that answers another one belongs to the call that asks.
         """
         asked = self._asked.get(path)
         if asked is not None:
-            return asked
-        rest = path[len(parent) + 1 :]
-        return f"{parent}/{rest.partition('/')[0]}"
+            yield asked
+            return
+        place = parent
+        for part in path[len(parent) + 1 :].split("/"):
+            place = f"{place}/{part}"
+            yield place
+
+    def calls_in(self, place: str) -> Set[str]:
+        """Addresses of the calls that were made in the middle of a call."""
+        return {each for each in self._places.values() if each.startswith(f"{place}/")}
 
     def places_in(self, path: str) -> list[str]:
         """The places in a run from which runs were started that have ended."""
