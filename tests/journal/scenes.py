@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import time
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tests.journal.prefixes import RUN_ID, Scene, Stage, flaky
 from tests.journal.stories import Deed
 from tinyagents import (
     Agent,
     Autonomy,
+    CodeAct,
     Finish,
     Image,
     Inject,
@@ -36,6 +37,7 @@ from tinyagents import (
     tool,
 )
 from tinyagents.models.protocol import Capabilities, ModelReply, ModelRequest
+from tinyagents.sandbox import Sandbox
 from tinyagents.testing import FunctionModel, call
 from tinyagents_graph import SteerCommand
 from tinyagents_graph.journal.inbox import InboxAsk
@@ -45,6 +47,7 @@ __all__ = ["SCENES"]
 
 AT_ONCE = Retry(attempts=3, backoff_s=0, jitter=0)
 FIRE = frozenset({"fire"})
+SANDBOX = Sandbox(time_limit_s=5)
 
 
 def look(stage: Stage, **options: Any) -> Tool:
@@ -455,7 +458,88 @@ def talking_again(stage: Stage) -> Agent[Any, Any]:
     return Agent(stage.model(*turns), tools=[talk])
 
 
+def _coder(stage: Stage, *cells: str, **options: Any) -> Agent[Any, Any]:
+    """An agent whose model writes these cells, one in each turn."""
+    model = stage.model(*(f"```python\n{cell}\n```" for cell in cells))
+    options = {"dialect": CodeAct(SANDBOX), **options}
+    return Agent(model, tools=[look(stage), fire(stage)], **options)
+
+
+def cells(stage: Stage) -> Agent[Any, Any]:
+    """Variables and functions over cells, calls in a loop, a child, an error, a wrong answer."""
+    kid = Agent(stage.model(call("look", x=7), "kid end"), name="kid", tools=[look(stage)])
+    return _coder(
+        stage,
+        "seen = [look(x) for x in range(3)]\ndef say(n):\n    return f'{n}: {seen[n]}'",
+        "try:\n    fire(5)\nexcept RuntimeError:\n    pass\nseen.append(kid('deep'))\nsay(3)",
+        "try:\n    look('x')\nexcept TypeError as error:\n    seen.append('caught')\n1 / 0",
+        "finish([1, 2])",
+        "for n in range(9):\n    if n == 4:\n        finish(say(n))\nlook(99)",
+        subagents=[kid],
+        output_type=Annotated[str, Field(max_length=40)],
+    )
+
+
+def large_cells(stage: Stage) -> Agent[Any, Any]:
+    """Variables that are made again, as nothing may be written down."""
+    return _coder(
+        stage,
+        "seen = [look(1)]",
+        "try:\n    fire(2)\nexcept RuntimeError:\n    pass\nseen.append(look(1))",
+        "try:\n    boom\nexcept NameError:\n    seen.append('caught')",
+        "finish(seen)",
+        dialect=CodeAct(SANDBOX, max_saved_mb=0),
+    )
+
+
+def cells_ask(stage: Stage) -> Agent[Any, Any]:
+    """A human is asked in the middle of a cell, twice, and has a say in the second."""
+    return _coder(
+        stage,
+        "a = look(1)",
+        "try:\n    b = fire(2)\nexcept RuntimeError:\n    b = 'doubt'\nc = look(3)\ntry:\n    fire(4)\nexcept PermissionError as e:\n    d = str(e)",
+        "finish([a, b, c, d])",
+        autonomy=Autonomy(modes={"fire": "assisted"}),
+    )
+
+
+async def _approve_two(ask: InboxAsk) -> None:
+    if ask.arguments == {"x": 2}:
+        await ask.approve(by="ann")
+    else:
+        await ask.reject("too much", by="ann")
+
+
+def cells_at_once(stage: Stage) -> Agent[Any, Any]:
+    """Several lines of calls at once, each with a second call that rests on its first."""
+    return _coder(
+        stage,
+        "import asyncio\nasync def line(n):\n    a = await look(n)\n    return await look(n + 10)\n"
+        "found = await asyncio.gather(line(1), line(2), line(3))",
+        "finish(found)",
+    )
+
+
+def react(stage: Stage) -> Agent[Any, Any]:
+    kid = Agent(
+        stage.model("Action: look\nAction Input: 7", "Final Answer: kid end"),
+        name="kid", tools=[look(stage)], dialect="react",
+    )  # fmt: skip
+    model = stage.model(
+        "Thought: hm",
+        'Action: look\nAction Input: {"x": 1}\nAction: fire\nAction Input: 2',
+        "Action: kid\nAction Input: go deep\nObservation: no\nFinal Answer: no",
+        "Final Answer: end",
+    )
+    return Agent(model, tools=[look(stage), fire(stage)], subagents=[kid], dialect="react")
+
+
 SCENES: dict[str, Scene] = {
+    "cells": Scene(cells, irreversible=FIRE),
+    "large_cells": Scene(large_cells, irreversible=FIRE),
+    "cells_ask": Scene(cells_ask, answer=_approve_two, irreversible=FIRE),
+    "cells_at_once": Scene(cells_at_once, varies=True),
+    "react": Scene(react, irreversible=FIRE),
     "three_deep": Scene(three_deep, irreversible=FIRE),
     "parallel_calls": Scene(parallel_calls, irreversible=FIRE),
     "retries": Scene(retries),

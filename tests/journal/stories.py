@@ -27,7 +27,9 @@ _OF_SEGMENT = frozenset(
      "budget.released"}
 )  # fmt: skip
 # What depends on when something was told, not on what happened.
-_MOMENTARY = frozenset({"since", "expires_at", "delivery", "input"})
+_MOMENTARY = frozenset(
+    {"since", "expires_at", "delivery", "input", "seconds", "variables", "n_bytes"}
+)
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ class CellCalls:
 
     @cached_property
     def _taken(self) -> Set[str]:
-        ledger = self._ctx.run.tree.ledger
-        return frozenset() if ledger is None else ledger.past.calls_in(self._ctx.path)
+        run, ledger = self._ctx.run, self._ctx.run.tree.ledger
+        return frozenset() if ledger is None else ledger.past.calls_in(run.path, self._ctx.path)
 
     @property
     def n_made(self) -> int:
@@ -252,7 +252,9 @@ def _exception(text: str) -> Exception:
         message = "; ".join(error.get("errors") or [message])
     kind: Any = getattr(builtins, str(error.get("type")), None)
     if isinstance(kind, type) and issubclass(kind, Exception):
-        return cast("type[Exception]", kind)(message)
+        error_type = cast("type[Exception]", kind)
+        made: Exception = error_type(message)
+        return made
     if "type" in error:
         message = f"{error['type']}: {message}"
     if error.get("reason"):

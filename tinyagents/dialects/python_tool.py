@@ -15,6 +15,7 @@ from tinyagents.dialects.signatures import function_name
 from tinyagents.errors import ConfigError
 from tinyagents.middleware import Finish
 from tinyagents.tools import Tool
+from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
     from tinyagents.dialects.cells import Cells
@@ -120,11 +121,19 @@ class PythonTool(Tool):
         from tinyagents.dialects.cells import Finished
 
         super().recall(ctx, arguments)
-        n_calls = len(ctx.run.tree.ledger.past.calls_in(ctx.path)) if ctx.run.tree.ledger else 0
-        ctx.run.tool_calls += n_calls
-        if ctx.run.accounts.tool_calls is not None:
-            ctx.run.accounts.tool_calls.used += n_calls
+        used = Usage(tool_calls=self._n_calls(ctx))
+        ctx.run.tool_calls += used.tool_calls
+        ctx.run.accounts.note(used)
         self._cells(ctx).recall(Finished(ctx, arguments["code"], self._callable(ctx)))
+
+    def _n_calls(self, ctx: RunContext[Any]) -> int:
+        """How many calls of a cell that ran before counted; giving the answer does not."""
+        ledger, answer = ctx.run.tree.ledger, ctx.run.work.plan.output.tool_name
+        if ledger is None:
+            return 0
+        finish = f"{ctx.path}/{answer}["
+        made = ledger.past.calls_in(ctx.run.path, ctx.path)
+        return sum(not each.startswith(finish) for each in made)
 
     def _cells(self, ctx: RunContext[Any]) -> Cells:
         from tinyagents.dialects.cells import Cells

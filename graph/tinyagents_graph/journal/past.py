@@ -329,9 +329,11 @@ class Past:
             place = f"{place}/{part}"
             yield place
 
-    def calls_in(self, place: str) -> Set[str]:
-        """Addresses of the calls that were made in the middle of a call."""
-        return {each for each in self._places.values() if each.startswith(f"{place}/")}
+    def calls_in(self, path: str, place: str) -> Set[str]:
+        """Addresses of the calls that a run made in the middle of one of its calls."""
+        there = f"{place}/"
+        own = (each for (run, _), each in self._places.items() if run == path)
+        return {each for each in own if each.startswith(there)}
 
     def places_in(self, path: str) -> list[str]:
         """The places in a run from which runs were started that have ended."""
