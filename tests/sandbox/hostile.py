@@ -237,7 +237,7 @@ class A:\n  def __eq__(self, o): return self == o\nA() == A()
 class A:\n  def __repr__(self): return repr(self)\nrepr(A())
 class A:\n  def __iter__(self): return self\n  def __next__(self): return 1\nlist(A())
 class A:\n  def __add__(self, o): return self + o\nA() + A()
-class A:\n  def __enter__(self): return self\n  def __exit__(self, *a):\n    while True: pass\nwith A(): pass
+class A:\n  def __enter__(s): return s\n  def __exit__(s, *a):\n    while 1: pass\nwith A(): 0
 from dataclasses import dataclass\n@dataclass\nclass A:\n  x: object\na = A(1)\na.x = a\nrepr(a)
 match [1] * 10**9:\n  case [*x]: x
 def d(f): return d(f)\n@d\ndef g(): pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
@@ -111,7 +110,6 @@ class Sandbox:
         self._values = {name: plain(value) for name, value in (values or {}).items()}
         self._own: Session | None = None
         self._own_lock = threading.Lock()
-        weakref.finalize(self, pool.close)
 
     def __repr__(self) -> str:
         return f"Sandbox(engine={self._rules.engine!r})"
@@ -207,6 +205,10 @@ def _engine(engine: EngineName | Engine) -> Engine:
         from tinyagents.sandbox.monty import MontyEngine
 
         return MontyEngine()
+    if engine == "cpython":
+        from tinyagents.sandbox.cpython import CPythonEngine
+
+        return CPythonEngine()
     if isinstance(engine, str):
         raise ConfigError(f"Sandbox(engine={engine!r}): use 'monty', 'cpython' or an Engine")
     return engine

@@ -18,6 +18,7 @@ something went wrong on the host's side of it (`"host"`)."""
 _MAX_MESSAGE = 4_000
 _MAX_LINE = 200
 _MAX_FRAMES = 5
+_MAX_REPR = 200
 
 
 @frozen
@@ -38,6 +39,10 @@ class HostCall:
     kwargs: Mapping[str, Any]
     id: int
     n: int
+
+    def __repr__(self) -> str:
+        given = shown((self.args, dict(self.kwargs)), _MAX_REPR)
+        return f"HostCall({self.name!r}, {given}, id={self.id}, n={self.n})"
 
 
 @frozen
@@ -124,6 +129,12 @@ class CellResult:
     seconds: float = 0.0
     rolled_back: bool = False
 
+    def __repr__(self) -> str:
+        # Event loops, test runners and loggers write whatever they hold, and this holds a value
+        # that may take seconds to write.
+        value, printed = shown(self.value, _MAX_REPR), shown(self.printed, _MAX_REPR)
+        return f"CellResult({value}, printed={printed}, error={self.error!r})"
+
     @property
     def ok(self) -> bool:
         """Whether it ended without an error."""
@@ -135,11 +146,11 @@ class CellResult:
         Args:
             max_chars: At most so many characters; more are left out of the middle, and counted.
         """
-        end = self._end(max_chars)
-        room = max(max_chars - len(end) - 1, max_chars // 4)
-        printed = shorten(self.printed.rstrip("\n"), room)
-        parts = [part for part in (printed, end) if part]
-        return shorten("\n".join(parts) or "(no output)", max_chars)
+        printed = self.printed.rstrip("\n")
+        reserved = min(len(printed) + 1, max_chars // 4) if printed else 0
+        end = shorten(self._end(max_chars), max_chars - reserved)
+        printed = shorten(printed, max_chars - len(end) - 1 if end else max_chars)
+        return "\n".join(part for part in (printed, end) if part) or "(no output)"
 
     def _end(self, max_chars: int) -> str:
         if self.error is None:
@@ -152,9 +163,10 @@ def shorten(text: str, most: int) -> str:
     """`text`, with its middle left out if it is longer than `most` characters."""
     if len(text) <= most:
         return text
-    note = f"\n[… {len(text) - most:,} characters left out …]\n"
-    kept = max(most - len(note), 0)
-    left_out = len(text) - kept
-    note = f"\n[… {left_out:,} characters left out …]\n"
-    head = kept - kept // 3
-    return f"{text[:head]}{note}{text[len(text) - kept // 3 :] if kept // 3 else ''}"
+    note = "\n[… {:,} characters left out …]\n"
+    kept = most - len(note.format(len(text)))
+    if kept <= 0:
+        return text[: max(most, 0)]
+    head, tail = kept - kept // 3, kept // 3
+    left_out = note.format(len(text) - kept)
+    return text[:head] + left_out + text[len(text) - tail :]

@@ -152,7 +152,7 @@ def read_mounts(mounts: tuple[Mount, ...]) -> dict[str, str | bytes]:
         if not mount.writable:
             continue
         if not mount.is_folder:
-            if mount.host.is_file():
+            if mount.host.is_file() and not mount.host.is_symlink():
                 found[mount.inside] = _content(mount.host.read_bytes())
             continue
         for file in sorted(_files_below(mount.host)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyagents.errors import ConfigError, SandboxError
 from tinyagents.sandbox.engine import Capability, Settings, Worker
+from tinyagents.sandbox.hardening import Launcher
 from tinyagents.sandbox.mounts import overlapping
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class MontyWorkers:
 
     def __init__(self, settings: Settings, workers: int, binary: str | Path | None) -> None:
         import pydantic_monty as monty
+        from pydantic_monty._binary import find_monty_binary
 
         self.settings = settings
         self.mounts = [
@@ -99,8 +101,11 @@ class MontyWorkers:
         }
         # The pool never waits: whoever asks for a worker has been given leave before. The spare one
         # is for a worker that was killed and is not yet taken away.
+        self._launcher: Launcher | None = None
+        if settings.hardened:
+            self._launcher = Launcher(settings.hardened, find_monty_binary(binary))
         self._pool = monty.Monty(
-            binary_path=binary,
+            binary_path=binary if self._launcher is None else self._launcher.path,
             min_processes=0,
             max_processes=workers + 1,
             max_checkouts_per_worker=50,
@@ -133,6 +138,8 @@ class MontyWorkers:
     def close(self) -> None:
         """End all workers; see `Workers`."""
         self._pool.__exit__(None, None, None)
+        if self._launcher is not None:
+            self._launcher.close()
 
 
 def stub(name: str) -> Callable[..., Any]:

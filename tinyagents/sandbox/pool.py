@@ -9,6 +9,7 @@ waits for somebody who waits, and parents deep in a tree cannot starve their chi
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -136,6 +137,8 @@ class Pool:
         self._abandoned: deque[Place] = deque()
         self._threads = ThreadPoolExecutor(most if can_dump else 64, "tinyagents-sandbox")
         self._is_closed = False
+        # It lives as long as a session needs it, also when the sandbox itself is forgotten.
+        self._end = weakref.finalize(self, _end, self._threads, workers)
 
     async def run(self, place: Place, do: Callable[[Worker], T]) -> T:
         """Do something with a place's worker in a thread, as soon as there is one for it.
@@ -167,8 +170,7 @@ class Pool:
     def close(self) -> None:
         """End all workers."""
         self._is_closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._workers.close()
+        self._end()
 
     def _work(self, place: Place, do: Callable[[Worker], T]) -> T:
         before, place.successor_of = place.successor_of, None
@@ -251,3 +253,8 @@ class Pool:
                 await done.wait()
             raise
         return future.result()
+
+
+def _end(threads: ThreadPoolExecutor, workers: Workers) -> None:
+    threads.shutdown(wait=False, cancel_futures=True)
+    workers.close()
