@@ -38,6 +38,7 @@ HOMES = {
     "jsonschema": Home(("tinyagents/*",), one_module=True),
     "referencing": Home(("tinyagents/*",), one_module=True),
     "genai_prices": Home(("tinyagents/*",), one_module=True),
+    "re2": Home(("tinyagents/data/*",), one_module=True),
     "openai": Home(("tinyagents/models/openai*",)),
     "anthropic": Home(("tinyagents/models/anthropic*",)),
     "opentelemetry": Home(("tinyagents/telemetry*",)),

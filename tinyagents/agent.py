@@ -10,14 +10,17 @@ from typing_extensions import TypeForm, TypeVar
 
 from tinyagents.autonomy import Autonomy
 from tinyagents.context import DepsT
+from tinyagents.data import Given
 from tinyagents.dialect import Dialect
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
+from tinyagents.inputs import seen
 from tinyagents.messages import Message, user_message
 from tinyagents.models.protocol import Model, ModelSettings
 from tinyagents.models.resolve import resolve
 from tinyagents.plan import Instructions, OnMistake, OnUnknownTool, Plan, limits_of
 from tinyagents.planning import plan_of
+from tinyagents.recursion import Recursion
 from tinyagents.result import OutputT, Result
 from tinyagents.running import Running, Task
 from tinyagents.sharing import Context
@@ -70,7 +73,8 @@ class Agent(Running[DepsT, OutputT]):
         autonomy: Which of its tools, and of those of its sub-agents, it may use by itself, which it
             only proposes to use, and for which it asks a human first; all by itself if not given.
         recursive: Whether it may delegate to itself, as one of its own sub-agents; `max_depth` and
-            the refusal of cycles keep it in bounds.
+            the refusal of cycles keep it in bounds. With `dialect="codeact"`, whether its code may
+            call `llm`, `llm_map` and `recurse`; a `Recursion` says how. See `RecursiveAgent`.
         telemetry: Whether trees that begin with it are traced, also where `telemetry.setup()` was
             not called; see `tinyagents.telemetry`.
         dialect: How its model asks for tools: `"native"` (by the provider's tool calls), `"react"`
@@ -123,7 +127,7 @@ class Agent(Running[DepsT, OutputT]):
         on_unknown_tool: OnUnknownTool = "tell",
         on_invalid_arguments: OnMistake = "tell",
         max_concurrency: int = 64,
-        recursive: bool = False,
+        recursive: bool | Recursion = False,
         background: bool = False,
         steering: SteerPolicy | None = None,
         autonomy: Autonomy | None = None,
@@ -233,6 +237,7 @@ class Agent(Running[DepsT, OutputT]):
         limits: RunLimits | None = None,
         deltas: bool = False,
         allow_cycles: bool = False,
+        data: Given | None = None,
     ) -> AgentRun:
         """Prepare a run without starting it; what all ways of running share.
 
@@ -247,12 +252,18 @@ class Agent(Running[DepsT, OutputT]):
             limits: Limits besides the agent's own.
             deltas: Whether models stream; those of a parent that streams do anyway.
             allow_cycles: Whether an ancestor may have the same task.
+            data: What to do it with; see `run`.
 
         Raises:
             TypeError: `task` is nothing an agent can be asked.
+            ConfigError: `data` is no data, or too long for one that may go no deeper.
         """
-        name, plan = self.name, self._plan
+        name, plan, given, is_deeper = self.name, self._plan, None, False
+        if data is not None or plan.recursion is not None:
+            plan, given, is_deeper = seen(plan, data, place)
         message = user_message(task) if task is not None else None
+        if message is not None and given is not None:
+            message = given.told(message)
         text = message.text if message is not None else ""
         about = {"model": plan.model.name, "task": text}
         if place is None:
@@ -269,18 +280,13 @@ class Agent(Running[DepsT, OutputT]):
             if self._given["telemetry"] and run.tree.tracing is None:
                 run.tree.tracing = _telemetry().trace(run.tree)
         else:
+            limits = self._limits(limits, CHILD_LIMITS, self._child_limits)
+            limits = limits.of_run() if is_deeper else limits
             run = Run(
-                name,
-                parent=place.run,
-                path=path or place.next_path(name),
-                task=text,
-                deltas=deltas,
-                limits=self._limits(limits, CHILD_LIMITS, self._child_limits),
-                allow_cycles=allow_cycles,
-                about=about,
-                deps=deps,
-            )
-        return AgentRun(plan, run, message, history)
+                name, parent=place.run, path=path or place.next_path(name), task=text,
+                deltas=deltas, limits=limits, allow_cycles=allow_cycles, about=about, deps=deps,
+            )  # fmt: skip
+        return AgentRun(plan, run, message, history, given)
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)

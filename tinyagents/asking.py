@@ -145,10 +145,11 @@ def _request(work: AgentRun) -> ModelRequest:
     if most is not None and most < (settings.max_output_tokens or most + 1):
         settings = replace(settings, max_output_tokens=most)
     run = work.run
+    messages = work.messages if work.input is None else work.input.put(work)
     # Only a run of a chosen id is ever asked for again: the others pay nothing for a key.
     key = f"{run.run_id}#{run.step}" if run.tree.is_named else None
     return plan.speech.put(
-        ModelRequest(work.messages, plan.specs, settings, plan.output.schema, plan.tool_choice, key)
+        ModelRequest(messages, plan.specs, settings, plan.output.schema, plan.tool_choice, key)
     )
 
 

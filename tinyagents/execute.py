@@ -156,7 +156,8 @@ async def _begin(work: AgentRun) -> None:
         made = instructions(work.ctx)
         instructions = await made if isawaitable(made) else made
     if plan.speech.prompt:
-        instructions = "\n\n".join(filter(None, (instructions, plan.speech.prompt)))
+        told = (instructions, plan.guidance, plan.speech.prompt)
+        instructions = "\n\n".join(filter(None, told))
     if instructions:
         messages.append(SystemMessage(instructions))
     # An earlier turn's system prompt is replaced by this one: it stands there exactly once.

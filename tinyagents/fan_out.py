@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any
 
+from tinyagents.data import Data, Given, as_data
 from tinyagents.errors import ConfigError, RunConflict
 from tinyagents.execute import execute, paused
+from tinyagents.inputs import check_same, ready
 from tinyagents.messages import to_dict, user_message
 from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
@@ -32,6 +34,7 @@ async def map_tasks(
     agent: Runnable,
     tasks: Sequence[Any],
     *,
+    data: Given | None = None,
     max_concurrency: int,
     deps: Any,
     place: Place | None,
@@ -45,9 +48,10 @@ async def map_tasks(
         raise ConfigError("map() takes a list of tasks; for a single one use run()")
     if max_concurrency < 1:
         raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
-    begin = partial(_Map, agent, tasks, max_concurrency, deps=deps, limits=limits)
+    shared = None if data is None else as_data(await ready(data))
+    begin = partial(_Map, agent, tasks, max_concurrency, data=shared, deps=deps, limits=limits)
     if journal is not None:
-        return await _KeptMap(begin, journal, agent.name, tasks, run_id, sink).run()
+        return await _KeptMap(begin, journal, agent.name, tasks, run_id, sink, shared).run()
     return await begin(place=place, run_id=run_id, sink=sink).execute()
 
 
@@ -64,6 +68,7 @@ class _Map:
         tasks: Sequence[Any],
         max_concurrency: int,
         *,
+        data: Data | None,
         deps: Any,
         limits: RunLimits | None,
         place: Place | None,
@@ -83,6 +88,7 @@ class _Map:
         self._agent = agent
         self._tasks = tasks
         self._max_concurrency = max_concurrency
+        self._shared: dict[str, Any] = {} if data is None else {"data": data}  # a graph takes none
         # Numbered before any starts: a child's address must not depend on who is quicker.
         self._paths = [self.run.next_path(agent.name) for _ in tasks]
         self._results: dict[int, Result[Any]] = {}
@@ -113,7 +119,7 @@ class _Map:
         run, path = self.run, self._paths[index]
         work: Any = None
         try:
-            work = self._agent.open(self._tasks[index], place=run, path=path)
+            work = self._agent.open(self._tasks[index], place=run, path=path, **self._shared)
             self._results[index] = await execute(work)
         except Parked:
             self._waiting[index] = work  # the others go on
@@ -152,18 +158,25 @@ class _KeptMap(keeping.Kept[_Map, list[Result[Any]]]):
         tasks: Sequence[Any],
         run_id: str | None,
         sink: EventSink | None,
+        data: Data | None,
     ) -> None:
-        about = {"agent": agent, "tasks": [to_dict(user_message(task)) for task in tasks]}
+        asked = [to_dict(user_message(task)) for task in tasks]
+        about: dict[str, Any] = {"agent": agent, "tasks": asked}
+        if data is not None:
+            about["data"] = data.describe()
         task = f"{len(tasks)} tasks for {agent}"
         super().__init__(journal, name=_NAME, task=task, about=about, run_id=run_id, sink=sink)
         self._begin = begin
+        self._data = data
 
     def begin(self, ledger: Ledger) -> _Map:
         """Prepare the run.
 
         Raises:
-            RunConflict: It was asked something else when it began.
+            RunConflict: It was asked something else when it began, or given other data.
+            ConfigError: It was given data, and that is not given again.
         """
+        check_same(ledger.about.get("data"), self._data, self.run_id)
         for what in ("agent", "tasks"):
             if ledger.about.get(what) != self._about[what]:
                 raise RunConflict(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tinyagents.data import Given, as_data
 from tinyagents.errors import RunConflict
 from tinyagents.execute import execute, paused
+from tinyagents.inputs import check_same
 from tinyagents.messages import Message, from_dict, to_dict, user_message
 from tinyagents.result import Result
 from tinyagents.tools import cut
@@ -39,6 +41,7 @@ class Kept(keeping.Kept["AgentRun", Result[Any]]):
         run_id: Id of the run; made up if not given.
         sink: Who gets its events, those of the past included.
         is_resumed: Whether it must have begun before.
+        data: The data it is given, of which a reference is kept.
     """
 
     def __init__(
@@ -52,12 +55,16 @@ class Kept(keeping.Kept["AgentRun", Result[Any]]):
         run_id: str | None = None,
         sink: EventSink | None = None,
         is_resumed: bool = False,
+        data: Given | None = None,
     ) -> None:
         asked: dict[str, Any] = {}
         text = ""
         if task is not None:
             message = user_message(task)
             asked["task"], text = to_dict(message), cut(message.text, _TASK_CHARS)
+        self._data = None if data is None else as_data(data)
+        if self._data is not None and task is not None:
+            asked["data"] = self._data.describe()
         if history:
             asked["history"] = [to_dict(each) for each in history]
         super().__init__(
@@ -76,9 +83,11 @@ class Kept(keeping.Kept["AgentRun", Result[Any]]):
         """Prepare the run, with what it was asked when it began, which is what it is asked now.
 
         Raises:
-            RunConflict: It was asked something else.
+            RunConflict: It was asked something else, or given other data.
+            ConfigError: It was given data, and that is not given again.
         """
         then, now = ledger.about, self._now
+        check_same(then.get("data"), self._data, self.run_id)
         if now and then.get("task") != now["task"]:
             raise RunConflict(
                 f"run {self.run_id!r}",
@@ -86,7 +95,8 @@ class Kept(keeping.Kept["AgentRun", Result[Any]]):
             )
         task = from_dict(then["task"]) if "task" in then else None
         history = [from_dict(each) for each in then.get("history", ())]
-        return self._begin(task, history=history, run_id=self.run_id, sink=self.sink)
+        more = {} if self._data is None else {"data": self._data}
+        return self._begin(task, history=history, run_id=self.run_id, sink=self.sink, **more)
 
     def execute(self, work: AgentRun) -> Awaitable[Result[Any]]:
         """Run it to its result."""

@@ -17,6 +17,7 @@ from tinyagents.listening import Listeners
 from tinyagents.middleware import Hooks
 from tinyagents.models.protocol import Model, ModelSettings, ToolSpec
 from tinyagents.output import OutputPlan
+from tinyagents.recursion import Recursion
 from tinyagents.sharing import Sharing
 from tinyagents.tools import Tool
 from tinyagents_graph.frozen import frozen
@@ -67,6 +68,9 @@ class Plan:
         autonomy: Which of its tools it may use by itself; `None` for all.
         sharing: What it reads and writes that others share; `None` for nothing.
         listeners: Who is told of the events of its runs; it may grow.
+        guidance: What stands in the system prompt of an agent that calls itself from code.
+        recursion: How it calls models and itself from code, if it does.
+        plain: How it works where it does not go deeper.
         openings: What `opening` has made so far.
         kept: What `facts` has made.
     """
@@ -91,6 +95,10 @@ class Plan:
     autonomy: Autonomy | None
     sharing: Sharing | None
     listeners: Listeners
+
+    guidance: str = ""
+    recursion: Recursion | None = None
+    plain: Plan | None = None
 
     openings: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
     kept: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])

@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any, Generic, TypeAlias
 
 from tinyagents.context import DepsT
+from tinyagents.data import Given
 from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
+from tinyagents.inputs import ready
 from tinyagents.keeping import IN_MEMORY, Begin, Kept
 from tinyagents.messages import Message
 from tinyagents.result import OutputT, Result
@@ -56,6 +58,7 @@ class Running(Generic[DepsT, OutputT]):
         limits: RunLimits | None = None,
         deltas: bool = False,
         allow_cycles: bool = False,
+        data: Given | None = None,
     ) -> AgentRun:
         """Prepare a run without starting it."""
 
@@ -63,6 +66,7 @@ class Running(Generic[DepsT, OutputT]):
         self,
         task: Task,
         *,
+        data: Given | None = None,
         deps: DepsT | None = None,
         history: Sequence[Message] = (),
         sink: EventSink | None = None,
@@ -80,6 +84,9 @@ class Running(Generic[DepsT, OutputT]):
 
         Args:
             task: What to do.
+            data: What to do it with, if that is long: a text, the path of a file or folder, a list
+                of records, or a `Data`. It is put into the prompt; of a recursive agent it is a
+                variable of its code, unless it fits.
             deps: What tools get as `ctx.deps`; a child without gets its parent's.
             history: What was said before, as in an earlier `result.messages`.
             sink: Where the events go; one of its own if not given.
@@ -96,24 +103,23 @@ class Running(Generic[DepsT, OutputT]):
             ModelError: The model failed for good.
             InvalidOutput: The model gave no answer that fits `output_type`.
             RunCancelled: The run was cancelled.
-            RunConflict: The run of this id is under way elsewhere, or was asked something else.
+            RunConflict: The run of this id is under way elsewhere, or was asked something else, or
+                was given other data.
             JournalError: The journal cannot be read or written.
             Exception: What a tool with `on_error="fail"` or a hook raised. On all of them,
                 `error.result` has what there was until then.
         """
+        if data is not None:
+            data = await ready(data)
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave):
             begin = partial(self.open, deps=deps, limits=limits)
-            return await self._keep(begin, journal, task, run_id, sink, history=history).run()
+            more: dict[str, Any] = {"history": history, "data": data}
+            return await self._keep(begin, journal, task, run_id, sink, **more).run()
         work = self.open(
-            task,
-            deps=deps,
-            history=history,
-            sink=sink,
-            run_id=run_id,
-            limits=limits,
+            task, data=data, deps=deps, history=history, sink=sink, run_id=run_id, limits=limits,
             place=place,
-        )
+        )  # fmt: skip
         result: Result[OutputT] = await execute(work)
         return result
 
@@ -134,6 +140,7 @@ class Running(Generic[DepsT, OutputT]):
         run_id: str,
         *,
         journal: Journal | None = None,
+        data: Given | None = None,
         deps: DepsT | None = None,
         sink: EventSink | None = None,
         limits: RunLimits | None = None,
@@ -146,6 +153,7 @@ class Running(Generic[DepsT, OutputT]):
         Args:
             run_id: Id of the run.
             journal: Where it is kept; a run that waits and is kept in none waits in this process.
+            data: The data that it was given, which is not kept.
             deps: What tools get as `ctx.deps`; they are not kept.
             sink: Where the events go, those of the past included.
             limits: Limits of this run, besides the agent's own.
@@ -154,14 +162,16 @@ class Running(Generic[DepsT, OutputT]):
             The result, as of `run`.
 
         Raises:
-            ConfigError: There is no such run.
-            RunConflict: It is under way elsewhere.
+            ConfigError: There is no such run, or it was given data that is not given again.
+            RunConflict: It is under way elsewhere, or was given other data.
             JournalError: The journal cannot be read or written.
             Exception: As for `run`.
         """
+        if data is not None:
+            data = await ready(data)
         begin = partial(self.open, deps=deps, limits=limits)
         result: Result[OutputT] = await self._keep(
-            begin, journal, None, run_id, sink, is_resumed=True
+            begin, journal, None, run_id, sink, is_resumed=True, data=data
         ).run()
         return result
 
@@ -178,6 +188,7 @@ class Running(Generic[DepsT, OutputT]):
         self,
         task: Task | None,
         *,
+        data: Given | None = None,
         deps: DepsT | None = None,
         history: Sequence[Message] = (),
         sink: EventSink | None = None,
@@ -193,6 +204,7 @@ class Running(Generic[DepsT, OutputT]):
 
         Args:
             task: What to do; `None` goes on with the run of that `run_id`, as `resume` does.
+            data: What to do it with; see `run`.
             deps: What tools get as `ctx.deps`.
             history: What was said before.
             sink: Where the events go; one of its own if not given.
@@ -210,7 +222,7 @@ class Running(Generic[DepsT, OutputT]):
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave or task is None):
             opens = partial(self.open, deps=deps, limits=limits, deltas=True)
-            more: dict[str, Any] = {"history": history, "is_resumed": task is None}
+            more: dict[str, Any] = {"history": history, "is_resumed": task is None, "data": data}
             kept = self._keep(opens, journal, task, run_id, sink, **more)
             handle = RunHandle[OutputT](kept.open, kept.drive, policy=policy, buffer=buffer)
             kept.on_reopen = handle.follow
@@ -219,6 +231,7 @@ class Running(Generic[DepsT, OutputT]):
         def begin() -> AgentRun:
             return self.open(
                 task,
+                data=data,
                 deps=deps,
                 history=history,
                 sink=sink,
@@ -234,6 +247,7 @@ class Running(Generic[DepsT, OutputT]):
         self,
         tasks: Sequence[Task],
         *,
+        data: Given | None = None,
         max_concurrency: int = 10,
         deps: DepsT | None = None,
         sink: EventSink | None = None,
@@ -247,6 +261,7 @@ class Running(Generic[DepsT, OutputT]):
 
         Args:
             tasks: What to do.
+            data: What to do each of them with; see `run`.
             max_concurrency: How many at once.
             deps: What tools get as `ctx.deps`.
             sink: Where the events go; one of its own if not given.
@@ -272,6 +287,7 @@ class Running(Generic[DepsT, OutputT]):
         return await map_tasks(
             self,
             tasks,
+            data=data,
             max_concurrency=max_concurrency,
             deps=deps,
             place=place,

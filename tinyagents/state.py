@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinyagents.autonomy import Autonomy
     from tinyagents.children import Child
     from tinyagents.dialects.cells import Cells
+    from tinyagents.inputs import Input
     from tinyagents.plan import Plan
 
 __all__ = ["MISSING", "AgentRun"]
@@ -34,6 +35,7 @@ class AgentRun:
         run: Its place in the tree.
         task: What it is asked.
         history: What was said before.
+        input: The data it was given, if it was given any.
         messages: The transcript, which only grows.
         n_opening: How many messages stood there when the model was first asked.
         turns: Model exchanges so far.
@@ -55,17 +57,23 @@ class AgentRun:
 
     __slots__ = (
         "_ctx", "answer", "autonomy", "background", "cells", "context_tokens", "corrections",
-        "counted", "history", "messages", "n_opening", "obstacle", "output", "plan", "prints",
-        "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
+        "counted", "history", "input", "messages", "n_opening", "obstacle", "output", "plan",
+        "prints", "progress", "run", "seen", "speaks_for", "stop_reason", "task", "turns", "wider",
     )  # fmt: skip
 
     def __init__(
-        self, plan: Plan, run: Run, task: Message | None, history: Sequence[Message]
+        self,
+        plan: Plan,
+        run: Run,
+        task: Message | None,
+        history: Sequence[Message],
+        given: Input | None = None,
     ) -> None:
         self.plan = plan
         self.run = run
         self.task = task
         self.history = history
+        self.input = given
         self.messages: list[Message] = []
         self.n_opening = 0
         self._ctx: RunContext[Any] | None = None

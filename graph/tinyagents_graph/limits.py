@@ -79,6 +79,17 @@ class RunLimits:
             and self.max_runs is None
         )
 
+    def of_run(self) -> RunLimits:
+        """Those of one run alone, for one below a run that has the same limits for the tree.
+
+        A slice of an account as large as the account would leave nothing to whoever is beside it.
+        """
+        return RunLimits(
+            max_turns=self.max_turns,
+            max_output_tokens=self.max_output_tokens,
+            on_limit=self.on_limit,
+        )
+
     def filled(self, other: RunLimits) -> RunLimits:
         """These limits, with `other`'s where these say nothing."""
         mine = {name: getattr(self, name) for name in (*NAMES, "on_limit")}

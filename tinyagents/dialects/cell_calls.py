@@ -20,6 +20,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from tinyagents.admission import admit
 from tinyagents.context import RunContext
+from tinyagents.data.variable import LOOK
 from tinyagents.dialects.signatures import arguments_in_order
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.pending import Fatal, Pending
@@ -75,6 +76,8 @@ class CellCalls:
             Fatal: It fails the run.
             Parked: It waits for an answer; what was called beside it is finished first.
         """
+        if call.name == LOOK:
+            return await self._look(call)
         tool, asked = self._asked(call)
         pending = _CellCall(self._work, asked, self)
         try:
@@ -91,6 +94,13 @@ class CellCalls:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def _look(self, call: HostCall) -> Any:
+        """What the code sees of the run's data: no call that anybody is told of, and no step."""
+        given = self._work.input
+        if given is None:
+            raise LookupError("this run was given no data")
+        return await given.look(*call.args)
 
     def path_of(self, call_id: str, name: str) -> str:
         """The address of a call; after a crash, the one it had."""
@@ -124,6 +134,8 @@ class CellCalls:
         Raises:
             Exception: As then; or it is none that came to anything.
         """
+        if call.name == LOOK:
+            return await self._look(call)
         _, asked = self._asked(call)
         outcome = self._answers.get(asked.id, _UNFIT)
         ledger = self._work.run.tree.ledger

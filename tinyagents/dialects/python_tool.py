@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
+from tinyagents.data.variable import LOOK
 from tinyagents.dialects.signatures import function_name
 from tinyagents.errors import ConfigError
 from tinyagents.middleware import Finish
@@ -96,7 +97,9 @@ class PythonTool(Tool):
         run.emit("code.generated", {"call_id": ctx.call_id, "code": code})
         cells = self._cells(ctx)
         calls = CellCalls(ctx, functions)
-        session = await cells.session(ctx, self.sandbox.session(functions=functions))
+        given = ctx.run.work.input
+        names = (*functions, LOOK) if given is not None and given.code else tuple(functions)
+        session = await cells.session(ctx, self.sandbox.session(functions=names))
         try:
             result = await session.run(code, on_call=calls.answer)
         except Finish:
