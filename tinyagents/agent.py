@@ -91,6 +91,7 @@ class Agent(Running[DepsT, OutputT]):
         "_given",
         "_plan",
         "_root_limits",
+        "_telemetry",
         "description",
         "limits",
         "name",
@@ -103,6 +104,7 @@ class Agent(Running[DepsT, OutputT]):
     _plan: Plan
     _root_limits: RunLimits
     _child_limits: RunLimits
+    _telemetry: bool
 
     def __init__(
         self,
@@ -133,14 +135,12 @@ class Agent(Running[DepsT, OutputT]):
         settle = partial(object.__setattr__, self)
         settle("name", check_name("agent", name))
         settle("description", description)
-        limits = limits_of(limits)
+        settle("limits", limits := limits_of(limits))
         resolved = given["model"] = resolve(model)
-        if telemetry:
-            _telemetry()  # which says now what of it is set up wrong
+        settle("_telemetry", telemetry and bool(_telemetry()))  # which may be set up wrong
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
         delegates = [*items("subagents", subagents), *([self] if recursive else [])]
-        offered = offer(items("tools", tools), delegates, background)
-        table = table_of(offered, output)
+        table = table_of(offer(items("tools", tools), delegates, background), output)
         if autonomy is not None:
             check_modes(autonomy, table)
         plan = Plan(
@@ -162,7 +162,6 @@ class Agent(Running[DepsT, OutputT]):
             steering=steering or SteerPolicy(),
             autonomy=autonomy,
         )
-        settle("limits", limits)
         settle("_given", given)
         settle("_plan", plan)
         settle("_root_limits", limits.filled(ROOT_LIMITS))
@@ -261,8 +260,7 @@ class Agent(Running[DepsT, OutputT]):
                 about=about,
                 deps=deps,
             )
-            if self._given["telemetry"] and run.tree.tracing is None:
-                run.tree.tracing = _telemetry().trace(run.tree)
+            self._trace(run)
         else:
             run = Run(
                 name,
@@ -276,6 +274,10 @@ class Agent(Running[DepsT, OutputT]):
                 deps=deps,
             )
         return AgentRun(plan, run, message, history)
+
+    def _trace(self, root: Run) -> None:
+        if self._telemetry and root.tree.tracing is None:
+            root.tree.tracing = _telemetry().trace(root.tree)
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)
