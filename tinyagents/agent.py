@@ -95,6 +95,7 @@ class Agent(Running[DepsT, OutputT]):
         "_given",
         "_plan",
         "_root_limits",
+        "_telemetry",
         "description",
         "limits",
         "name",
@@ -107,6 +108,7 @@ class Agent(Running[DepsT, OutputT]):
     _plan: Plan
     _root_limits: RunLimits
     _child_limits: RunLimits
+    _telemetry: bool
 
     def __init__(
         self,
@@ -142,12 +144,10 @@ class Agent(Running[DepsT, OutputT]):
         settle = partial(object.__setattr__, self)
         settle("name", check_name("agent", name))
         settle("description", description)
-        limits = limits_of(limits)
+        settle("limits", limits := limits_of(limits))
         resolved = given["model"] = resolve(model)
-        if telemetry:
-            _telemetry()  # which says now what of it is set up wrong
+        settle("_telemetry", telemetry and bool(_telemetry()))  # which may be set up wrong
         plan = plan_of(given, resolved, self)
-        settle("limits", limits)
         settle("_given", given)
         settle("_plan", plan)
         settle("_root_limits", limits.filled(ROOT_LIMITS))
@@ -267,18 +267,12 @@ class Agent(Running[DepsT, OutputT]):
         text = message.text if message is not None else ""
         about = {"model": plan.model.name, "task": text}
         if place is None:
+            limits = self._limits(limits, ROOT_LIMITS, self._root_limits)
             run = Run(
-                name,
-                task=text,
-                limits=self._limits(limits, ROOT_LIMITS, self._root_limits),
-                run_id=run_id,
-                sink=sink,
-                deltas=deltas,
-                about=about,
-                deps=deps,
-            )
-            if self._given["telemetry"] and run.tree.tracing is None:
-                run.tree.tracing = _telemetry().trace(run.tree)
+                name, task=text, limits=limits, run_id=run_id, sink=sink, deltas=deltas,
+                about=about, deps=deps,
+            )  # fmt: skip
+            self._trace(run)
         else:
             limits = self._limits(limits, CHILD_LIMITS, self._child_limits)
             limits = limits.of_run() if is_deeper else limits
@@ -287,6 +281,10 @@ class Agent(Running[DepsT, OutputT]):
                 deltas=deltas, limits=limits, allow_cycles=allow_cycles, about=about, deps=deps,
             )  # fmt: skip
         return AgentRun(plan, run, message, history, given)
+
+    def _trace(self, root: Run) -> None:
+        if self._telemetry and root.tree.tracing is None:
+            root.tree.tracing = _telemetry().trace(root.tree)
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)

@@ -48,7 +48,9 @@ async def map_tasks(
         raise ConfigError("map() takes a list of tasks; for a single one use run()")
     if max_concurrency < 1:
         raise ConfigError(f"map(max_concurrency={max_concurrency}): give at least 1")
-    shared = None if data is None else as_data(await ready(data))
+    if data is not None:
+        data = await ready(data)
+    shared = None if data is None else as_data(data)
     begin = partial(_Map, agent, tasks, max_concurrency, data=shared, deps=deps, limits=limits)
     if journal is not None:
         return await _KeptMap(begin, journal, agent.name, tasks, run_id, sink, shared).run()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def eventually(look: Callable[[], T | None], seconds: float = 50) -> T:
             found = None  # it has not started yet
         if time.monotonic() > until:
             raise AssertionError(f"nothing after {seconds:g} s: {found!r}")
-        time.sleep(0.5)
+        threading.Event().wait(0.5)  # nothing of another program tells when it has changed
 
 
 @contextmanager

@@ -177,8 +177,20 @@ def setup(
     Raises:
         ConfigError: An argument or a variable does not do; the message has what is allowed.
     """
-    on_spans, on_events = _PLACES[_content_by_env()] if content is None else (content, False)
+    places = _PLACES[_content_by_env()] if content is None else (content, False)
     names = Names(semconv_version, openinference=openinference)
+    cleaned = None if redact is None else _careful(redact)
+    return _turn_on(names, places, cleaned, pending_spans, tracer_provider, meter_provider)
+
+
+def _turn_on(
+    names: Names,
+    places: tuple[bool, bool],
+    clean: Clean | None,
+    pending_spans: bool,
+    tracer_provider: TracerProvider | None,
+    meter_provider: MeterProvider | None,
+) -> Telemetry:
     for before in _current:
         trace_trees(None)
         before.shutdown()
@@ -194,15 +206,8 @@ def setup(
         provider, deliveries = provider_by_env()
         trace.set_tracer_provider(provider)
     meters = meter_provider or meter_provider_by_env()
-    style = Style(
-        *_tracer_of(provider),
-        names,
-        on_spans,
-        on_events,
-        None if redact is None else _careful(redact),
-        None if meters is None else Metrics(meters, semconv_version),
-        pending_spans,
-    )
+    counted = None if meters is None else Metrics(meters, names.version)
+    style = Style(*_tracer_of(provider), names, *places, clean, counted, pending_spans)
     others = [] if meters is None or meters is meter_provider else [meters]
     made = Telemetry(style, provider, deliveries, is_own=is_own, others=others)
     _current.append(made)
