@@ -1,7 +1,7 @@
 """The pictures of docs/viewer.md: `python -m tests.viewer.pictures` takes them anew."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import time
 from typing import Any
@@ -17,7 +17,7 @@ from tinyagents.viewer import Viewer
 from tinyagents_graph import Event
 
 CITIES = ("Basel", "Zurich", "Geneva", "Lugano")
-SHOTS = (
+SHOTS: Sequence[tuple[str, str, str, Sequence[str]]] = (
     ("tree", "#/run/report?at=root/planner[0]", "light", []),
     ("timeline", "#/run/report?view=timeline", "dark", []),
     ("inbox", "#/inbox", "light", ["Edit arguments"]),

@@ -1,5 +1,6 @@
 """The viewer on runs that are under way, and on trees that are large."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.viewer.conftest import in_thread
 from tests.viewer.scenes import at_work, said, turns
 from tests.viewer.trees import large, origin, write_tree
-from tinyagents import Agent, EventSink, MemoryJournal, SqliteJournal, tool
+from tinyagents import Agent, EventSink, MemoryJournal, SqliteJournal, ask_parent, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call
 from tinyagents.viewer import Viewer
@@ -231,3 +232,61 @@ def test_a_viewer_that_went_away_is_missed(page: Page, path: Path) -> None:
     viewer.stop()
     expect(page.locator(".state")).to_contain_text("reconnecting")
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
+
+
+def test_a_journal_in_memory_is_acted_on_while_its_run_is_at_work(page: Page) -> None:
+    journal = MemoryJournal()
+    done: list[str] = []
+    answered = threading.Event()
+    asked = Agent(
+        turns(call("ask_parent", question="Which account?"), last_text),
+        name="curious",
+        tools=[ask_parent],
+    )
+
+    async def run() -> None:
+        result = await asked.run("Pay.", run_id="mine", journal=journal)
+        assert result.status == "paused"
+        await anyio.to_thread.run_sync(answered.wait)
+        result = await asked.resume("mine", journal=journal)
+        done.append(str(result.output))
+
+    thread = threading.Thread(target=lambda: anyio.run(run), daemon=True)
+    thread.start()
+    with Viewer(journal, by="ann") as viewer:
+        page.goto(viewer.url)
+        page.get_by_role("link", name="Inbox 1").click()
+        ask = page.locator("article.ask")
+        expect(ask).to_contain_text("Which account?")
+        ask.get_by_label("Answer").fill("the savings")
+        ask.get_by_role("button", name="Answer").click()
+        expect(ask.locator(".outcome")).to_contain_text("Answered")
+        answered.set()
+        thread.join(20)
+    assert done == ["the savings"]
+
+
+def test_a_journal_that_cannot_be_read_for_a_while_is_said_and_shown_again(
+    page: Page, viewer: Viewer, path: Path
+) -> None:
+    lines = [*large(1, 1, 1)]
+
+    async def make(run_id: str) -> int:
+        async with SqliteJournal(path) as journal:
+            return await write_tree(journal, run_id, lines)
+
+    in_thread(lambda: make("one"))
+    page.goto(viewer.url)
+    expect(page.locator("a.runs-row")).to_have_count(1)
+    with sqlite3.connect(path, isolation_level=None) as database:
+        database.execute("PRAGMA user_version=99")  # as a newer version would have made it
+        database.execute("ALTER TABLE tree RENAME TO forest")
+    database.close()
+    expect(page.get_by_role("alert")).to_be_visible()
+    with sqlite3.connect(path, isolation_level=None) as database:
+        database.execute("ALTER TABLE forest RENAME TO tree")
+        database.execute("PRAGMA user_version=1")
+    database.close()
+    in_thread(lambda: make("two"))
+    expect(page.locator("a.runs-row")).to_have_count(2)
+    expect(page.get_by_role("alert")).to_have_count(0)

@@ -1,5 +1,6 @@
 // What the server says. In an exported file there is none: the same answers come from the file.
 
+const HIDDEN_MS = 5000;
 const holder = document.getElementById("embedded");
 const embedded = holder ? JSON.parse(holder.textContent) : null;
 export const isExport = embedded !== null;
@@ -48,6 +49,7 @@ export function listen(query, hear) {
   let again = 0;
   let isOver = false;
   const open = () => {
+    clearTimeout(again);
     source = new EventSource(`api/stream?${new URLSearchParams(query())}`);
     source.onopen = () => hear.state?.("live");
     for (const name of Object.keys(hear)) {
@@ -60,11 +62,19 @@ export function listen(query, hear) {
       again = setTimeout(open, 1000);
     };
   };
+  // A browser has six connections to a host for all its tabs: one that nobody sees gives up its own.
+  const look = () => {
+    clearTimeout(again);
+    if (document.hidden) again = setTimeout(() => { source.close(); source = null; }, HIDDEN_MS);
+    else if (source === null || source.readyState === EventSource.CLOSED) open();
+  };
+  document.addEventListener("visibilitychange", look);
   open();
   return () => {
     isOver = true;
     clearTimeout(again);
-    source.close();
+    document.removeEventListener("visibilitychange", look);
+    source?.close();
   };
 }
 
