@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.journal.brief import brief
+from tinyagents_graph.journal.identity import identity, is_of_resuming
 from tinyagents_graph.journal.sent import SentMail
 from tinyagents_graph.journal.times import seconds_at_work
 from tinyagents_graph.journal.visits import OF_GRAPHS, Visits
@@ -51,12 +52,10 @@ _ENDED = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _REOPENED = frozenset({"run.paused", "run.failed", "run.cancelled"})
 # What has no name of its own by which one could be told from another.
 _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.saved"})
-_IDS = ("call_id", "ask_id", "steer_id", "key", "path", "step", "node", "name")
 
 # Steps whose events nobody publishes again once they are facts: who looks one up knows that it is
 # told already.
 _LOOKED_UP = frozenset({"model", "tool"})
-_NAMING = frozenset({str, int, type(None)})
 
 _NEVER = -1
 
@@ -152,7 +151,7 @@ class Past:
                 if event.data.get("called_off"):
                     self._call_off(event)
                     continue
-                if kind not in _OF_A_TRY and not _is_of_resuming(event.data):
+                if kind not in _OF_A_TRY and not is_of_resuming(event.data):
                     self._repeat(event)
                 self._read_rest(at, event)
 
@@ -247,25 +246,25 @@ class Past:
             self.called_off.add(ask_id)
             self.open_asks.pop(ask_id, None)
             opener = self.asks[ask_id]
-            self._repeats[_identity(opener.kind, path, opener.data)].pop()
+            self._repeats[identity(opener.kind, path, opener.data)].pop()
         else:
             sent = self.mail.give_up(data["to"], data["steer_id"])
-            self._repeats[_identity("steer.received", path, sent)].pop()
+            self._repeats[identity("steer.received", path, sent)].pop()
 
     def _repeat(self, event: Event) -> None:
         path = event.origin.path
-        identity = _identity(event.kind, path, event.data)
-        self._repeats[identity].append(event)
+        name = identity(event.kind, path, event.data)
+        self._repeats[name].append(event)
         if event.kind in _LOOSE:
-            self._loose[path].append(identity)
+            self._loose[path].append(name)
 
     def arrive(self, path: str) -> None:
         """A run has come to its first new step: what it publishes from here on is new.
 
         Events of bodies that are not run again would else stand for new ones that look like them.
         """
-        for identity in self._loose.pop(path, ()):
-            self._repeats.pop(identity, None)
+        for name in self._loose.pop(path, ()):
+            self._repeats.pop(name, None)
 
     # --- looking up ----------
 
@@ -377,9 +376,9 @@ class Past:
             return self._runs[path] if self.is_finished(path) else None
         if kind in ("subagent.failed", "subagent.cancelled"):
             return self.fact("subagent", path, data["path"])
-        if _is_of_resuming(data):
+        if is_of_resuming(data):
             return None
-        found = self._repeats.get(_identity(kind, path, data))
+        found = self._repeats.get(identity(kind, path, data))
         if found:
             return found.pop()
         return self._runs[path] if self.is_finished(path) else None
@@ -394,14 +393,3 @@ def is_settled(end: Event) -> bool:
     if end.kind == "graph.step.completed":
         return "error" not in end.data
     return end.kind.endswith(".completed")
-
-
-def _is_of_resuming(data: Mapping[str, Any]) -> bool:
-    """Whether it tells that a body runs again: each time is another one."""
-    return data.get("reason") == "resumed"
-
-
-def _identity(kind: str, path: str, data: Mapping[str, Any]) -> tuple[Any, ...]:
-    # Of what a user's own event says, only what can name something.
-    names = [value if type(value) in _NAMING else None for value in map(data.get, _IDS)]
-    return (kind, path, *names)
