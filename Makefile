@@ -7,7 +7,7 @@ PIP_FLAGS := --disable-pip-version-check --quiet
 # Pyright would otherwise ask the network whether a newer release exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test lint types pytest format bench crash dev lock clean
+.PHONY: demo test lint types pytest format bench recursive crash dev lock clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/folder_report.py
@@ -31,6 +31,10 @@ format: $(VENV)/.dev
 
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks
+
+# Long inputs answered in several ways; the models are functions. 100 MB take some minutes.
+recursive: $(VENV)/.dev
+	$(VENV)/bin/python -m benchmarks.recursive --sizes 10kB 100kB 1MB 10MB 100MB --seeds 2
 
 # Prints its seed, and each case that went wrong as arguments that repeat it.
 crash: $(VENV)/.dev
