@@ -31,6 +31,7 @@ format: $(VENV)/.dev
 
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks
+	$(BENCH_VENV)/bin/python -m benchmarks.sandbox
 
 # Long inputs answered in several ways; the models are functions. 100 MB take some minutes.
 recursive: $(VENV)/.dev

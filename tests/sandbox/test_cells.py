@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -199,9 +200,9 @@ def test_a_closed_sandbox_says_so() -> None:
         ({"tools": [lambda: 1]}, "'<lambda>' is no name"),
     ],
 )
-def test_a_wrong_argument_is_told_at_construction(options: dict[str, object], message: str) -> None:
+def test_a_wrong_argument_is_told_at_construction(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Sandbox(**options)  # type: ignore[arg-type]  # wrong on purpose
+        Sandbox(**options)
 
 
 def test_without_the_engine_it_says_how_to_install_it(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_modules_mounts_and_values(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("in")
     (tmp_path / "work").mkdir()
     sandbox = box(
-        modules=[Module("config", {"version": (1, 2), "double": lambda n: 2 * n})],
+        modules=[Module("config", {"version": (1, 2), "double": (2).__mul__})],
         mounts=[
             Mount("in.txt", tmp_path / "in.txt"),
             Mount("out.txt", tmp_path / "out.txt", writable=True),

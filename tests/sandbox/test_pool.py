@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from functools import partial
 from typing import Any
 
 import anyio
@@ -130,7 +131,7 @@ def test_threads_and_event_loops_share_a_sandbox() -> None:
 
     backends = ["asyncio", "trio"] * 4
     threads = [
-        threading.Thread(target=lambda n=n, backend=backend: anyio.run(main, n, backend=backend))
+        threading.Thread(target=partial(anyio.run, main, n, backend=backend))
         for n, backend in enumerate(backends)
     ]
     for thread in threads:

@@ -252,11 +252,14 @@ def _exception(text: str) -> Exception:
         message = "; ".join(error.get("errors") or [message])
     kind: Any = getattr(builtins, str(error.get("type")), None)
     if isinstance(kind, type) and issubclass(kind, Exception):
-        error_type = cast("type[Exception]", kind)
-        made: Exception = error_type(message)
+        try:
+            made: Exception = kind(message)
+        except TypeError:  # the one that wants to know which bytes it could not read
+            return ValueError(message)
         return made
     if "type" in error:
         message = f"{error['type']}: {message}"
     if error.get("reason"):
         message = f"{message} ({error['reason']})"
-    return _RAISED_AS.get(category, RuntimeError)(message)
+    fitting: type[Exception] = _RAISED_AS.get(category, RuntimeError)
+    return fitting(message)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 __all__ = ["CodeReply", "read_reply"]
 
 _OPENING = re.compile(
-    r"^[ \t]*(?P<marks>`{3,})[ \t]*(?:python3?|py|tool_code|code)?[ \t]*\r?\n|<code>[ \t]*\n?",
+    r"(?:^|(?<=>))[ \t]*(?P<marks>`{3,})[ \t]*(?:python3?|py|tool_code|code)?[ \t]*\r?\n"
+    r"|<code>[ \t]*\n?",
     re.IGNORECASE | re.MULTILINE,
 )
 _FENCE = re.compile(r"^[ \t]*(?P<marks>`{3,})[^`\n]*$", re.MULTILINE)
@@ -87,17 +88,20 @@ def _next_block(text: str, at: int) -> tuple[int, int, str | None] | None:
     opening = _OPENING.search(text, at)
     other = _FENCE.search(text, at)
     if other is not None and (opening is None or other.start() < opening.start()):
-        closing = re.compile(rf"^[ \t]*{other['marks']}`*[ \t]*$", re.MULTILINE)
+        closing = _closing(other["marks"])
         end = closing.search(text, other.end())
         return other.start(), len(text) if end is None else end.end(), None
     if opening is None:
         return None
-    if opening["marks"] is None:
-        closing = _CLOSING_TAG
-    else:
-        closing = re.compile(rf"^[ \t]*{opening['marks']}`*[ \t]*$", re.MULTILINE)
+    marks: str | None = opening["marks"]
+    closing = _CLOSING_TAG if marks is None else _closing(marks)
     stop, code = _until(text, opening.end(), closing)
     return opening.start(), stop, code
+
+
+def _closing(marks: str) -> re.Pattern[str]:
+    """What closes a fence; a tag may follow on its line, where a word would open another one."""
+    return re.compile(rf"^[ \t]*{marks}`*(?=[ \t]*(?:$|<))", re.MULTILINE)
 
 
 def _until(text: str, at: int, closing: re.Pattern[str]) -> tuple[int, str]:

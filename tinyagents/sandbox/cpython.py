@@ -17,11 +17,12 @@ from typing import Any, cast
 
 from tinyagents.errors import ConfigError, SandboxError
 from tinyagents.sandbox import awaited, cpython_guest, seccomp
-from tinyagents.sandbox.cell import CellError, Frame, shorten
+from tinyagents.sandbox.cell import CellError, ErrorKind, Frame, shorten
 from tinyagents.sandbox.cpython_guest import decode, encode
 from tinyagents.sandbox.engine import (
     Answer,
     Asked,
+    CallKind,
     Capability,
     Failed,
     Feed,
@@ -45,6 +46,7 @@ network, no other process can be started, and only files that are named here can
 _GRACE_S = 0.5
 _START_S = 20.0
 _HOME = "/.sandbox"
+_KINDS: Mapping[str, ErrorKind] = {"syntax": "syntax", "limit": "limit"}
 # Read as JSON it may take twenty times that on the host.
 _MAX_LINE = 16 << 20
 
@@ -303,7 +305,7 @@ class CPythonWorker:
         if kind == "done":
             return Finished(safe(decode(facts[0]), self._most_bytes))
         what, name, text, frames = facts
-        known = what if what in ("syntax", "code", "limit") else "code"
+        known = _KINDS.get(what, "code")
         places = tuple(Frame(int(n), str(f), str(s), int(c), int(w)) for n, f, s, c, w in frames)
         return Failed(CellError(known, str(name)[:200], shorten(str(text), 10_000), places))
 
@@ -321,7 +323,7 @@ class CPythonWorker:
         if not isinstance(positional, tuple) or not all(isinstance(each, str) for each in named):
             raise ValueError("it calls in a way that there is none")
         self._asked.add(id)
-        kind = "function" if name in self._feed.functions else "module"
+        kind: CallKind = "function" if name in self._feed.functions else "module"
         return Asked(id, kind, name, cast("Any", positional), named, bool(is_awaited))
 
 

@@ -190,8 +190,9 @@ class Repl:
         if spans:
             tree = ast.fix_missing_locations(Awaiting(spans, starts).visit(tree))
         last = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
-            last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
+        if tree.body and isinstance(end := tree.body[-1], ast.Expr):
+            tree.body.pop()
+            last = ast.Expression(end.value)
         self._execute(compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
         if last is None:
             return None
@@ -250,17 +251,16 @@ def _told(error: BaseException, name: str) -> tuple[str, str, str, list[Any]]:
 def encode(value: Any, depth: int = 0) -> Any:
     """A value as JSON, with a tag where JSON has no such type."""
     if value is None or isinstance(value, (bool, int, float, str)):
-        return value.item() if hasattr(value, "item") else value
+        return value
     if depth > 100:
         raise ValueError("a value nested more than 100 deep cannot leave the sandbox")
     if isinstance(value, list):
-        return [encode(each, depth + 1) for each in value]
+        return _encoded(value, depth)
     if isinstance(value, dict):
-        pairs = [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in value.items()]
-        return {"t": "dict", "v": pairs}
+        return {"t": "dict", "v": [_encoded(pair, depth) for pair in _pairs(value)]}
     for kind in (tuple, set, frozenset):
         if isinstance(value, kind):
-            return {"t": kind.__name__, "v": [encode(each, depth + 1) for each in value]}
+            return {"t": kind.__name__, "v": _encoded(value, depth)}
     if isinstance(value, (bytes, bytearray)):
         return {"t": "bytes", "v": value.hex()}
     if hasattr(value, "tolist"):  # an array
@@ -270,18 +270,36 @@ def encode(value: Any, depth: int = 0) -> Any:
     return repr(value)[:_MAX_MESSAGE]
 
 
+def _encoded(values: Any, depth: int) -> list[Any]:
+    return [encode(each, depth + 1) for each in values]
+
+
+def _pairs(values: Any) -> Any:
+    return values.items()
+
+
 def decode(data: Any) -> Any:
-    """The value that `encode` wrote."""
+    """The value that `encode` wrote.
+
+    Raises:
+        ValueError, TypeError, LookupError, RecursionError: It wrote no such thing.
+    """
     if isinstance(data, list):
-        return [decode(each) for each in data]
-    if not isinstance(data, dict):
-        return data
+        return _decoded(data)
+    return _untagged(data) if isinstance(data, dict) else data
+
+
+def _untagged(data: Any) -> Any:
     kind, parts = data["t"], data["v"]
     if kind == "dict":
         return {decode(key): decode(each) for key, each in parts}
     if kind == "bytes":
         return bytes.fromhex(parts)
-    return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](map(decode, parts))
+    return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](_decoded(parts))
+
+
+def _decoded(parts: Any) -> list[Any]:
+    return [decode(each) for each in parts]
 
 
 def _stop(*_: Any) -> None:
@@ -301,7 +319,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(settings["recursion_limit"] + 50)
     sys.path[:0] = settings["path"]
-    sys.stdout = sys.stderr = Printer(wire)  # type: ignore[assignment]
+    printer: Any = Printer(wire)
+    sys.stdout = sys.stderr = printer
     signal.signal(signal.SIGALRM, _stop)
     source: dict[str, Any] = {"__name__": "awaited"}
     exec(settings["awaited"], source)

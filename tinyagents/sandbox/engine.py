@@ -14,13 +14,16 @@ from tinyagents.sandbox.mounts import Module, Mount
 from tinyagents_graph.frozen import frozen
 
 __all__ = [
-    "Answer", "Asked", "Capability", "Engine", "Failed", "Feed", "Finished", "Given", "Later",
-    "Raised", "Settings", "Stop", "Waits", "Worker", "Workers",
+    "Answer", "Asked", "CallKind", "Capability", "Engine", "Failed", "Feed", "Finished", "Given",
+    "Later", "Raised", "Settings", "Stop", "Waits", "Worker", "Workers",
 ]  # fmt: skip
 
 Capability: TypeAlias = Literal["dump", "memory", "recursion", "mounts", "modules", "hardened"]
 """What not every engine can: to write down a session between and in the middle of cells
 (`"dump"`), a limit, or one of the things that a sandbox can be given."""
+
+CallKind: TypeAlias = Literal["function", "module", "sleep"]
+"""What a cell calls: a function of its session or sandbox, one of a module, or a sleep."""
 
 
 @frozen
@@ -78,7 +81,7 @@ class Asked:
     """
 
     id: int
-    kind: Literal["function", "module", "sleep"]
+    kind: CallKind
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]

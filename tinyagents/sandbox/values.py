@@ -277,7 +277,7 @@ class _Writer:
         else:
             self._put(brackets[0])
             self._write_parts(value, depth + 1)
-            self._put(",)" if type(value) is tuple and len(value) == 1 else brackets[1])
+            self._put(",)" if brackets[0] == "(" and _is_single(value) else brackets[1])
 
     def _write_parts(self, value: Any, depth: int) -> None:
         is_dict = type(value) is dict
@@ -295,6 +295,10 @@ class _Writer:
     def _put(self, text: str) -> None:
         self.parts.append(text)
         self._room -= len(text)
+
+
+def _is_single(value: Any) -> bool:
+    return len(value) == 1
 
 
 _BRACKETS: Mapping[Any, tuple[str, str]] = {

@@ -8,6 +8,7 @@ from tinyagents.testing.models import FunctionModel, ScriptedModel, TestModel, c
 from tinyagents.testing.offline import NetworkBlocked, no_network
 from tinyagents.testing.recorded import RecordedModel, replay
 from tinyagents.testing.recording import NotAsRecorded
+from tinyagents.testing.sandboxes import Says, ScriptedEngine, Wants
 from tinyagents.testing.tree import check_tree, outline
 
 __all__ = [
@@ -15,9 +16,12 @@ __all__ = [
     "NetworkBlocked",
     "NotAsRecorded",
     "RecordedModel",
+    "Says",
+    "ScriptedEngine",
     "ScriptedModel",
     "TestModel",
     "Tree",
+    "Wants",
     "assert_tree",
     "call",
     "check_journal",
