@@ -197,3 +197,12 @@ def test_a_killed_run_goes_on_in_another_process() -> None:
     assert "letter to Bob\n   sends a letter to Eve" in second
     assert "letter" not in third
     assert "All three are sent." in third
+
+
+def test_a_sandbox_gives_back_what_a_limit_undid() -> None:
+    text = printed("18")
+    assert "=> {'Lisbon': 545000, 'Porto': 231000}" in text
+    assert "KeyError: Atlantis" in text
+    assert "No such file or directory: '/etc/passwd'" in text
+    assert "TimeoutError: time limit exceeded\n(nothing of this code took effect)" in text
+    assert text.endswith("=> 776000\n\n{'Lisbon': 545000, 'Porto': 231000}\n")

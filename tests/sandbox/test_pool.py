@@ -90,9 +90,15 @@ async def test_those_that_compute_are_waited_for_and_no_longer_than_their_limit(
 
 async def test_who_is_cancelled_while_waiting_takes_no_worker() -> None:
     box = Sandbox(workers=1, time_limit_s=5)
+    computes = anyio.Event()
+
+    async def compute() -> None:
+        code = "print('it computes')\nwhile True: pass"
+        await box.session().run(code, on_print=lambda _: computes.set())
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(box.session().run, "while True: pass")
-        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(compute)
+        await computes.wait()
         for _ in range(5):
             with anyio.move_on_after(0.01) as scope:
                 await box.session().run("1")

@@ -88,7 +88,8 @@ class Driver:
         self._rules = rules
         self._place = place
         self._on_call = on_call
-        self._printed = _Printed(rules.max_output_chars, on_print)
+        self._loop = EventLoop()
+        self._printed = _Printed(rules.max_output_chars, on_print, self._loop)
         self._n_calls = 0
         self._slept_s = 0.0
         self._promises: dict[int, _Promise] = {}
@@ -168,7 +169,7 @@ class Driver:
             return self._after(stop, feed, worker)
 
         try:
-            stop = await self._rules.pool.run(self._place, step)
+            stop = await self._rules.pool.run(self._place, step, self._loop)
             if self._printed.failure is not None:
                 raise self._printed.failure
             return stop
@@ -280,11 +281,11 @@ class _Promise:
 class _Printed:
     """What a cell printed; once that is too much, the cell ends."""
 
-    def __init__(self, most: int, tell: Callable[[str], None] | None) -> None:
+    def __init__(self, most: int, tell: Callable[[str], None] | None, loop: EventLoop) -> None:
         self._parts: list[str] = []
         self._room = most
         self._tell = tell
-        self._loop = None if tell is None else EventLoop()
+        self._loop = loop
         self.is_full = False
         self.failure: BaseException | None = None
         self.kill: Callable[[], None] = lambda: None
@@ -299,7 +300,7 @@ class _Printed:
             self.kill()
         self._room -= len(text)
         self._parts.append(text)
-        if self._loop is not None:
+        if self._tell is not None:
             self._loop.call(partial(self._pass_on, text))
 
     def _pass_on(self, text: str) -> None:

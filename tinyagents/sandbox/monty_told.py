@@ -47,6 +47,8 @@ def _failure_of_code(error: monty.MontySyntaxError | monty.MontyRuntimeError) ->
     )
     if is_limit:
         kind = "limit"
+        if "time limit" in message:  # without how long it took to notice
+            message = "time limit exceeded"
     told = CellError(kind, name, shorten(message, _MAX_MESSAGE), _frames(error))
     return Failed(told, is_lost=is_limit)
 

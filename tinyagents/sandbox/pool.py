@@ -12,13 +12,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 
 from tinyagents.errors import SandboxError
+from tinyagents.sandbox.crew import Crew
 from tinyagents.sandbox.engine import Feed, Worker, Workers
 from tinyagents_graph.loops import EventLoop
 
@@ -135,22 +135,31 @@ class Pool:
         self._idle: dict[Place, None] = {}  # in the order in which they began to wait
         self._queue: deque[tuple[Place, Callable[[], object]]] = deque()
         self._abandoned: deque[Place] = deque()
-        self._threads = ThreadPoolExecutor(most if can_dump else 64, "tinyagents-sandbox")
+        self._crew = Crew(most if can_dump else 64)
+        self._computing: set[Place] = set()
         self._is_closed = False
         # It lives as long as a session needs it, also when the sandbox itself is forgotten.
-        self._end = weakref.finalize(self, _end, self._threads, workers)
+        self._end = weakref.finalize(self, _end, self._crew, workers, self._computing)
 
-    async def run(self, place: Place, do: Callable[[Worker], T]) -> T:
+    async def run(
+        self, place: Place, do: Callable[[Worker], T], loop: EventLoop | None = None
+    ) -> T:
         """Do something with a place's worker in a thread, as soon as there is one for it.
 
         On cancellation the worker's process is ended, and then the thread has ended, too.
+
+        Args:
+            place: Whose worker.
+            do: What to do with it.
+            loop: The event loop it is called in, from who has it at hand.
 
         Raises:
             SandboxError: What the place was doing is lost, or the sandbox is closed.
         """
         await self._sit(place)
         try:
-            return await self._in_thread(place, partial(self._work, place, do))
+            work = partial(self._work, place, do)
+            return await self._in_thread(place, work, loop or EventLoop())
         finally:
             self._rise(place)
 
@@ -176,7 +185,11 @@ class Pool:
         before, place.successor_of = place.successor_of, None
         if before is not None:
             before.leave()
-        return do(place.enter(self._workers.start))
+        self._computing.add(place)
+        try:
+            return do(place.enter(self._workers.start))
+        finally:
+            self._computing.discard(place)
 
     async def _sit(self, place: Place) -> None:
         """Get leave to have a worker."""
@@ -238,23 +251,44 @@ class Pool:
         place.successor_of = before
         tell()
 
-    async def _in_thread(self, place: Place, work: Callable[[], T]) -> T:
-        loop, done = EventLoop(), anyio.Event()
+    async def _in_thread(self, place: Place, work: Callable[[], T], loop: EventLoop) -> T:
+        job = _Job(work, loop)
+        if not self._crew.do(job):
+            raise SandboxError("this sandbox is closed")
         try:
-            future: Future[T] = self._threads.submit(work)
-        except RuntimeError as error:
-            raise SandboxError("this sandbox is closed") from error
-        future.add_done_callback(lambda _: loop.call(done.set))
-        try:
-            await done.wait()
+            await job.done.wait()
         except BaseException:
             place.stop()
             with anyio.CancelScope(shield=True):
-                await done.wait()
+                await job.done.wait()
             raise
-        return future.result()
+        if job.error is not None:
+            raise job.error
+        return cast("T", job.value)
 
 
-def _end(threads: ThreadPoolExecutor, workers: Workers) -> None:
-    threads.shutdown(wait=False, cancel_futures=True)
+class _Job:
+    """Something that a thread does for somebody who waits in an event loop."""
+
+    __slots__ = ("_loop", "_work", "done", "error", "value")
+
+    def __init__(self, work: Callable[[], Any], loop: EventLoop) -> None:
+        self._work = work
+        self._loop = loop
+        self.done = loop.new_event()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def __call__(self) -> None:
+        try:
+            self.value = self._work()
+        except BaseException as error:
+            self.error = error
+        self._loop.call_soon(self.done.set)
+
+
+def _end(crew: Crew, workers: Workers, computing: set[Place]) -> None:
+    for place in list(computing):
+        place.stop()
+    crew.close()
     workers.close()
