@@ -231,9 +231,20 @@ async def graphs(sink: EventSink) -> None:
     assert (await office.compile().run(sink=sink)).status == "paused"
 
 
+async def code(sink: EventSink) -> None:
+    look = tool(name="look")(find)
+    script = ["```python\nlook()\n```", "```python\n1 / 0\n```", "done"]
+    await agent(*script, tools=[look], dialect="codeact").run("go", sink=sink)
+
+
+async def find() -> list[int]:
+    return [1]
+
+
 async def test_the_page_lists_what_is_published() -> None:
     sink = EventSink()
-    for scenario in (model_calls, tool_calls, delegations, steering, questions, limits, graphs):
+    scenarios = (model_calls, tool_calls, delegations, steering, questions, limits, graphs, code)
+    for scenario in scenarios:
         await scenario(sink)
     check_tree(sink.events)
     published: dict[str, set[str]] = defaultdict(set)

@@ -497,7 +497,8 @@ def cells_ask(stage: Stage) -> Agent[Any, Any]:
     return _coder(
         stage,
         "a = look(1)",
-        "try:\n    b = fire(2)\nexcept RuntimeError:\n    b = 'doubt'\nc = look(3)\ntry:\n    fire(4)\nexcept PermissionError as e:\n    d = str(e)",
+        "try:\n    b = fire(2)\nexcept RuntimeError:\n    b = 'doubt'\n"
+        "c = look(3)\ntry:\n    fire(4)\nexcept PermissionError as e:\n    d = str(e)",
         "finish([a, b, c, d])",
         autonomy=Autonomy(modes={"fire": "assisted"}),
     )
