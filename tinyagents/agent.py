@@ -259,16 +259,11 @@ class Agent(Running[DepsT, OutputT]):
         text = message.text if message is not None else ""
         about = {"model": plan.model.name, "task": text}
         if place is None:
+            limits = self._limits(limits, ROOT_LIMITS, self._root_limits)
             run = Run(
-                name,
-                task=text,
-                limits=self._limits(limits, ROOT_LIMITS, self._root_limits),
-                run_id=run_id,
-                sink=sink,
-                deltas=deltas,
-                about=about,
-                deps=deps,
-            )
+                name, task=text, limits=limits, run_id=run_id, sink=sink, deltas=deltas,
+                about=about, deps=deps,
+            )  # fmt: skip
         else:
             limits = self._limits(limits, CHILD_LIMITS, self._child_limits)
             limits = limits.of_run() if is_deeper else limits
