@@ -11,7 +11,7 @@ PIP_FLAGS := --disable-pip-version-check --quiet
 # Pyright would otherwise ask the network whether a newer release exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test lint types pytest browser format bench crash viewers dev lock clean
+.PHONY: demo test lint types pytest browser format bench recursive crash viewers dev lock clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python examples/folder_report.py
@@ -48,6 +48,10 @@ bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks
 	$(BENCH_VENV)/bin/python -m benchmarks.sandbox
 	$(BENCH_VENV)/bin/python -m benchmarks.viewing
+
+# Long inputs answered in several ways; the models are functions. 100 MB take some minutes.
+recursive: $(VENV)/.dev
+	$(VENV)/bin/python -m benchmarks.recursive --sizes 10kB 100kB 1MB 10MB 100MB --seeds 2
 
 # Prints its seed, and each case that went wrong as arguments that repeat it.
 crash: $(VENV)/.dev

@@ -21,6 +21,7 @@ MODULES = {
     "tinyagents": "Everything most programs need.",
     "tinyagents.graph": "State graphs.",
     "tinyagents.sandbox": "Where code runs that a model wrote; see [sandbox](sandbox.md).",
+    "tinyagents.data": "Long inputs; see [long inputs](recursive.md).",
     "tinyagents.messages": "Messages as plain JSON data.",
     "tinyagents.middleware": "For the types of hooks.",
     "tinyagents.models": "What passes between agents and models.",

@@ -206,3 +206,9 @@ def test_a_sandbox_gives_back_what_a_limit_undid() -> None:
     assert "No such file or directory: '/etc/passwd'" in text
     assert "TimeoutError: time limit exceeded\n(nothing of this code took effect)" in text
     assert text.endswith("=> 776000\n\n{'Lisbon': 545000, 'Porto': 231000}\n")
+
+
+def test_a_long_input_is_read_in_parts() -> None:
+    text = printed("22")
+    parts = [f"root/python[1]/llm_map[0]/llm[{n}]" for n in range(4)]
+    assert text.splitlines() == [*parts, "root", "", "100 (6 requests)"]

@@ -52,6 +52,8 @@ from tinyagents.messages import (
 from tinyagents.middleware import Finish, Middleware
 from tinyagents.models import Model, ModelSettings
 from tinyagents.patterns import best_of, hedge, quorum, race
+from tinyagents.recursion import Recursion
+from tinyagents.recursive.agent import RecursiveAgent
 from tinyagents.resilience import Cache, Fallback
 from tinyagents.result import Result
 from tinyagents.session import SubAgentSession
@@ -130,6 +132,8 @@ __all__ = [
     "PythonTool",
     "React",
     "RecordedError",
+    "Recursion",
+    "RecursiveAgent",
     "Redirect",
     "Report",
     "Result",

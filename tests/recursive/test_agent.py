@@ -205,7 +205,7 @@ async def test_a_budget_binds_all_calls_those_that_fail_included() -> None:
 
 
 async def test_a_budget_in_dollars_is_never_overspent_by_calls_at_once() -> None:
-    agent = RecursiveAgent(
+    agent: Agent[Any, Any] = RecursiveAgent(
         ScriptedModel(
             [code("answers = llm_map('Fine?', context.chunks(20_000))"), code("finish(answers)")]
         ),
@@ -268,14 +268,17 @@ async def test_a_deeper_run_is_steered_by_its_path() -> None:
 
     agent = RecursiveAgent(model, sub_model=FunctionModel(wait))
     deeper = "root/python[0]/recurse[0]"
+    acks: list[str] = []
     async with agent.stream("Go", data=TEXT) as run:
         async for event in run:
             if event.kind == "run.started" and event.path == f"{deeper}/python[0]/llm[0]":
-                ack = await run.steer(Redirect("only the first line"), to=deeper)
+                await run.steer(Redirect("only the first line"), to=deeper)
                 gate.set()
+            elif event.kind == "steer.applied":
+                acks.append(event.path)
         result = await run.result()
     assert result.output == "redirected"
-    assert ack.status == "applied"
+    assert acks == [deeper]
     assert "only the first line" in asked(model.requests[2])
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyagents import ConfigError
-from tinyagents.data import Data, as_data
-from tinyagents.data.stored import DataChanged
+from tinyagents.data import Data, DataChanged, as_data
 
 LETTERS = st.text(alphabet="ab\nü€😀 ", max_size=60)
 LONG = "".join(f"{n} größe €{n % 7}\n" for n in range(8_000))

@@ -14,6 +14,7 @@ from tests.journal.prefixes import RUN_ID, Scene, Stage, resumes_from_every_pref
 from tests.project import ROOT
 from tinyagents import Agent, Result, SqliteJournal
 from tinyagents.dialects import CodeAct
+from tinyagents.models import ModelRequest
 from tinyagents.recursive import RecursiveAgent
 from tinyagents.testing import FunctionModel, check_tree
 
@@ -92,7 +93,7 @@ PLAN = [
 ]
 
 
-def reading(asked: Path, request: Any, *, kill_at: int = -1) -> str:
+def reading(asked: Path, request: ModelRequest, *, kill_at: int = -1) -> str:
     """Counts, and writes down that it was asked; the process dies at one of these."""
     with asked.open("a") as out:
         out.write(".")
@@ -102,11 +103,12 @@ def reading(asked: Path, request: Any, *, kill_at: int = -1) -> str:
 
 
 def planned(read: Any) -> Agent[Any, Any]:
-    def plan(request: Any) -> str:
+    def plan(request: ModelRequest) -> str:
         return PLAN[sum(message.role == "assistant" for message in request.messages)]
 
-    models = {"sub_model": FunctionModel(read), "fits_chars": 2_000}
-    return RecursiveAgent(FunctionModel(plan), max_concurrency=1, **models)
+    return RecursiveAgent(
+        FunctionModel(plan), sub_model=FunctionModel(read), fits_chars=2_000, max_concurrency=1
+    )
 
 
 async def test_a_killed_run_asks_no_model_twice(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ async def test_a_killed_run_asks_no_model_twice(tmp_path: Path) -> None:
     done = await anyio.run_process(command, cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
-    def read(request: Any) -> str:
+    def read(request: ModelRequest) -> str:
         return reading(tmp_path / "asked", request)
 
     journal = SqliteJournal(tmp_path / "runs.db")

@@ -6,6 +6,7 @@ given (text, file, folder, records)  ──  as_data  ──  Data, a view
 """
 
 from tinyagents.data.opening import Given, as_data
+from tinyagents.data.stored import DataChanged
 from tinyagents.data.views import Data
 
-__all__ = ["Data", "Given", "as_data"]
+__all__ = ["Data", "DataChanged", "Given", "as_data"]

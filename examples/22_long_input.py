@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tinyagents import RecursiveAgent
 from tinyagents.models import ModelRequest
-from tinyagents.recursive import RecursiveAgent
 from tinyagents.testing import FunctionModel, ScriptedModel
 
 QUESTION = "Which room had most complaints about the heating? Answer with its number."
@@ -20,9 +20,9 @@ print(context.length, context.lines(0, 3))
     """```python
 ask = "Which rooms complain of the heating? Room numbers only, one for each complaint."
 answers = llm_map(ask, context.chunks(80_000))
-rooms = [room for answer in answers if answer for room in answer.split()]
-counts = {room: rooms.count(room) for room in rooms}
-print(counts)
+counts = {}
+for room in " ".join(answer for answer in answers if answer).split():
+    counts[room] = counts.get(room, 0) + 1
 finish(max(counts, key=lambda room: counts[room]))
 ```""",
 ]
