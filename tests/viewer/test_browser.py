@@ -195,6 +195,19 @@ def test_a_run_is_forked_and_compared(page: Page, viewer: Viewer, journal_path: 
     expect(page.locator(".diff tr.is-changed", has_text="Another text.")).to_be_visible()
 
 
+def test_a_branch_can_be_had_alone_and_led_back_from(page: Page, viewer: Viewer) -> None:
+    open_run(page, viewer, "team")
+    page.get_by_role("button", name="Only this branch").click()
+    page.locator(".tree-row", has_text="reader[1]").click()
+    expect(page.get_by_role("button", name="Only this branch")).to_have_count(0)
+    page.locator(".crumbs").get_by_role("button", name="boss").click()
+    expect(page.locator(".tree-row.is-selected")).to_contain_text("boss")
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".tree-row")).to_have_count(4)
+    page.get_by_role("button", name="slowest").click()
+    expect(page.locator(".tree-row.is-selected")).not_to_contain_text("boss")
+
+
 def test_sessions_have_their_turns(page: Page, viewer: Viewer) -> None:
     page.goto(viewer.url)
     page.wait_for_selector("a.runs-row")

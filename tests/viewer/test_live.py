@@ -108,7 +108,8 @@ def test_a_live_run_is_paused_and_goes_on_and_another_is_cancelled(
             await waiting(anyio.Event()).run("Begin.", run_id="doomed", journal=journal)
 
     with at_work(doomed, path):
-        page.goto(f"{viewer.url.partition('/?')[0]}/#/run/doomed")
+        page.get_by_role("link", name="Runs").click()
+        page.locator("a.runs-row", has_text="doomed").click()
         page.get_by_role("button", name="Cancel run").click()
         expect(page.locator(".status-chip")).to_contain_text("cancelled")
 

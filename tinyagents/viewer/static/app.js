@@ -34,6 +34,10 @@ class App {
       h("header", { class: "top" }, h("strong", { class: "brand" }, "tinyagents"), isExport ? null : h("nav", { "aria-label": "Pages" }, this.links), this.where, h("span", { class: "grow" }), this.state, theme, button("?", () => this.help(), { class: "quiet", title: "Keys", "aria-label": "Help" })),
       this.bar, this.main, h("div", { id: "live", class: "sr", role: "status", "aria-live": "polite" }));
     addEventListener("hashchange", () => this.go());
+    addEventListener("unhandledrejection", (event) => {
+      event.preventDefault();
+      this.trouble(event.reason?.message || String(event.reason));
+    });
     addEventListener("keydown", (event) => this.key(event));
     this.dress();
   }

@@ -35,14 +35,20 @@ export class Detail {
 
   drawHead() {
     const { row, page } = this;
+    const below = page.store.children[row.n].length;
+    this.line ??= h("span", {});
+    this.line.textContent = `${page.store.statusOf(row)}, ${duration(page.store.secondsOf(row))}, ${plural(row.turns, "turn")}, ${dollars(row.usd, row.unpriced)} its own${below ? `, ${dollars(row.tree_usd, row.tree_unpriced)} with ${plural(below, "child run")}` : ""} `;
+    const text = [row.n, below > 0, page.store.focus].join(" ");
+    if (this.headText === text) return;
+    this.headText = text;
     const above = [];
     for (let at = row.parent; at >= 0; at = page.store.rows[at].parent) above.unshift(page.store.rows[at]);
     fill(this.head,
       h("nav", { class: "crumbs", "aria-label": "Runs above" },
         above.slice(-6).map((each) => [button(visible(each.name), () => page.tree.show(each.n), { class: "link" }), h("span", { "aria-hidden": "true" }, " › ")]),
         h("strong", {}, visible(row.name))),
-      h("p", { class: "muted" }, `${page.store.statusOf(row)}, ${duration(page.store.secondsOf(row))}, ${plural(row.turns, "turn")}, ${dollars(row.usd, row.unpriced)} its own${page.store.children[row.n].length ? `, ${dollars(row.tree_usd, row.tree_unpriced)} with ${plural(page.store.children[row.n].length, "child run")}` : ""}`,
-        page.store.children[row.n].length ? [" ", button(page.store.focus === row.n ? "Show all" : "Only this branch", () => page.focusOn(page.store.focus === row.n ? -1 : row.n), { class: "small quiet" })] : null));
+      h("p", { class: "muted" }, this.line,
+        below ? button(page.store.focus === row.n ? "Show all" : "Only this branch", () => page.focusOn(page.store.focus === row.n ? -1 : row.n), { class: "small quiet" }) : null));
   }
 
   drawTabs() {

@@ -44,6 +44,16 @@ export class EventList {
 
   /** More may have come: the last page is read again. */
   async grow() {
+    if (this.isGrowing) return;
+    this.isGrowing = true;
+    try {
+      await this.readOn();
+    } finally {
+      this.isGrowing = false;
+    }
+  }
+
+  async readOn() {
     const last = Math.max(0, Math.ceil(this.total / EVENT_PAGE) - 1);
     const isAtEnd = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 2 * EVENT_ROW;
     await this.fetch(last);

@@ -108,7 +108,10 @@ export class RunPage {
     const status = tree.status;
     document.title = `${STATUS[status]?.[0] ?? ""} ${tree.name} · ${tree.run_id}`;
     const facts = root ? [plural(rows.length, "run"), plural(this.store.seq, "event"), `${tokens(root.tree_tokens)} tokens`, dollars(root.tree_usd, root.tree_unpriced), duration(this.store.secondsOf(root))] : [];
-    const text = [status, ...facts, tree.run_id].join("|") + this.isReadOnly;
+    this.totals ??= h("span", { class: "totals" });
+    this.totals.textContent = facts.join(" · ");
+    // The rest stays as it is while it says the same: somebody may be about to press a button of it.
+    const text = JSON.stringify([status, tree.name, tree.task, tree.is_live]);
     if (this.headText === text) return;
     this.headText = text;
     const asked = (label, command, props) => button(label, () => attempt(this.out, () => sendCommand(this.run, "", command, "", this.out)), props);
@@ -121,7 +124,7 @@ export class RunPage {
         tree.forked_from ? h("span", { class: "muted" }, "fork of ", h("a", { href: address("run", tree.forked_from[0]) }, visible(tree.forked_from[0])), ` at #${tree.forked_from[1]}`) : null,
         tree.session ? h("a", { href: address("session", tree.session) }, `session ${visible(tree.session)}`) : null,
         h("span", { class: "grow" }),
-        h("span", { class: "totals" }, facts.join(" · "))),
+        this.totals),
       h("div", { class: "run-actions" },
         h("p", { class: "run-task", title: tree.task }, visible(tree.task)),
         !this.isReadOnly && isOpen ? [tree.is_live ? [asked("Pause", "pause"), asked("Go on", "resume")] : null, button("Cancel run", () => this.cancel(), { class: "danger" })] : null,

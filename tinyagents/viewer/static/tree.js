@@ -138,13 +138,18 @@ export class RunTree {
 
   /** Calls of the runs that can be seen: fetched when they are, and again when they have changed. */
   async fetchSpans(first, end) {
-    if (this.mode !== "timeline") return;
+    if (this.mode !== "timeline" || this.isFetching) return;
     const shown = this.store.visible().slice(first, end);
     const wanted = shown.filter((n) => this.spans.get(n)?.last !== this.store.rows[n].last);
     if (!wanted.length) return;
     for (const n of wanted) this.spans.set(n, { last: this.store.rows[n].last, spans: this.spans.get(n)?.spans || [] });
-    const { spans } = await get("spans", { run: this.run, rows: wanted.join(",") });
-    for (const [n, found] of Object.entries(spans)) this.spans.get(Number(n)).spans = found;
+    this.isFetching = true;
+    try {
+      const { spans } = await get("spans", { run: this.run, rows: wanted.join(",") });
+      for (const [n, found] of Object.entries(spans)) this.spans.get(Number(n)).spans = found;
+    } finally {
+      this.isFetching = false;
+    }
     this.list.refresh();
   }
 
