@@ -74,6 +74,13 @@ def test_ten_workers_run_at_once_and_map_keeps_to_its_limit() -> None:
     assert lines[3:] == ["2 4 6 8 10 12 14 16 18 20 0", "4 workers at once"]
 
 
+def test_a_trace_has_every_call() -> None:
+    lines = printed("18").splitlines()
+    assert len(lines) == 8
+    assert lines[2].endswith("asked for with 1 header.")
+    assert lines[-1] == "tea: invoke_agent editor There are six kinds."
+
+
 def test_a_session_survives_a_failed_turn_and_a_restart() -> None:
     text = printed("06")
     assert "-- failed: test: overloaded (status 529)\n      -- 1 turns, 3 messages kept" in text
