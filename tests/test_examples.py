@@ -75,7 +75,7 @@ def test_ten_workers_run_at_once_and_map_keeps_to_its_limit() -> None:
 
 
 def test_a_trace_has_every_call() -> None:
-    lines = printed("18").splitlines()
+    lines = printed("23_telemetry").splitlines()
     assert len(lines) == 8
     assert lines[2].endswith("asked for with 1 header.")
     assert lines[-1] == "tea: invoke_agent editor There are six kinds."
@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on_in_another_process() -> None:
 
 
 def test_a_sandbox_gives_back_what_a_limit_undid() -> None:
-    text = printed("18")
+    text = printed("23_telemetry")
     assert "=> {'Lisbon': 545000, 'Porto': 231000}" in text
     assert "KeyError: Atlantis" in text
     assert "No such file or directory: '/etc/passwd'" in text
