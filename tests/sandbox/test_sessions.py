@@ -160,3 +160,13 @@ async def test_a_closed_session_runs_nothing() -> None:
         await session.run("1")
     with pytest.raises(ConfigError):
         await session.set(**{"a b": 1})
+
+
+async def test_what_is_set_while_a_cell_runs_is_there_in_the_next() -> None:
+    async with Sandbox().session(functions=("late",), values={"a": 1}) as session:
+
+        async def late(call: HostCall) -> None:
+            await session.set(b=2)
+
+        await session.run("late()", on_call=late)
+        assert await value(session, "a, b") == (1, 2)

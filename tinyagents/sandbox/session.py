@@ -76,7 +76,9 @@ class Session:
                 self._n_calls = driver.n_calls_in_all
             if not result.rolled_back:
                 self._good = driver.good
-                self._values = {}
+                # What was set while it ran is for the next one.
+                now = self._values.items()
+                self._values = {k: v for k, v in now if k not in values or values[k] is not v}
             return result
 
     async def set(self, **values: Any) -> None:
