@@ -293,11 +293,18 @@ async def test_kinds_and_data_that_nobody_knows_do_no_harm() -> None:
 
 def test_half_characters_and_data_nested_deeply_are_told_all_the_same(tmp_path: Path) -> None:
     deep: Any = "the bottom"
-    for _ in range(300):
+    for _ in range(60):
         deep = [deep]
+    deeper: Any = "nobody comes here"
+    for _ in range(300):
+        deeper = {"a": deeper}
     lines: list[Line] = [
         ("root", "run.started", {"name": "odd \ud800", "task": "half \udfff"}),
-        ("root", "custom", {"name": "x", "text": "\ud83d", "deep": deep, "none": float("nan")}),
+        (
+            "root",
+            "custom",
+            {"name": "x", "text": "\ud83d", "deep": deep, "deeper": deeper, "none": float("nan")},
+        ),
         ("root", "run.completed", {"output": {"half": "\ud800"}}),
     ]
 

@@ -38,6 +38,7 @@ _TYPES: Mapping[str, str] = {
 }
 _OPEN_S = 0.5
 _MOST = 500
+_ALL = 1 << 40
 _MOST_BODY = 4_000_000
 
 _Look: TypeAlias = Callable[["_Viewing", Mapping[str, str]], Awaitable[Any]]
@@ -205,7 +206,7 @@ class _Viewing:
         found = await self.source.read(query.get("run", ""), _number(query, "seq", 0), 1)
         if not found:
             raise ConfigError("there is no such event")
-        return told(found[0], None)
+        return told(found[0], _ALL)
 
     async def spans(self, query: Mapping[str, str]) -> Any:
         """Calls of some runs, for the timeline."""
