@@ -291,6 +291,41 @@ async def test_kinds_and_data_that_nobody_knows_do_no_harm() -> None:
     assert (child["path"], child["parent"]) == ("root/child[0]", 0)
 
 
+def test_half_characters_and_data_nested_deeply_are_told_all_the_same(tmp_path: Path) -> None:
+    deep: Any = "the bottom"
+    for _ in range(60):
+        deep = [deep]
+    deeper: Any = "nobody comes here"
+    for _ in range(300):
+        deeper = {"a": deeper}
+    lines: list[Line] = [
+        ("root", "run.started", {"name": "odd \ud800", "task": "half \udfff"}),
+        (
+            "root",
+            "custom",
+            {"name": "x", "text": "\ud83d", "deep": deep, "deeper": deeper, "none": float("nan")},
+        ),
+        ("root", "run.completed", {"output": {"half": "\ud800"}}),
+    ]
+
+    async def make() -> str:
+        async with SqliteJournal(tmp_path / "odd.db") as journal:
+            await write_tree(journal, "odd", lines)
+            return await export_html(journal, "odd")
+
+    assert "the bottom" in anyio.run(make)
+    with (
+        Viewer(SqliteJournal(tmp_path / "odd.db")) as viewer,
+        httpx.Client(base_url=base(viewer)) as client,
+    ):
+        client.get(viewer.url)
+        tree = client.get("/api/tree", params={"run": "odd"}).json()
+        assert (tree["tree"]["name"], tree["seq"]) == ("odd \ufffd", 3)
+        events = client.get("/api/events", params={"run": "odd"}).json()["events"]
+        assert events[1]["data"]["text"] == "\ufffd"
+        assert events[1]["data"]["none"] is None
+
+
 @pytest.mark.anyio
 async def test_what_a_branch_spent_counts_at_every_run_above_it() -> None:
     rows = await _rows([*large(2, 3, 2)][:-20])

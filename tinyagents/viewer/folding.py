@@ -13,9 +13,8 @@ from math import isnan
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
 
-from pydantic_core import to_json
-
 from tinyagents.console.text import call_label, one_line
+from tinyagents.viewer.plain import as_json
 from tinyagents_graph import Event
 
 __all__ = ["COLUMNS", "Folded", "RunRow"]
@@ -333,7 +332,7 @@ def _outcome(data: Mapping[str, Any]) -> str:
     found = data.get("reason") or data.get("output")
     if found is None or isinstance(found, str):
         return (found or "")[: 4 * _TEXT]
-    return to_json(found, fallback=str).decode(errors="replace")[: 4 * _TEXT]
+    return as_json(found).decode()[: 4 * _TEXT]
 
 
 def _number(usage: Mapping[str, Any], name: str) -> float:

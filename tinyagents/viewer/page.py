@@ -13,12 +13,11 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from pydantic_core import to_json
-
 from tinyagents.errors import ConfigError
 from tinyagents.viewer.folding import COLUMNS
 from tinyagents.viewer.following import Source, Tree
 from tinyagents.viewer.graphs import drawn_graph, graph_facts
+from tinyagents.viewer.plain import as_json
 from tinyagents.viewer.shapes import rows_of, told, tree_facts
 
 __all__ = ["bundle", "page_of"]
@@ -107,7 +106,7 @@ def _put_together(facts: dict[str, Any], run_id: str) -> str:
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
     # In a script that is data only `<` can do harm: it ends it, or begins a comment.
-    data = to_json(facts, inf_nan_mode="null").decode().replace("<", "\\u003c")
+    data = as_json(facts).decode().replace("<", "\\u003c")
     title = run_id.replace("&", "&amp;").replace("<", "&lt;")
     page = texts["index.html"]
     for mark, text in (

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, TypeAlias, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -20,6 +20,7 @@ from tinyagents.viewer.folding import COLUMNS
 from tinyagents.viewer.following import Source, Tree, Trees
 from tinyagents.viewer.graphs import drawn_graph, graph_facts
 from tinyagents.viewer.page import page_of
+from tinyagents.viewer.plain import as_json
 from tinyagents.viewer.sessions import session_facts, sessions_of
 from tinyagents.viewer.shapes import events_at, open_asks, rows_of, told, tree_facts
 from tinyagents.viewer.watching import stream
@@ -37,6 +38,7 @@ _TYPES: Mapping[str, str] = {
 }
 _OPEN_S = 0.5
 _MOST = 500
+_ALL = 1 << 40
 _MOST_BODY = 4_000_000
 
 _Look: TypeAlias = Callable[["_Viewing", Mapping[str, str]], Awaitable[Any]]
@@ -204,7 +206,7 @@ class _Viewing:
         found = await self.source.read(query.get("run", ""), _number(query, "seq", 0), 1)
         if not found:
             raise ConfigError("there is no such event")
-        return told(found[0], None)
+        return told(found[0], _ALL)
 
     async def spans(self, query: Mapping[str, str]) -> Any:
         """Calls of some runs, for the timeline."""
@@ -293,8 +295,7 @@ async def _answered(answer: Callable[[], Awaitable[Any]]) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    text = to_json(value, inf_nan_mode="null")
-    return Response(text, status, media_type="application/json")
+    return Response(as_json(value), status, media_type="application/json")
 
 
 def _problem(status: int, message: str) -> Response:

@@ -17,6 +17,7 @@ from tinyagents_graph.types_as_data import type_from_data
 __all__ = ["events_at", "open_asks", "rows_of", "told", "tree_facts"]
 
 _MOST_CHARS = 20_000
+_LEVELS = 100  # of lists in lists: what writes JSON has no room for many more
 _GAP = 64
 _TURN = re.compile(r"(?P<session>.+)-t(?P<turn>\d+)")
 
@@ -103,8 +104,8 @@ async def events_at(source: Source | Journal, run_id: str, seqs: Sequence[int]) 
     return found
 
 
-def told(event: Event, most: int | None = _MOST_CHARS) -> dict[str, Any]:
-    """An event; of texts that are very long only the beginning, and `is_cut` says so."""
+def told(event: Event, most: int = _MOST_CHARS) -> dict[str, Any]:
+    """An event; of texts longer than `most` only the beginning, and `is_cut` says so."""
     facts: dict[str, Any] = {
         "seq": event.seq,
         "time": event.time,
@@ -112,20 +113,23 @@ def told(event: Event, most: int | None = _MOST_CHARS) -> dict[str, Any]:
         "path": event.origin.path,
         "depth": event.origin.depth,
     }
-    data, is_cut = _cut(dict(event.data), most) if most else (dict(event.data), False)
+    data, is_cut = _cut(dict(event.data), most, _LEVELS)
     return {**facts, "data": data, **({"is_cut": True} if is_cut else {})}
 
 
-def _cut(value: Any, most: int) -> tuple[Any, bool]:
+def _cut(value: Any, most: int, levels: int) -> tuple[Any, bool]:
     if isinstance(value, str):
         return (value, False) if len(value) <= most else (f"{value[:most]}…", True)
+    if not isinstance(value, Mapping | list | tuple):
+        return value, False
+    if not levels:
+        return "…", True
     if isinstance(value, Mapping):
-        pairs = cast("Mapping[str, Any]", value).items()
-        cut = {name: _cut(each, most) for name, each in pairs}
-        return {name: each for name, (each, _) in cut.items()}, any(
-            is_cut for _, is_cut in cut.values()
-        )
-    if isinstance(value, list | tuple):
-        several = [_cut(each, most) for each in cast("Sequence[Any]", value)]
-        return [each for each, _ in several], any(is_cut for _, is_cut in several)
-    return value, False
+        facts = cast("Mapping[str, Any]", value)
+        if facts.get("type") == "image":  # half of a picture is none
+            return dict(facts), False
+        pairs = {name: _cut(each, most, levels - 1) for name, each in facts.items()}
+        is_cut = any(was_cut for _, was_cut in pairs.values())
+        return {name: each for name, (each, _) in pairs.items()}, is_cut
+    several = [_cut(each, most, levels - 1) for each in cast("Sequence[Any]", value)]
+    return [each for each, _ in several], any(was_cut for _, was_cut in several)

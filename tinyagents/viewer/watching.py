@@ -14,10 +14,10 @@ from time import monotonic
 from typing import Any
 
 import anyio
-from pydantic_core import to_json
 
 from tinyagents.errors import ConfigError
 from tinyagents.viewer.following import Source, Tree, Watcher
+from tinyagents.viewer.plain import as_json
 from tinyagents.viewer.shapes import open_asks, rows_of, tree_facts
 from tinyagents_graph.errors import JournalError
 
@@ -140,4 +140,4 @@ class _Overview:
 
 
 def _event(name: str, data: Any) -> bytes:
-    return b"event: " + name.encode() + b"\ndata: " + to_json(data, inf_nan_mode="null") + b"\n\n"
+    return b"event: " + name.encode() + b"\ndata: " + as_json(data) + b"\n\n"
