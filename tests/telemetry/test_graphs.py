@@ -7,7 +7,7 @@ from opentelemetry.trace import StatusCode
 from pydantic import BaseModel
 
 from tests.telemetry.collecting import Traces, facts, id_of, notes, trace_of
-from tinyagents import Agent, Retry
+from tinyagents import Agent, MemoryJournal, Retry
 from tinyagents.graph import END, START, Append, Ask, GraphError, StateGraph
 from tinyagents.testing import ScriptedModel, call
 
@@ -130,3 +130,9 @@ async def test_a_graph_that_fails_in_its_routing_is_closed_whole(traces: Traces)
         await g.compile().run()
     assert {"invoke_workflow lost", "node a", "step 0"} == set(traces.names)
     assert facts(traces.one("step 0"))["error.type"] == "GraphError"
+
+
+async def test_runs_of_a_thread_are_one_conversation(traces: Traces) -> None:
+    graph, journal = fork_and_join().compile(), MemoryJournal()
+    await graph.run(thread="desk", journal=journal)
+    assert {facts(each)["gen_ai.conversation.id"] for each in traces.spans} == {"desk"}
