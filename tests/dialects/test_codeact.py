@@ -493,6 +493,13 @@ async def test_a_session_keeps_variables_also_those_of_the_last_cell() -> None:
     assert calls == []
 
 
+async def test_a_session_that_is_reset_has_no_variables() -> None:
+    session = SubAgentSession(codeact(cell("x = add(1)"), "one", cell("x"), "two"))
+    await session.send("first")
+    session.reset()
+    assert "NameError" in told(await session.send("second"))[0]
+
+
 async def test_a_session_that_was_saved_has_its_variables() -> None:
     sandbox = Sandbox(key=b"0123456789abcdef")
     dialect = CodeAct(sandbox)
