@@ -6,8 +6,8 @@ A `Dialect` is what an agent is given; `speech` makes it know the agent's tools.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 from tinyagents.messages import AssistantMessage, Message, ToolCall, ToolMessage
 from tinyagents.models.protocol import ModelRequest, ToolSpec
@@ -37,6 +37,10 @@ class Reading(NamedTuple):
     mistake: str = ""
     remark: str = ""
     thinking: str = ""
+
+
+# What `Reading(…)` does, without the Python function that a named tuple puts around it.
+_new_reading: Callable[[type[Reading], tuple[Any, ...]], Reading] = cast("Any", tuple).__new__
 
 
 class Speech(Protocol):
@@ -107,7 +111,7 @@ class _NativeSpeech:
         return request
 
     def read(self, message: AssistantMessage, call_id: str) -> Reading:
-        return Reading(message, message.tool_calls)
+        return _new_reading(Reading, (message, message.tool_calls, None, "", "", ""))
 
     def tell(self, results: Sequence[ToolMessage], remark: str) -> Sequence[Message]:
         return results

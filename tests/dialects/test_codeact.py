@@ -72,7 +72,7 @@ async def test_a_cell_and_its_calls_are_events_at_their_place() -> None:
         "code": "a = add(1)\nb = add(2)\nfind('tea')[0]",
     }
     assert dict(ran.data) | {"seconds": 0} == {
-        "call_id": "model-0", "ok": True, "output": "=> {'n': 0, 'title': 'tea'}", "n_calls": 3,
+        "call_id": "model-0", "ok": True, "output": "=> {'title': 'tea', 'n': 0}", "n_calls": 3,
         "seconds": 0,
     }  # fmt: skip
     started = of_kind(result, "tool.started")
@@ -491,6 +491,13 @@ async def test_a_session_keeps_variables_also_those_of_the_last_cell() -> None:
     assert told(await other.send("third"))[0] == "Output:\n=> 2"
     calls = [each for each in of_kind(second, "tool.started") if each.data["tool"] == "add"]
     assert calls == []
+
+
+async def test_a_session_that_is_reset_has_no_variables() -> None:
+    session = SubAgentSession(codeact(cell("x = add(1)"), "one", cell("x"), "two"))
+    await session.send("first")
+    session.reset()
+    assert "NameError" in told(await session.send("second"))[0]
 
 
 async def test_a_session_that_was_saved_has_its_variables() -> None:

@@ -62,6 +62,8 @@ class CellCalls:
         self._answers: dict[str, Any] = {}
         self._n_active = 0
         self._is_alone = False
+        self._is_parking = False
+        self._scopes: set[anyio.CancelScope] = set()
         self._left = anyio.Event()
 
     async def answer(self, call: HostCall) -> Any:
@@ -84,11 +86,15 @@ class CellCalls:
             await admit(self._work, asked, pending)
         except Exception as error:
             raise Fatal(error) from error
-        await self._enter(tool.sequential)
-        try:
-            await pending.perform()
-        finally:
-            self._leave()
+        # Once a call waits for a human the cell ends, and what is under way is not done in vain.
+        with anyio.CancelScope(shield=self._is_parking) as scope:
+            self._scopes.add(scope)
+            await self._enter(tool.sequential)
+            try:
+                await pending.perform()
+            finally:
+                self._scopes.discard(scope)
+                self._leave()
         outcome = await self._outcome(pending)
         self._answers[asked.id] = outcome
         if isinstance(outcome, Exception):
@@ -167,8 +173,9 @@ class CellCalls:
         if pending.finish is not None:
             raise pending.finish
         if pending.waits:
-            while self._n_active:  # what is under way is not done in vain
-                await self._left.wait()
+            self._is_parking = True
+            for scope in self._scopes:
+                scope.shield = True
             raise Parked
         message = pending.message
         if message is None:
