@@ -72,7 +72,7 @@ async def test_a_cell_and_its_calls_are_events_at_their_place() -> None:
         "code": "a = add(1)\nb = add(2)\nfind('tea')[0]",
     }
     assert dict(ran.data) | {"seconds": 0} == {
-        "call_id": "model-0", "ok": True, "output": "=> {'n': 0, 'title': 'tea'}", "n_calls": 3,
+        "call_id": "model-0", "ok": True, "output": "=> {'title': 'tea', 'n': 0}", "n_calls": 3,
         "seconds": 0,
     }  # fmt: skip
     started = of_kind(result, "tool.started")
