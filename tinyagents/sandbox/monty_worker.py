@@ -57,8 +57,9 @@ class MontyWorker:
         self._snapshot: _Snapshot | None = None
         self._feed: Feed | None = None
         self._n_feeds = 0
+        self._n_learned = 0
         self._n_stops = 0
-        # Of each cell so far, by its number: a function that one defines, a later one may call.
+        # Of each cell that awaits, by its number: what one defines, a later one may call.
         self._spans: dict[int, frozenset[Span]] = {}
 
     def feed(self, feed: Feed) -> Stop:
@@ -105,6 +106,7 @@ class MontyWorker:
         head, _, rest = state.partition(b"\n")
         try:
             self._n_feeds, self._n_stops, spans = json.loads(head)
+            self._n_learned = self._n_feeds
             self._spans = {
                 int(n): frozenset((start, end) for start, end in each) for n, each in spans.items()
             }
@@ -157,9 +159,11 @@ class MontyWorker:
 
     def _learn(self) -> None:
         """Find out which calls of this cell are awaited, now that the engine has read it."""
-        n = self._n_feeds - 1
-        if n not in self._spans and self._feed is not None:
-            self._spans[n] = awaited_calls(self._feed.code)
+        if self._n_feeds == self._n_learned or self._feed is None:
+            return
+        self._n_learned = self._n_feeds
+        if spans := awaited_calls(self._feed.code):
+            self._spans[self._n_feeds - 1] = spans
 
     def _asked(self, snapshot: _Snapshot) -> Asked | Waits | None:
         """What only the session can answer; `None` for what is answered here."""

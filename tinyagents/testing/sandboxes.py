@@ -100,7 +100,7 @@ class _Player:
         self._engine = engine
         self._n_cells = 0
         self._answers: tuple[Answer, ...] = ()
-        self._playing: Generator[Says | Wants, Any, Any] | None = None
+        self._playing: Any = None
         self._on_print: Callable[[str], None] = _unheard
 
     def feed(self, feed: Feed) -> Stop:
@@ -116,7 +116,8 @@ class _Player:
             return _failed(item)
         if not callable(item):
             return Finished(item)
-        self._playing, self._on_print = item(), feed.on_print
+        self._playing = item()
+        self._on_print = feed.on_print
         return self._go_on(None)
 
     def answer(self, answers: Mapping[int, Answer]) -> Stop:
