@@ -109,7 +109,7 @@ class Running(Generic[DepsT, OutputT]):
             Exception: What a tool with `on_error="fail"` or a hook raised. On all of them,
                 `error.result` has what there was until then.
         """
-        data = await ready(data)
+        data = None if data is None else await ready(data)
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave):
             begin = partial(self.open, deps=deps, limits=limits)
@@ -166,7 +166,7 @@ class Running(Generic[DepsT, OutputT]):
             JournalError: The journal cannot be read or written.
             Exception: As for `run`.
         """
-        data = await ready(data)
+        data = None if data is None else await ready(data)
         begin = partial(self.open, deps=deps, limits=limits)
         result: Result[OutputT] = await self._keep(
             begin, journal, None, run_id, sink, is_resumed=True, data=data
