@@ -85,14 +85,12 @@ def _with(message: Message, text: str) -> Message:
     return UserMessage((*content, Text(text)))
 
 
-async def ready(given: Given | None) -> Data | None:
+async def ready(given: Given) -> Data:
     """The data that a run is given, looked through and named; of what is long in a thread.
 
     Raises:
         ConfigError: It is no data.
     """
-    if given is None:
-        return None
     if isinstance(given, str) and len(given) < _QUICK:
         return as_data(given)
     return await in_thread(partial(_named, given))

@@ -12,11 +12,11 @@ import pytest
 
 from tests.journal.prefixes import RUN_ID, Scene, Stage, resumes_from_every_prefix
 from tests.project import ROOT
-from tinyagents import Agent, Result, SqliteJournal
+from tinyagents import Agent, ConfigError, MemoryJournal, Result, SqliteJournal, fork
 from tinyagents.dialects import CodeAct
 from tinyagents.models import ModelRequest
 from tinyagents.recursive import RecursiveAgent
-from tinyagents.testing import FunctionModel, check_tree
+from tinyagents.testing import FunctionModel, ScriptedModel, check_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +127,20 @@ async def test_a_killed_run_asks_no_model_twice(tmp_path: Path) -> None:
     n_chunks = len([e for e in result.events if e.kind == "run.started"]) - 1
     # The one that was under way when the process died is asked again.
     assert (tmp_path / "asked").stat().st_size == n_chunks + 1
+
+
+async def test_a_fork_takes_the_same_data() -> None:
+    journal = MemoryJournal()
+    plan = [code("n = llm('How many?', context[:900])"), code("finish(n)")]
+
+    def agent(answer: str) -> Agent[Any, Any]:
+        models = ScriptedModel(plan), ScriptedModel([answer])
+        return RecursiveAgent(models[0], sub_model=models[1], fits_chars=1_000)
+
+    first = await agent("3").run("Count", data=TEXT, journal=journal, run_id="r-1")
+    executed = next(event for event in first.events if event.kind == "code.executed")
+    await fork(journal, "r-1", at=executed.seq, new_id="r-2")
+    with pytest.raises(ConfigError, match="data="):
+        await agent("9").resume("r-2", journal=journal)
+    second = await agent("9").resume("r-2", journal=journal, data=TEXT)
+    assert (first.output, second.output) == ("3", "3")

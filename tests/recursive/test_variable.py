@@ -72,7 +72,15 @@ async def test_folders_and_records_are_looked_at_too(tmp_path: Any) -> None:
 
 async def test_mistakes_are_raised_where_they_can_be_caught() -> None:
     mistakes = {
-        "context.text()": "at most 2,000,000",
+        "context.text()": "more than the 2,000,000 characters",
+        "context.lines()": "more than the 2,000,000 characters",
+        "context.chunks(1)": "more than 100,000 parts",
+        "context.chunks(0)": "parts",
+        "context.chunks('a')": "TypeError",
+        "context.find(7)": "Error",
+        "_look()": "TypeError",
+        "_look([0, 5], 'slice')": "there is no 'slice'",
+        "_look([0, 0.5], 'text')": "is no part of the data",
         "context[3]": "text(), record() and file()",
         "context.grep('(a')": "ValueError: pattern '(a'",
         "d = context[0:5]\nd.ref = [0, 99_999_999]\nd.text()": "does not lie in",

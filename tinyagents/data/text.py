@@ -144,6 +144,14 @@ class TextData(Data):
 
     def lines(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Its lines by number, from 0, without their ends."""
+        at, end = self.line_span(start, stop)
+        if at == end:
+            return []
+        text = self.source.text(at, end)
+        return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+    def line_span(self, start: int = 0, stop: int | None = None) -> tuple[int, int]:
+        """Where lines by number begin and end, in bytes of the whole text."""
         source = self.source
         before = source.lines_before(self.start)
         n = source.lines_before(self.stop) - before
@@ -151,11 +159,9 @@ class TextData(Data):
             n += 1
         first, last = bounds(start, stop, n)
         if first == last:
-            return []
+            return self.start, self.start
         at = max(self.start, source.line_start(before + first))
-        end = min(self.stop, source.line_start(before + last))
-        text = source.text(at, end)
-        return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+        return at, min(self.stop, source.line_start(before + last))
 
     def chunks(self, chars: int = 100_000) -> list[Data]:
         """All of it in parts of at most so many characters, cut at ends of lines if there are."""

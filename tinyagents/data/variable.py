@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
+from tinyagents.data.text import TextData
 from tinyagents.data.views import Data
 from tinyagents_graph.threads import in_thread
 
@@ -22,6 +23,9 @@ LOOK = "_look"
 
 MAX_SHOWN = 2_000_000
 """Characters that enter the sandbox at once."""
+
+MAX_PARTS = 100_000
+"""Parts that are made at once."""
 
 _QUICK = 100_000  # characters that are read without a thread
 
@@ -119,8 +123,30 @@ async def look(data: Data, ref: Sequence[int], what: str, *given: Any) -> Any:
     if what not in _METHODS:
         raise ValueError(f"there is no {what!r}; there is {', '.join(sorted(_METHODS))}")
     part = _part(data, ref)
-    work = partial(getattr(part, what), *given)
-    return _told(work() if part.fits(_QUICK) else await in_thread(work))
+    work = partial(_ask, part, what, given)
+    return work() if part.fits(_QUICK) else await in_thread(work)
+
+
+def _ask(part: Data, what: str, given: Sequence[Any]) -> Any:
+    # Looked at before it is made: what is too much for the sandbox is none the less made here.
+    if what in ("text", "lines", "records"):
+        _check_shown(part, what, given)
+    elif what == "chunks" and part.length > MAX_PARTS * min(given[:1], default=1):
+        raise ValueError(f"these would be more than {MAX_PARTS:,} parts: give more characters")
+    return _told(getattr(part, what)(*given))
+
+
+def _check_shown(part: Data, what: str, given: Sequence[Any]) -> None:
+    if what == "lines" and isinstance(part, TextData):
+        at, end = part.line_span(*given)
+        is_fine = end - at <= MAX_SHOWN
+    else:
+        is_fine = part.slice(*given).fits(MAX_SHOWN)
+    if not is_fine:
+        raise ValueError(
+            f"that is more than the {MAX_SHOWN:,} characters that can be shown at once: take "
+            "parts, or hand them to llm()"
+        )
 
 
 def _part(data: Data, ref: Sequence[int]) -> Data:
@@ -135,9 +161,4 @@ def _told(found: Any) -> Any:
         return [list(found.ref), found.kind, found.length]
     if isinstance(found, list):
         return [_told(each) if isinstance(each, Data) else each for each in cast("Any", found)]
-    if isinstance(found, str) and len(found) > MAX_SHOWN:
-        raise ValueError(
-            f"that is {len(found):,} characters, and at most {MAX_SHOWN:,} can be shown at once: "
-            "take parts, or hand them to llm()"
-        )
     return found
