@@ -1,6 +1,7 @@
 """What every test gets: no network, no keys from the outside, both event loops."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,12 @@ from tinyagents.testing import no_network
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("tinyagents", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tinyagents")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        # Such a process ignores Ctrl-C, and what the tests start would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on_in_another_process() -> None:
 
 
 def test_a_sandbox_gives_back_what_a_limit_undid() -> None:
-    text = printed("23_telemetry")
+    text = printed("18_sandbox")
     assert "=> {'Lisbon': 545000, 'Porto': 231000}" in text
     assert "KeyError: Atlantis" in text
     assert "No such file or directory: '/etc/passwd'" in text

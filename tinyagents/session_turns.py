@@ -32,7 +32,7 @@ from tinyagents_graph.errors import JournalError
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.journal.protocol import Journal, TreeRecord
 from tinyagents_graph.limits import RunLimits
-from tinyagents_graph.place import current_place
+from tinyagents_graph.place import RunTree, current_place
 from tinyagents_graph.sink import EventSink
 
 __all__ = ["Compact", "Turns"]
@@ -134,9 +134,15 @@ class Turns(Generic[OutputT]):
 
     def _begun(self, work: AgentRun) -> AgentRun:
         self._turn = work
-        work.run.about = {**work.run.about, "session": self.session_id}
+        work.run.about = {**work.run.about, "session": self._told_id(work.run.tree)}
         self._sent += 1
         return work
+
+    def _told_id(self, tree: RunTree) -> str:
+        """What its turns call it; in a kept tree the same when they are made again."""
+        if tree.ledger is None or self._key == self.session_id:
+            return self.session_id
+        return f"{tree.root_run_id}/{self._key}"
 
     async def _history(self) -> Sequence[Message]:
         history = self._transcript
