@@ -195,7 +195,7 @@ class AssistantMessage:
     @property
     def thinking(self) -> str:
         """All thinking parts joined."""
-        return "".join(part.text for part in self.parts if type(part) is Thinking)
+        return "".join([part.text for part in self.parts if type(part) is Thinking])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
