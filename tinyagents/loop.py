@@ -1,6 +1,7 @@
 """The loop: ask the model, do what it asks for, until there is an answer.
 
-    drive ── begin_turn      cancellation, steering, time, limits      (mail.py)
+    drive ── read_mail       cancellation, steering, time              (mail.py)
+          ── begin_turn      limits
           ── ask             the model, with hooks, budget and retries   (asking.py)
           ── act             the calls of its reply, together            (calls.py)
           ── conclude        is it an answer? else tell the model why not
@@ -40,7 +41,13 @@ async def drive(work: AgentRun) -> None:
     run = work.run
     while work.output is MISSING or (run.is_steered and await is_called_back(work)):
         try:
-            await begin_turn(work)
+            if run.needs_attention:
+                await read_mail(work)
+            begin_turn(work)
+            if work.turns % _BREATHE_EVERY == 0:
+                # A model that never waits (a fake, a cache) would keep timers and readers from
+                # running.
+                await anyio.lowlevel.checkpoint()
             reply = await ask(work)
             calls = read(reply.message)
             if calls:
@@ -52,11 +59,9 @@ async def drive(work: AgentRun) -> None:
             fall_back(work, error)
 
 
-async def begin_turn(work: AgentRun) -> None:
-    """The safe checkpoint at the top of a turn, and the limit on turns."""
+def begin_turn(work: AgentRun) -> None:
+    """One turn more, unless a limit forbids it."""
     run = work.run
-    if run.needs_attention:
-        await read_mail(work)
     limit = run.limits.max_turns
     if limit is not None and work.turns >= limit:
         run.refuse(LimitExceeded("max_turns", allowed=limit, used=work.turns, path=run.path))
@@ -64,9 +69,6 @@ async def begin_turn(work: AgentRun) -> None:
     if requests is not None and requests.left < 1:
         run.refuse(requests.refusal())
     work.turns += 1
-    if work.turns % _BREATHE_EVERY == 0:
-        # A model that never waits (a fake, a cache) would keep timers and readers from running.
-        await anyio.lowlevel.checkpoint()
 
 
 def conclude(work: AgentRun, reply: ModelReply) -> None:
