@@ -82,6 +82,7 @@ class Agent(Running[DepsT, OutputT]):
     node_kind = "agent"
 
     __slots__ = (
+        "_asks_leave",
         "_child_limits",
         "_given",
         "_plan",
@@ -98,6 +99,7 @@ class Agent(Running[DepsT, OutputT]):
     _plan: Plan
     _root_limits: RunLimits
     _child_limits: RunLimits
+    _asks_leave: bool
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class Agent(Running[DepsT, OutputT]):
         settle = partial(object.__setattr__, self)
         settle("name", check_name("agent", name))
         settle("description", description)
-        limits = limits_of(limits)
+        settle("limits", limits := limits_of(limits))
         resolved = given["model"] = resolve(model)
         output = OutputPlan(output_type, native=resolved.capabilities.native_output)
         delegates = [*items("subagents", subagents), *([self] if recursive else [])]
@@ -154,7 +156,7 @@ class Agent(Running[DepsT, OutputT]):
             steering=steering or SteerPolicy(),
             autonomy=autonomy,
         )
-        settle("limits", limits)
+        settle("_asks_leave", plan.asks_leave)  # once, for every root asks
         settle("_given", given)
         settle("_plan", plan)
         settle("_root_limits", limits.filled(ROOT_LIMITS))
@@ -174,7 +176,7 @@ class Agent(Running[DepsT, OutputT]):
     @property
     def asks_leave(self) -> bool:
         """Whether it may come to ask a human for leave, or one that it delegates to."""
-        return self._plan.asks_leave
+        return self._asks_leave
 
     @property
     def output_type(self) -> Any:

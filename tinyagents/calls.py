@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tinyagents.admission import admit
+from tinyagents.admission import admit, admit_by_hooks
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.pending import Pending
 from tinyagents.state import AgentRun
@@ -25,9 +25,10 @@ async def act(work: AgentRun, calls: Sequence[ToolCall]) -> None:
         Parked: Some wait for an answer; the others are done.
     """
     pending: list[Pending] = []
+    has_hooks = bool(work.plan.hooks.before_tool)
     try:
         for call in calls:
-            pending.append(await admit(work, call))
+            pending.append(await admit_by_hooks(work, call) if has_hooks else admit(work, call))
         if len(pending) == 1:
             await pending[0].perform()
         else:

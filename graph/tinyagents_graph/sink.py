@@ -101,12 +101,14 @@ class EventSink:
         root = origin.root_run_id
         seqs = self._seqs
         with _lock:
-            event = _new_event(Event, (seqs[root], time(), kind, origin, data))
+            seq = seqs[root]
+            event = _new_event(Event, (seq, time(), kind, origin, data))
             # A run closed by the garbage collector may have taken that number meanwhile. It cannot
             # come between the last look and the append: nothing is called there.
-            while event.seq != seqs[root]:
-                event = event._replace(seq=seqs[root])
-            seqs[root] = event.seq + 1
+            while seq != seqs[root]:
+                seq = seqs[root]
+                event = event._replace(seq=seq)
+            seqs[root] = seq + 1
             self._log.append(event)
         if self._listeners and not self._delivering:
             self._deliver()
