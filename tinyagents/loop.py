@@ -37,7 +37,6 @@ async def drive(work: AgentRun) -> None:
         InvalidOutput: The model gave no answer that fits.
         ToolError: A tool that may fail the run failed.
     """
-    read = work.plan.dialect.read
     run = work.run
     while work.output is MISSING or (run.is_steered and await is_called_back(work)):
         try:
@@ -49,7 +48,7 @@ async def drive(work: AgentRun) -> None:
                 # running.
                 await anyio.lowlevel.checkpoint()
             reply = await ask(work)
-            calls = read(reply.message)
+            calls = work.plan.dialect.read(reply.message)
             if calls:
                 work.messages.append(reply.message)
                 await act(work, calls)

@@ -12,7 +12,7 @@ from tinyagents.errors import ConfigError
 from tinyagents.execute import execute
 from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
-from tinyagents.keeping import IN_MEMORY, Begin, Kept
+from tinyagents.keeping import IN_MEMORY, Kept
 from tinyagents.messages import Message
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
@@ -103,8 +103,8 @@ class Running(Generic[DepsT, OutputT]):
         """
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave):
-            begin = partial(self.open, deps=deps, limits=limits)
-            return await self._keep(begin, journal, task, run_id, sink, history=history).run()
+            kept = self._keep(journal, task, run_id, sink, deps, limits, history=history)
+            return await kept.run()
         work = self.open(
             task,
             deps=deps,
@@ -119,14 +119,17 @@ class Running(Generic[DepsT, OutputT]):
 
     def _keep(
         self,
-        begin: Begin,
         journal: Journal | None,
         task: Task | None,
         run_id: str | None,
         sink: EventSink | None,
+        deps: DepsT | None,
+        limits: RunLimits | None,
+        deltas: bool = False,
         **more: Any,
     ) -> Kept:
         where = IN_MEMORY if journal is None else journal
+        begin = partial(self.open, deps=deps, limits=limits, deltas=deltas)
         return Kept(begin, where, name=self.name, task=task, run_id=run_id, sink=sink, **more)
 
     async def resume(
@@ -159,9 +162,8 @@ class Running(Generic[DepsT, OutputT]):
             JournalError: The journal cannot be read or written.
             Exception: As for `run`.
         """
-        begin = partial(self.open, deps=deps, limits=limits)
         result: Result[OutputT] = await self._keep(
-            begin, journal, None, run_id, sink, is_resumed=True
+            journal, None, run_id, sink, deps, limits, is_resumed=True
         ).run()
         return result
 
@@ -209,9 +211,8 @@ class Running(Generic[DepsT, OutputT]):
             raise ConfigError("stream(None) goes on with a run: give its run_id")
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave or task is None):
-            opens = partial(self.open, deps=deps, limits=limits, deltas=True)
             more: dict[str, Any] = {"history": history, "is_resumed": task is None}
-            kept = self._keep(opens, journal, task, run_id, sink, **more)
+            kept = self._keep(journal, task, run_id, sink, deps, limits, deltas=True, **more)
             return RunHandle(kept.open, kept.drive, policy=policy, buffer=buffer)
 
         def begin() -> AgentRun:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import ConfigError
-from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
+from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.sink import EventSink
 
 if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run is a place
@@ -44,15 +44,12 @@ class RunTree:
         host: What the upper floor keeps for whoever watches the tree from outside, if anybody does.
         timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
         ledger: Its end of a journal, if it is kept in one.
-        emit: Publishes an event of one of its runs, as `EventSink.emit` does.
     """
 
     __slots__ = (
-        "_n_steered", "emit", "host", "is_guarded", "is_named", "is_stirred", "ledger",
-        "live", "root_run_id", "sink", "timers",
+        "_n_steered", "host", "is_guarded", "is_named", "is_stirred", "ledger", "live",
+        "root_run_id", "sink", "timers",
     )  # fmt: skip
-
-    emit: Callable[[EventKind, Origin, Mapping[str, Any]], Event]
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
@@ -63,13 +60,17 @@ class RunTree:
         self.host: Any = None
         self.timers: Any = None
         self.ledger: Ledger | None = None
-        self.emit = sink.emit
         self._n_steered = 0
 
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
-        self.ledger, self.emit = ledger, ledger.emit
+        self.ledger = ledger
         self._n_steered = ledger.n_sent
+
+    @property
+    def publisher(self) -> EventSink | Ledger:
+        """Who publishes the events of its runs: the sink, or the ledger in front of it."""
+        return self.ledger or self.sink
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""

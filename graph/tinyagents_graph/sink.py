@@ -109,7 +109,7 @@ class EventSink:
                 seq = seqs[root]
                 event = event._replace(seq=seq)
             seqs[root] = seq + 1
-            self._log.append(event)
+            self._log.held[1].append(event)
         if self._listeners and not self._delivering:
             self._deliver()
         if self._readers is not None and self._readers.all:
@@ -139,7 +139,7 @@ class EventSink:
         with _lock:
             for event in fresh:
                 self._seqs[root] = event.seq + 1
-                self._log.append(event)
+                self._log.held[1].append(event)
             if not is_new and self._told == self._log.end - len(fresh):
                 self._told = self._log.end
         if self._listeners and not self._delivering:
