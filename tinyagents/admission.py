@@ -23,10 +23,10 @@ from tinyagents_graph.journal.candidates import Candidates
 from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.run import Run
 
-__all__ = ["admit"]
+__all__ = ["admit", "admit_by_hooks"]
 
 
-async def admit(work: AgentRun, call: ToolCall, pending: Pending | None = None) -> Pending:
+def admit(work: AgentRun, call: ToolCall, pending: Pending | None = None) -> Pending:
     """Check a call; a model's mistake becomes a failed result that tells what was wrong.
 
     Args:
@@ -34,12 +34,16 @@ async def admit(work: AgentRun, call: ToolCall, pending: Pending | None = None) 
         call: The call.
         pending: What it is to become, if it is none of the run's own turns.
     """
-    run, ledger = work.run, work.run.tree.ledger
-    if call.name != work.plan.output.tool_name:
-        _count(run)
-    if pending is None:
-        pending = Pending(work, call)
-    if ledger is not None and _recall(pending, ledger):
+    pending = _counted(work, call, pending)
+    if pending.known is None:
+        _check(work, pending)
+    return pending
+
+
+async def admit_by_hooks(work: AgentRun, call: ToolCall, pending: Pending | None = None) -> Pending:
+    """The same, for an agent whose hooks see a call before it is checked."""
+    pending = _counted(work, call, pending)
+    if pending.known is not None:
         return pending
     for hook in work.plan.hooks.before_tool:
         said = await hook(work.ctx, pending.call)
@@ -50,33 +54,50 @@ async def admit(work: AgentRun, call: ToolCall, pending: Pending | None = None) 
             message = changed if isinstance(changed, ToolMessage) else ToolMessage("", "", changed)
             pending.message = bound(message, pending.call)
             return pending
-    tool = work.plan.tools.get(pending.call.name) or _renamed(work, pending)
-    if tool is not None:
-        pending.tool = tool
-        pending.path = pending.next_path(tool.name)
-        _check_arguments(work, pending, tool)
-        if work.autonomy is not None and pending.message is None:
-            _keep_to(work.autonomy, pending, tool)
-        if ledger is not None and ledger.candidates is not None:
-            _take_over(pending, tool, ledger.candidates)
+    _check(work, pending)
     return pending
 
 
-def _recall(pending: Pending, ledger: Ledger) -> bool:
-    """Whether the call was made before, and what came of it is known. Hooks saw it then."""
+def _counted(work: AgentRun, call: ToolCall, pending: Pending | None) -> Pending:
+    """A call that counts; one that was made before has its end in `known`."""
+    run = work.run
+    if call.name != work.plan.output.tool_name:
+        _count(run)
+    if pending is None:
+        pending = Pending(work, call)
+    if (ledger := run.tree.ledger) is not None:
+        _recall(pending, ledger)
+    return pending
+
+
+def _check(work: AgentRun, pending: Pending) -> None:
+    """Find the tool of a call, and see whether it may be made so."""
+    tool = work.plan.tools.get(pending.call.name) or _renamed(work, pending)
+    if tool is None:
+        return
+    pending.tool = tool
+    pending.path = pending.next_path(tool.name)
+    _check_arguments(work, pending, tool)
+    if work.autonomy is not None and pending.message is None:
+        _keep_to(work.autonomy, pending, tool)
+    if (ledger := work.run.tree.ledger) is not None and ledger.candidates is not None:
+        _take_over(pending, tool, ledger.candidates)
+
+
+def _recall(pending: Pending, ledger: Ledger) -> None:
+    """Look up what came of the call, if it was made before. Hooks saw it then."""
     run, call = pending.work.run, pending.call
     known = ledger.past.fact("tool", run.path, call.id)
     # Of the final answer only that it was given; what it is, its arguments say.
     if known is None or call.name == pending.work.plan.output.tool_name:
         pending.is_told = known is not None
-        return False
+        return
     pending.known = known
     pending.path = ledger.past.place_of_call(run.path, call.id)
     if pending.path:  # counted as it was then
         name = pending.path.rpartition("/")[2].rpartition("[")[0]
         pending.next_path(name)
         _recall_background(pending, name)
-    return True
 
 
 def _recall_background(pending: Pending, name: str) -> None:

@@ -91,6 +91,7 @@ class Agent(Running[DepsT, OutputT]):
     node_kind = "agent"
 
     __slots__ = (
+        "_asks_leave",
         "_child_limits",
         "_given",
         "_plan",
@@ -109,6 +110,7 @@ class Agent(Running[DepsT, OutputT]):
     _root_limits: RunLimits
     _child_limits: RunLimits
     _telemetry: bool
+    _asks_leave: bool
 
     def __init__(
         self,
@@ -148,6 +150,7 @@ class Agent(Running[DepsT, OutputT]):
         resolved = given["model"] = resolve(model)
         settle("_telemetry", telemetry and bool(_telemetry()))  # which may be set up wrong
         plan = plan_of(given, resolved, self)
+        settle("_asks_leave", plan.asks_leave)  # once, for every root asks
         settle("_given", given)
         settle("_plan", plan)
         settle("_root_limits", limits.filled(ROOT_LIMITS))
@@ -167,7 +170,7 @@ class Agent(Running[DepsT, OutputT]):
     @property
     def asks_leave(self) -> bool:
         """Whether it may come to ask a human for leave, or one that it delegates to."""
-        return self._plan.asks_leave
+        return self._asks_leave
 
     @property
     def output_type(self) -> Any:

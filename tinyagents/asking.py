@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from tinyagents.recall import fail_again, fingerprint, recall_reply
 from tinyagents.state import AgentRun
 from tinyagents_graph.errors import LimitExceeded
 from tinyagents_graph.journal.ledger import Ledger
-from tinyagents_graph.run import NOTHING, describe
+from tinyagents_graph.run import describe
 from tinyagents_graph.tracing import enter
 from tinyagents_graph.usage import Usage
 
@@ -28,27 +29,26 @@ __all__ = ["ask"]
 _ONE_REQUEST = Usage(requests=1)
 
 
-async def ask(work: AgentRun) -> ModelReply:
+def ask(work: AgentRun) -> Awaitable[ModelReply]:
     """Ask the model for its next reply, which has call ids that are unique in the run.
 
     Between `model.started` and its one terminal event lie all tries, fallbacks and hooks.
     """
-    plan = work.plan
+    # Two coroutines, for what a journal needs would be in the frame of every run that has none.
+    ledger = work.run.tree.ledger
+    return _ask(work) if ledger is None else _ask_kept(work, ledger)
+
+
+async def _ask(work: AgentRun) -> ModelReply:
+    plan, run = work.plan, work.run
     opening = plan.opening(work.turns - 1)
-    call_id = work.run.step = opening["call_id"]
-    ledger, before = work.run.tree.ledger, NOTHING
-    if ledger is not None:
-        known, before = ledger.past.fact("model", work.run.path, call_id), work.run.spent
-        if known is not None:
-            return _taken(work, recall_reply(work, known))
-    work.run.emit("model.started", opening)
-    entered = enter(work.run, call_id, work)
+    call_id = run.step = opening["call_id"]
+    run.emit("model.started", opening)
+    entered = enter(run, call_id, work)
     try:
-        if ledger is not None:
-            reply = await _kept(work, call_id, ledger)
-        elif plan.hooks.around_models:
+        if plan.hooks.around_models:
             reply = await _hooked(work, call_id, _request(work))
-        elif work.has_budget or work.run.deltas:
+        elif run.deltas or work.has_budget:
             reply = await _answer(work, call_id, _request(work))
         else:
             # The first try of the plain case stands right here, as `_answer` is one frame more in
@@ -57,20 +57,45 @@ async def ask(work: AgentRun) -> ModelReply:
             _spend_request(work)
             try:
                 reply = _priced(await plan.model.request(request), plan.model)
-                work.run.add_usage(reply.usage)
+                run.add_usage(reply.usage)
             except ModelError as error:
                 reply = await _answer(work, call_id, request, first_error=error)
-        reply = _noted(work, call_id, reply, before)
+        reply = _taken(work, reply)
+        run.emit("model.completed", _told(work, call_id, reply))
     except BaseException as error:
-        failed = {"call_id": call_id, "error": reason(error)}
-        if ledger is not None:
-            failed |= {"input": fingerprint(work), "spent": (work.run.spent - before).to_dict()}
-        work.run.emit("model.failed", failed)
+        run.emit("model.failed", {"call_id": call_id, "error": reason(error)})
         raise
     finally:
         entered.leave()
-    if ledger is not None:
-        await ledger.settle()  # nobody acts on a reply that could be lost
+    return reply
+
+
+async def _ask_kept(work: AgentRun, ledger: Ledger) -> ModelReply:
+    """The same in a tree that is kept: a reply that the past has is given again."""
+    run, opening = work.run, work.plan.opening(work.turns - 1)
+    call_id = run.step = opening["call_id"]
+    known, before = ledger.past.fact("model", run.path, call_id), run.spent
+    if known is not None:
+        return _taken(work, recall_reply(work, known))
+    run.emit("model.started", opening)
+    entered = enter(run, call_id, work)
+    try:
+        reply = _taken(work, await _kept(work, call_id, ledger))
+        told = _told(work, call_id, reply)
+        told["input"] = fingerprint(work)
+        if run.spent != before + reply.usage:  # on failed tries, or replies that a hook replaced
+            told["spent"] = (run.spent - before).to_dict()
+        if ledger.candidates is not None:
+            taken = ledger.candidates.name_of_reply(run.path, call_id)
+            told |= {"recalled_from": taken} if taken else {}
+        run.emit("model.completed", told)
+    except BaseException as error:
+        failed = {"call_id": call_id, "error": reason(error), "input": fingerprint(work)}
+        run.emit("model.failed", {**failed, "spent": (run.spent - before).to_dict()})
+        raise
+    finally:
+        entered.leave()
+    await ledger.settle()  # nobody acts on a reply that could be lost
     return reply
 
 
@@ -91,28 +116,18 @@ async def _kept(work: AgentRun, call_id: str, ledger: Ledger) -> ModelReply:
     return await _answer(work, call_id, _request(work))
 
 
-def _noted(work: AgentRun, call_id: str, reply: ModelReply, before: Usage) -> ModelReply:
-    """Take note of a reply and publish it, as the terminal event of its call."""
-    reply = _taken(work, reply)
-    run, message, usage = work.run, reply.message, reply.usage
+def _told(work: AgentRun, call_id: str, reply: ModelReply) -> dict[str, Any]:
+    """What `model.completed` tells of a reply; what it was thinking is told before."""
+    message = reply.message
     if thinking := message.thinking:
-        run.emit("thinking", {"call_id": call_id, "text": thinking})
-    told: dict[str, Any] = {
+        work.run.emit("thinking", {"call_id": call_id, "text": thinking})
+    return {
         "call_id": call_id,
         "model": reply.model or work.plan.model.name,
         "message": to_dict(message),
-        "usage": usage.to_dict(),
+        "usage": reply.usage.to_dict(),
         "stop_reason": reply.stop_reason,
     }
-    if (ledger := run.tree.ledger) is not None:
-        told["input"] = fingerprint(work)
-        if run.spent != before + usage:  # on tries that failed, or replies that a hook replaced
-            told["spent"] = (run.spent - before).to_dict()
-        if ledger.candidates is not None:
-            taken = ledger.candidates.name_of_reply(run.path, call_id)
-            told |= {"recalled_from": taken} if taken else {}
-    run.emit("model.completed", told)
-    return reply
 
 
 def _taken(work: AgentRun, reply: ModelReply) -> ModelReply:
@@ -298,9 +313,9 @@ def _unique(
         # Those of earlier turns of a session too: they go out in the same request.
         earlier = (each for each in work.messages if isinstance(each, AssistantMessage))
         seen = work.seen = {call.id for message in earlier for call in message.tool_calls}
-    fresh = [call.id for call in calls if call.id and call.id not in seen]
-    if len(fresh) == len(calls) == len(set(fresh)):
-        seen.update(fresh)
+    fresh = {call.id for call in calls}
+    if len(fresh) == len(calls) and "" not in fresh and seen.isdisjoint(fresh):
+        seen |= fresh
         return message
     parts: list[AssistantPart] = []
     for part in message.parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tinyagents.admission import admit
+from tinyagents.admission import admit, admit_by_hooks
 from tinyagents.messages import ToolCall, ToolMessage
 from tinyagents.pending import Pending
 from tinyagents.state import AgentRun
@@ -30,9 +30,10 @@ async def act(work: AgentRun, calls: Sequence[ToolCall], remark: str = "") -> No
         Parked: Some wait for an answer; the others are done.
     """
     pending: list[Pending] = []
+    has_hooks = bool(work.plan.hooks.before_tool)
     try:
         for call in calls:
-            pending.append(await admit(work, call))
+            pending.append(await admit_by_hooks(work, call) if has_hooks else admit(work, call))
         if len(pending) == 1:
             await pending[0].perform()
         else:
@@ -41,19 +42,26 @@ async def act(work: AgentRun, calls: Sequence[ToolCall], remark: str = "") -> No
         # Providers refuse a transcript with a call that has no result, and a partial one is there
         # to be gone on with.
         done = [each.message or _undone(each.call) for each in pending]
-        done += [_undone(call) for call in calls[len(pending) :]]
+        if len(pending) < len(calls):
+            done += [_undone(call) for call in calls[len(pending) :]]
         work.messages.extend(work.plan.speech.tell(done, remark))
+    _conclude(work, pending)
+
+
+def _conclude(work: AgentRun, pending: Sequence[Pending]) -> None:
+    waits, finish = False, None
     for each in pending:
         if each.fatal is not None:
             raise each.fatal
-        if each.message is None and not each.waits:
+        if each.waits:
+            waits = True
+        elif each.message is None:
             raise RunCancelled(work.run.path, f"its tool {each.call.name!r} was interrupted")
-    if any(each.waits for each in pending):
+        finish = finish or each.finish
+    if waits:
         raise Parked
-    for each in pending:
-        if each.finish is not None:
-            work.output = each.finish.output
-            return
+    if finish is not None:
+        work.output = finish.output
 
 
 async def _perform_all(pending: Sequence[Pending], work: AgentRun) -> None:

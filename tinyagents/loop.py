@@ -1,6 +1,7 @@
 """The loop: ask the model, do what it asks for, until there is an answer.
 
-    drive ── begin_turn      cancellation, steering, time, limits      (mail.py)
+    drive ── read_mail       cancellation, steering, time              (mail.py)
+          ── begin_turn      limits
           ── ask             the model, with hooks, budget and retries   (asking.py)
           ── act             the calls of its reply, together            (calls.py)
           ── conclude        is it an answer? else tell the model why not
@@ -37,13 +38,18 @@ async def drive(work: AgentRun) -> None:
         InvalidOutput: The model gave no answer that fits.
         ToolError: A tool that may fail the run failed.
     """
-    read = work.plan.speech.read
     run = work.run
     while work.output is MISSING or (run.is_steered and await is_called_back(work)):
         try:
-            await begin_turn(work)
+            if run.needs_attention:
+                await read_mail(work)
+            begin_turn(work)
+            if work.turns % _BREATHE_EVERY == 0:
+                # A model that never waits (a fake, a cache) would keep timers and readers from
+                # running.
+                await anyio.lowlevel.checkpoint()
             reply = await ask(work)
-            said = read(reply.message, run.step)
+            said = work.plan.speech.read(reply.message, run.step)
             if said.thinking:
                 run.emit("thinking", {"call_id": run.step, "text": said.thinking})
             if said.calls:
@@ -55,11 +61,9 @@ async def drive(work: AgentRun) -> None:
             fall_back(work, error)
 
 
-async def begin_turn(work: AgentRun) -> None:
-    """The safe checkpoint at the top of a turn, and the limit on turns."""
+def begin_turn(work: AgentRun) -> None:
+    """One turn more, unless a limit forbids it."""
     run = work.run
-    if run.needs_attention:
-        await read_mail(work)
     limit = run.limits.max_turns
     if limit is not None and work.turns >= limit:
         run.refuse(LimitExceeded("max_turns", allowed=limit, used=work.turns, path=run.path))
@@ -67,9 +71,6 @@ async def begin_turn(work: AgentRun) -> None:
     if requests is not None and requests.left < 1:
         run.refuse(requests.refusal())
     work.turns += 1
-    if work.turns % _BREATHE_EVERY == 0:
-        # A model that never waits (a fake, a cache) would keep timers and readers from running.
-        await anyio.lowlevel.checkpoint()
 
 
 def conclude(work: AgentRun, reply: ModelReply, said: Reading) -> None:

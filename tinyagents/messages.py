@@ -195,7 +195,7 @@ class AssistantMessage:
     @property
     def thinking(self) -> str:
         """All thinking parts joined."""
-        return "".join(part.text for part in self.parts if type(part) is Thinking)
+        return "".join([part.text for part in self.parts if type(part) is Thinking])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -250,11 +250,20 @@ Message: TypeAlias = Annotated[
 
 def to_dict(message: Message) -> dict[str, Any]:
     """A message as plain JSON data."""
-    if type(message) is AssistantMessage:
+    if isinstance(message, AssistantMessage):
         # By hand, as pydantic would: this one is in every `model.completed`, and its arguments are
         # shared instead of copied.
         return {"parts": [_part(part) for part in message.parts], "role": "assistant"}
+    if isinstance(message.content, str):  # as nearly all are, and a journal asks for each of them
+        return _plain(message)
     return cast("dict[str, Any]", _one().dump_python(message, mode="json", exclude_none=True))
+
+
+def _plain(message: SystemMessage | UserMessage | ToolMessage) -> dict[str, Any]:
+    if not isinstance(message, ToolMessage):
+        return {"content": message.content, "role": message.role}
+    named = {"call_id": message.call_id, "name": message.name, "content": message.content}
+    return {**named, "failed": message.failed, "role": message.role}
 
 
 def from_dict(data: Mapping[str, Any]) -> Message:

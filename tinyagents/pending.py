@@ -227,8 +227,10 @@ class Pending:
         if self.is_told:
             return
         call = self.call
-        facts = {"call_id": call.id, "tool": call.name, "path": self.path}
-        self.work.run.emit("tool.started", {**facts, "arguments": call.arguments})
+        self.work.run.emit(
+            "tool.started",
+            {"call_id": call.id, "tool": call.name, "path": self.path, "arguments": call.arguments},
+        )
 
     def _tell(self, message: ToolMessage) -> None:
         if self.is_told:

@@ -14,7 +14,7 @@ from tinyagents.execute import execute
 from tinyagents.fan_out import map_tasks
 from tinyagents.handle import RunHandle
 from tinyagents.inputs import ready
-from tinyagents.keeping import IN_MEMORY, Begin, Kept
+from tinyagents.keeping import IN_MEMORY, Kept
 from tinyagents.messages import Message
 from tinyagents.result import OutputT, Result
 from tinyagents.state import AgentRun
@@ -113,9 +113,9 @@ class Running(Generic[DepsT, OutputT]):
             data = await ready(data)
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave):
-            begin = partial(self.open, deps=deps, limits=limits)
             more: dict[str, Any] = {"history": history, "data": data}
-            return await self._keep(begin, journal, task, run_id, sink, **more).run()
+            kept = self._keep(journal, task, run_id, sink, deps, limits, **more)
+            return await kept.run()
         work = self.open(
             task, data=data, deps=deps, history=history, sink=sink, run_id=run_id, limits=limits,
             place=place,
@@ -125,14 +125,17 @@ class Running(Generic[DepsT, OutputT]):
 
     def _keep(
         self,
-        begin: Begin,
         journal: Journal | None,
         task: Task | None,
         run_id: str | None,
         sink: EventSink | None,
+        deps: DepsT | None,
+        limits: RunLimits | None,
+        deltas: bool = False,
         **more: Any,
     ) -> Kept:
         where = IN_MEMORY if journal is None else journal
+        begin = partial(self.open, deps=deps, limits=limits, deltas=deltas)
         return Kept(begin, where, name=self.name, task=task, run_id=run_id, sink=sink, **more)
 
     async def resume(
@@ -169,9 +172,8 @@ class Running(Generic[DepsT, OutputT]):
         """
         if data is not None:
             data = await ready(data)
-        begin = partial(self.open, deps=deps, limits=limits)
         result: Result[OutputT] = await self._keep(
-            begin, journal, None, run_id, sink, is_resumed=True, data=data
+            journal, None, run_id, sink, deps, limits, is_resumed=True, data=data
         ).run()
         return result
 
@@ -221,9 +223,8 @@ class Running(Generic[DepsT, OutputT]):
             raise ConfigError("stream(None) goes on with a run: give its run_id")
         place = place_for(sink, run_id) if journal is None else None
         if place is None and (journal is not None or self.asks_leave or task is None):
-            opens = partial(self.open, deps=deps, limits=limits, deltas=True)
             more: dict[str, Any] = {"history": history, "is_resumed": task is None, "data": data}
-            kept = self._keep(opens, journal, task, run_id, sink, **more)
+            kept = self._keep(journal, task, run_id, sink, deps, limits, deltas=True, **more)
             handle = RunHandle[OutputT](kept.open, kept.drive, policy=policy, buffer=buffer)
             kept.on_reopen = handle.follow
             return handle

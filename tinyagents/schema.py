@@ -17,6 +17,7 @@ from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, ModelRetry
 
 _DATA = ("default", "const", "enum", "examples")
+_NESTED = (dict, list)
 
 __all__ = [
     "IDEMPOTENCY_KEY",
@@ -133,7 +134,10 @@ def check_json(adapter: TypeAdapter[Any], data: Any) -> Any:
 def _copied(data: Any) -> Any:
     """The same data, so that a tool which changes its arguments changes no transcript and event."""
     if isinstance(data, dict):
-        return {name: _copied(value) for name, value in cast("dict[str, Any]", data).items()}
+        return {
+            name: _copied(value) if isinstance(value, _NESTED) else value
+            for name, value in cast("dict[str, Any]", data).items()
+        }
     if isinstance(data, list):
         return [_copied(value) for value in cast("list[Any]", data)]
     return data

@@ -21,9 +21,9 @@ def tell_start(run: Run, teller: Origin | None, turn: int = 0) -> None:
     """
     run.enrol()
     if teller is not None:
-        run.tree.emit("subagent.started", teller, run.about)
+        run.tree.publisher.emit("subagent.started", teller, run.about)
         if turn:
-            run.tree.emit("subagent.reused", teller, {**run.about, "turn": turn})
+            run.tree.publisher.emit("subagent.reused", teller, {**run.about, "turn": turn})
 
 
 def tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:
@@ -38,4 +38,4 @@ def tell_end(run: Run, teller: Origin, error: BaseException | None) -> None:
         kind, data["error"] = "subagent.failed", describe(error)
     else:
         kind, data["reason"] = "subagent.cancelled", f"interrupted by {type(error).__name__}"
-    run.tree.emit(kind, teller, data)
+    run.tree.publisher.emit(kind, teller, data)

@@ -63,7 +63,8 @@ class Interruptible(Place):
 
     def emit(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
         """Publish an event of this run."""
-        return self.tree.emit(kind, self.origin, data)
+        tree = self.tree
+        return (tree.ledger or tree.sink).emit(kind, self.origin, data)
 
     def refuse(self, error: LimitExceeded) -> NoReturn:
         """Publish that a limit was reached, and raise it."""

@@ -18,17 +18,20 @@ class EventLog:
 
     Args:
         history: How many to keep; `None` keeps all.
+
+    Attributes:
+        dropped: Position of the oldest event that is kept.
+        held: A list, and the position of its first event: in one value, so that a reader in another
+            thread never sees the one without the other. To the list new events are appended, not by
+            a method of this class, which would be called for every event there is.
     """
 
-    __slots__ = ("_held", "append", "dropped", "history")
+    __slots__ = ("dropped", "held", "history")
 
     def __init__(self, history: int | None) -> None:
         self.history = history
         self.dropped = 0
-        # A list, and the position of its first event: in one value, so that a reader in another
-        # thread never sees the one without the other.
-        self._held: tuple[int, list[Event]] = (0, [])
-        self.append = self._held[1].append
+        self.held: tuple[int, list[Event]] = (0, [])
 
     def __len__(self) -> int:
         return self.end - self.dropped
@@ -36,7 +39,7 @@ class EventLog:
     @property
     def end(self) -> int:
         """Position of the next event."""
-        first, events = self._held
+        first, events = self.held
         return first + len(events)
 
     def read(self, position: int, most: int) -> tuple[int, list[Event]]:
@@ -45,7 +48,7 @@ class EventLog:
         Returns:
             The position of the first of them, and the events.
         """
-        first, events = self._held
+        first, events = self.held
         start = max(position - first, 0)
         return first + start, events[start : start + most]
 
@@ -53,14 +56,12 @@ class EventLog:
         """Drop what is beyond `history`, but nothing at position `wanted` or later."""
         if self.history is None:
             return
-        first, events = self._held
+        first, events = self.held
         beyond = first + len(events) - self.history
         self.dropped = max(self.dropped, int(min(beyond, wanted)))
         gone = self.dropped - first
         if gone > self.history // 4:  # a quarter at once, for a copy each time would be dear
-            kept = events[gone:]
-            self._held = (self.dropped, kept)
-            self.append = kept.append
+            self.held = (self.dropped, events[gone:])
 
 
 class EventView(Sequence[Event]):

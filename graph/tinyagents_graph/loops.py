@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import anyio
@@ -101,10 +102,36 @@ class Mailbox:
         with self._lock:
             self._calls.append(do)
             is_first, self._is_due = not self._is_due, True
-        if not self._has_closed() and (not is_first or self._loop.call_soon(self._empty)):
+        if self._has_closed():
+            self._empty()
+            return False
+        if not is_first:
+            return True
+        held: list[Mailbox] | None = getattr(_held_back, "mailboxes", None)
+        if held is not None:
+            held.append(self)
+            return True
+        if self._loop.call_soon(self._empty):
             return True
         self._empty()
         return False
+
+    @staticmethod
+    @contextmanager
+    def held_back() -> Generator[None]:
+        """What this thread posts meanwhile wakes each loop once, when all of it is posted.
+
+        Else the first one wakes the loop, which has done it when the second one comes. If a loop
+        turns out to have closed, what was posted to it is done in this thread.
+        """
+        _held_back.mailboxes = mailboxes = list[Mailbox]()
+        try:
+            yield
+        finally:
+            _held_back.mailboxes = None
+            for mailbox in mailboxes:
+                if not mailbox._loop.call_soon(mailbox._empty):
+                    mailbox._empty()
 
     def _empty(self) -> None:
         with self._lock:
@@ -126,6 +153,7 @@ class Mailbox:
 
 
 _mailboxes: RunVar[Mailbox] = RunVar("tinyagents_mailbox")
+_held_back = threading.local()
 
 
 class Bell:

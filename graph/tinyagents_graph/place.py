@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import ConfigError
-from tinyagents_graph.events import Event, EventKind, Origin, is_at_or_below
+from tinyagents_graph.events import is_at_or_below
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tracing import Tracing, tracing_of
 
@@ -47,15 +47,12 @@ class RunTree:
         timers: The time limits that its pauses stop, if there ever was one; see `time_limit`.
         ledger: Its end of a journal, if it is kept in one.
         tracing: Who makes spans of it, if anybody does.
-        emit: Publishes an event of one of its runs, as `EventSink.emit` does.
     """
 
     __slots__ = (
-        "_n_steered", "emit", "host", "is_guarded", "is_named", "is_stirred", "ledger",
-        "live", "root_run_id", "sink", "timers", "tracing",
+        "_n_steered", "host", "is_guarded", "is_named", "is_stirred", "ledger", "live",
+        "root_run_id", "sink", "timers", "tracing",
     )  # fmt: skip
-
-    emit: Callable[[EventKind, Origin, Mapping[str, Any]], Event]
 
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
@@ -66,14 +63,18 @@ class RunTree:
         self.host: Any = None
         self.timers: Any = None
         self.ledger: Ledger | None = None
-        self.emit = sink.emit
         self._n_steered = 0
         self.tracing: Tracing | None = tracing_of(self)
 
     def keep(self, ledger: Ledger) -> None:
         """From here on its events go through a journal. It has not begun."""
-        self.ledger, self.emit = ledger, ledger.emit
+        self.ledger = ledger
         self._n_steered = ledger.n_sent
+
+    @property
+    def publisher(self) -> EventSink | Ledger:
+        """Who publishes the events of its runs: the sink, or the ledger in front of it."""
+        return self.ledger or self.sink
 
     def find(self, address: str) -> Run | None:
         """The live run with this path or id."""

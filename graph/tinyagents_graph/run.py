@@ -207,16 +207,17 @@ class Run(Spending):
     def _count(self) -> None:
         """Count this run as one more of the tree, alive."""
         runs, live = self.accounts.runs, self.accounts.live_runs
-        if runs is not None and runs.left < 1:
-            raise runs.refusal()
         if live is not None:
+            if runs is not None and runs.left < 1:
+                raise runs.refusal()
             live.spend(1)
         if runs is not None:
             runs.spend(1)
 
     async def __aenter__(self) -> Self:
         parent, tree = self.parent, self.tree
-        self.enrol()
+        if self._stage == MADE:
+            self.enrol()
         self._scope.enter()
         if self.limits.max_seconds is not None:
             above = None if parent is None else parent.clock

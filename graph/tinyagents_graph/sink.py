@@ -101,13 +101,15 @@ class EventSink:
         root = origin.root_run_id
         seqs = self._seqs
         with _lock:
-            event = _new_event(Event, (seqs[root], time(), kind, origin, data))
+            seq = seqs[root]
+            event = _new_event(Event, (seq, time(), kind, origin, data))
             # A run closed by the garbage collector may have taken that number meanwhile. It cannot
             # come between the last look and the append: nothing is called there.
-            while event.seq != seqs[root]:
-                event = event._replace(seq=seqs[root])
-            seqs[root] = event.seq + 1
-            self._log.append(event)
+            while seq != seqs[root]:
+                seq = seqs[root]
+                event = event._replace(seq=seq)
+            seqs[root] = seq + 1
+            self._log.held[1].append(event)
         if self._listeners and not self._delivering:
             self._deliver()
         if self._readers is not None and self._readers.all:
@@ -137,7 +139,7 @@ class EventSink:
         with _lock:
             for event in fresh:
                 self._seqs[root] = event.seq + 1
-                self._log.append(event)
+                self._log.held[1].append(event)
             if not is_new and self._told == self._log.end - len(fresh):
                 self._told = self._log.end
         if self._listeners and not self._delivering:

@@ -85,9 +85,17 @@ class Usage:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
         }
-        for name in _RARE:
-            if value := getattr(self, name):
-                data[name] = value
+        # Mostly there is nothing of it, and every call and run tells its usage.
+        has_rare = (
+            self.cached_tokens
+            or self.cache_write_tokens
+            or self.reasoning_tokens
+            or self.tool_calls
+            or self.usd
+            or self.unpriced_requests
+        )
+        if has_rare:
+            data |= {name: value for name in _RARE if (value := getattr(self, name))}
         return data
 
     @classmethod

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -40,6 +42,44 @@ async def test_in_the_loop_itself_it_is_done_at_once() -> None:
 
 async def test_a_loop_has_one() -> None:
     assert Mailbox.here() is Mailbox.here()
+
+
+async def test_what_is_held_back_is_done_once_all_of_it_is_posted() -> None:
+    mailbox, done, over = Mailbox.here(), list[int](), anyio.Event()
+    looked, goes_on = anyio.Event(), threading.Event()
+
+    def in_thread() -> None:
+        with Mailbox.held_back():
+            for i in range(3):
+                assert mailbox.post(lambda i=i: done.append(i))  # type: ignore[misc]
+            anyio.from_thread.run_sync(looked.set)
+            goes_on.wait()
+            mailbox.post(over.set)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, in_thread)
+        await looked.wait()
+        await anyio.lowlevel.checkpoint()
+        assert done == []
+        goes_on.set()
+        await over.wait()
+    assert done == [0, 1, 2]
+
+
+def test_what_is_held_back_for_a_loop_that_has_closed_is_done_here() -> None:
+    async def made() -> Mailbox:
+        return Mailbox.here()
+
+    mailbox, done = anyio.run(made), list[int]()
+
+    def in_thread() -> None:
+        with Mailbox.held_back():
+            assert mailbox.post(lambda: done.append(threading.get_ident()))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert done == [thread.ident]
 
 
 def test_of_a_loop_that_has_closed_it_says_so() -> None:

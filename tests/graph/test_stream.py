@@ -481,7 +481,7 @@ async def test_what_fell_out_of_history_is_reported_and_reading_goes_on() -> Non
 def test_reading_what_a_log_has_dropped_begins_at_the_oldest_it_has() -> None:
     log = EventLog(history=4)
     for seq in range(20):
-        log.append(Event(seq, 0.0, "custom", origin(), {}))
+        log.held[1].append(Event(seq, 0.0, "custom", origin(), {}))
         log.trim(inf)
     assert (log.dropped, len(log), log.end) == (16, 4, 20)
     at, events = log.read(0, 100)

@@ -88,7 +88,7 @@ async def test_a_reader_does_not_sleep_through_what_comes_while_it_lies_down() -
     log, readers = Racing(None), Readers()
 
     def append() -> None:
-        log.append(Event(0, 0.0, "custom", origin(), {}))
+        log.held[1].append(Event(0, 0.0, "custom", origin(), {}))
         readers.wake()
 
     stream = aiter(EventStream(log, readers, matches=Matcher()))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from pydantic_core import to_json, to_jsonable_python
 
-from tinyagents.admission import admit
+from tinyagents.admission import admit, admit_by_hooks
 from tinyagents.context import RunContext
 from tinyagents.data.variable import LOOK
 from tinyagents.dialects.signatures import arguments_in_order
@@ -83,7 +83,10 @@ class CellCalls:
         tool, asked = self._asked(call)
         pending = _CellCall(self._work, asked, self)
         try:
-            await admit(self._work, asked, pending)
+            if self._work.plan.hooks.before_tool:
+                await admit_by_hooks(self._work, asked, pending)
+            else:
+                admit(self._work, asked, pending)
         except Exception as error:
             raise Fatal(error) from error
         # Once a call waits for a human the cell ends, and what is under way is not done in vain.

@@ -23,7 +23,8 @@ def brief(events: Sequence[Event]) -> Sequence[Event]:
     if len(events) < _FEW:
         return events
     for at in range(len(events) - 1, -1, -1):
-        if is_snapshot(events[at]) and events[at].path == "root":
+        last = events[at]
+        if last.kind == "checkpoint.saved" and is_snapshot(last) and last.path == "root":
             before = [
                 event
                 for event in events[:at]

@@ -252,6 +252,8 @@ class Ledger(Asking):
 
     def flush(self) -> None:
         """Hand what was published to the journal."""
+        if not self._waiting:  # somebody was quicker than the loop
+            return
         with self._order:
             with self._lock:
                 batch, self._waiting = self._waiting, []

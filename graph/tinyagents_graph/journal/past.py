@@ -134,24 +134,25 @@ class Past:
 
     def _read(self, events: Iterable[Event]) -> None:
         for event in events:
-            at, kind, path = event.seq, event.kind, event.origin.path
+            at, _, kind, origin, data = event
+            path = origin.path
             if kind in OF_GRAPHS:
                 self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
-                    self._places[path, event.data["call_id"]] = event.data["path"]
-                key = group, path, event.data[_NAMES[group]]
+                    self._places[path, data["call_id"]] = data["path"]
+                key = group, path, data[_NAMES[group]]
                 doubted = self._doubted.pop(key, None)  # it stays so until it is tried again
                 self._begun[key] = (at if doubted is None else doubted[0]), event
             elif (group := _CLOSERS.get(kind)) is not None:
-                self._close((group, path, event.data[_NAMES[group]]), event)
+                self._close((group, path, data[_NAMES[group]]), event)
             elif kind.startswith("run."):
                 self._read_run(at, event)
             elif kind not in _OF_SEGMENT:
-                if event.data.get("called_off"):
+                if data.get("called_off"):
                     self._call_off(event)
                     continue
-                if kind not in _OF_A_TRY and not is_of_resuming(event.data):
+                if kind not in _OF_A_TRY and not is_of_resuming(data):
                     self._repeat(event)
                 self._read_rest(at, event)
 
@@ -355,6 +356,8 @@ class Past:
         Returns:
             Of each of them what it has come to; its last event tells its `tree_usage`.
         """
+        if place not in self._spent and place not in self._askers:
+            return []  # as of nearly every call, for few start a run
         ended = dict(self._spent.get(place) or {})
         for asker in self._askers.get(place, ()):
             ended |= self._spent.get(asker) or {}

@@ -21,6 +21,7 @@ from tinyagents_graph.journal.sqlite.reading import deliveries_after
 from tinyagents_graph.journal.sqlite.rows import EventRow, as_rows, as_stored, as_text
 from tinyagents_graph.journal.sqlite.schema import immediate, open_to_write
 from tinyagents_graph.journal.standing import ask_changes, standing_after, why_not_next
+from tinyagents_graph.loops import Mailbox
 
 __all__ = ["Batch", "Job", "Ledger"]
 
@@ -258,10 +259,13 @@ class Ledger:
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(item, Batch) and isinstance(outcome, JournalError):
                 self._broken.setdefault((item.lease.number, item.lease.epoch), outcome)
-            try:
-                item.tell(outcome)
-            except Exception:
-                _logger.exception("journal %s: %r failed when told", self.path, item.tell)
+        # Those whose events became durable together go on together, and so write together next.
+        with Mailbox.held_back():
+            for item, outcome in zip(items, outcomes, strict=True):
+                try:
+                    item.tell(outcome)
+                except Exception:
+                    _logger.exception("journal %s: %r failed when told", self.path, item.tell)
 
     # --- holding trees ----------
 

@@ -42,7 +42,7 @@ from tinyagents_graph.journal.sqlite.reading import (
 )
 from tinyagents_graph.journal.sqlite.writer import Writer
 from tinyagents_graph.journal.standing import ENDED
-from tinyagents_graph.loops import EventLoop
+from tinyagents_graph.loops import EventLoop, Mailbox
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -171,14 +171,14 @@ class SqliteJournal:
             do: Does it, in the writer's thread.
             then: Called there with what `do` returned, once it is durable.
         """
-        loop, over, outcomes = EventLoop(), anyio.Event(), list[T | BaseException]()
+        mailbox, over, outcomes = Mailbox.here(), anyio.Event(), list[T | BaseException]()
         ledger = self._ledger
 
         def tell(outcome: T | BaseException) -> None:
             if then is not None and not isinstance(outcome, BaseException):
                 then(ledger, outcome)
             outcomes.append(outcome)
-            loop.call(over.set)
+            mailbox.post(over.set)
 
         self._writer.submit(Job(do, tell))
         with anyio.CancelScope(shield=True):
