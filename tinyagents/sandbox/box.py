@@ -226,8 +226,14 @@ def _check(
         "workers": (1 if workers is None else workers, 1),
     }
     for name, (value, least) in bounds.items():
-        if not value >= least or value == float("inf"):
+        is_number = _is_a(int | float, value) and not _is_a(bool, value)
+        if not is_number or not value >= least or value == float("inf"):
             raise ConfigError(f"Sandbox({name}={value!r}): use a number of at least {least}")
+    for kind, given in ((Mount, settings.mounts), (Module, settings.modules)):
+        for each in given:
+            if not _is_a(kind, each):
+                where = f"{kind.__name__.lower()}s"
+                raise ConfigError(f"Sandbox({where}=…): {each!r} is no {kind.__name__}")
     if settings.hardened not in (False, "seccomp", "bwrap"):
         raise ConfigError(f"Sandbox(hardened={settings.hardened!r}): use False, 'seccomp', 'bwrap'")
     if key is not None and len(key) < 16:
@@ -270,3 +276,8 @@ def _run_here(call: Callable[[], Awaitable[CellResult]]) -> CellResult:
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def _is_a(kind: Any, given: object) -> bool:
+    # Whoever runs a type checker knows it; this is for whoever does not.
+    return isinstance(given, kind)
