@@ -136,6 +136,7 @@ async def test_what_another_process_delivers_is_heard(tmp_path: Path) -> None:
 
 
 FORGOTTEN = """
+import logging
 import anyio
 from tinyagents_graph.journal import SqliteJournal
 from tinyagents.testing.probes import event
@@ -148,6 +149,7 @@ async def main():
     print(len(await journal.read("r")) <= 500)
     {}
 
+logging.getLogger("asyncio").setLevel("ERROR")  # which in dev mode tells of a slow machine
 anyio.run(main, backend={!r})
 """
 
