@@ -353,11 +353,11 @@ class Ledger(Asking):
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""
         with anyio.CancelScope(shield=True):
+            self.flush()
+            if self._lease is not None:
+                try:  # right behind what is left, which it waits for
+                    await self.journal.close(self._lease)
+                except JournalError as error:  # nothing is lost by that
+                    _logger.warning("run %s is held for a while yet: %s", self._lease.run_id, error)
             with suppress(JournalError, RunConflict):  # which is in `error`
                 await self.settle()
-            if self._lease is None:
-                return
-            try:
-                await self.journal.close(self._lease)
-            except JournalError as error:  # nothing is lost by that
-                _logger.warning("run %s is held for some time yet: %s", self._lease.run_id, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
@@ -27,7 +28,7 @@ from tinyagents_graph.journal.protocol import (
     TreeRecord,
 )
 from tinyagents_graph.journal.sqlite.housekeeping import add, drop, findings, free_pages, prune
-from tinyagents_graph.journal.sqlite.leasing import deliver, save, take
+from tinyagents_graph.journal.sqlite.leasing import begin, deliver, save, take
 from tinyagents_graph.journal.sqlite.ledger import Batch, Job, Ledger
 from tinyagents_graph.journal.sqlite.reading import (
     Readers,
@@ -108,36 +109,62 @@ class SqliteJournal:
         self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
     ) -> Opening:
         """Take a tree, to append to it; see `Journal.open`."""
-        now, where = self._clock(), str(self._path)
-        record = TreeRecord(
+        record = self._new(run_id, name, task, about)
+        opening = await self._taken(
+            lambda ledger: take(
+                ledger.db, record, self._path, ledger.clock(), ledger.lease_s, ledger.given_up
+            )
+        )
+        assert opening is not None
+        return opening
+
+    async def begin(
+        self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
+    ) -> Opening | None:
+        """Make a tree and take it; see `Journal.begin`."""
+        record = self._new(run_id, name, task, about)
+        return await self._taken(
+            lambda ledger: begin(ledger.db, record, self._path, ledger.clock(), ledger.lease_s)
+        )
+
+    def _new(
+        self, run_id: str, name: str, task: str, about: Mapping[str, Any] | None
+    ) -> TreeRecord:
+        now = self._clock()
+        return TreeRecord(
             run_id, name, "running", task, about or {}, 0, 0, "", 0.0, now, now, None, {}
         )
-        taken: list[Lease] = []
+
+    async def _taken(self, take: Callable[[Ledger], Opening | None]) -> Opening | None:
+        leases: list[Lease] = []
         is_wanted = True
 
-        def do(ledger: Ledger) -> tuple[Lease, TreeRecord, list[Delivery], int]:
-            now = ledger.clock()
-            opened = take(ledger.db, record, where, now, ledger.lease_s, ledger.given_up)
-            return *opened, last_delivery(ledger.db)
+        def do(ledger: Ledger) -> tuple[Opening | None, int]:
+            return take(ledger), last_delivery(ledger.db)
 
-        def keep(ledger: Ledger, opened: tuple[Lease, TreeRecord, list[Delivery], int]) -> None:
-            ledger.hold(opened[0], opened[3])
-            taken.append(opened[0])
+        def keep(ledger: Ledger, done: tuple[Opening | None, int]) -> None:
+            opening, last = done
+            if opening is None:
+                return
+            ledger.hold(opening.lease, last)
+            leases.append(opening.lease)
             if not is_wanted:
-                self._give_up(taken)
+                self._give_up(leases)
 
         await checkpoint_if_cancelled()
         try:
-            lease, before, deliveries, _ = await self._write(do, keep)
+            opening, _ = await self._write(do, keep)
             await checkpoint_if_cancelled()
-            past = await self.read(run_id, most=before.n_events) if before.n_events else []
+            if opening is None or not opening.record.n_events:
+                return opening
+            past = await self.read(opening.lease.run_id, most=opening.record.n_events)
         except BaseException:
             # Whoever asked will not close it. A task that asyncio itself cancels is gone at once,
             # and the tree not yet taken.
             is_wanted = False
-            self._give_up(taken)
+            self._give_up(leases)
             raise
-        return Opening(lease, before, past, deliveries)
+        return replace(opening, past=past)
 
     def _give_up(self, leases: Sequence[Lease]) -> None:
         if leases:
