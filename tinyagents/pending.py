@@ -16,7 +16,7 @@ from tinyagents.errors import ConfigError, ModelRetry, Signal, ToolError
 from tinyagents.leave import is_in_doubt, settle_doubt
 from tinyagents.messages import ToolCall, ToolMessage, to_dict, well_formed
 from tinyagents.middleware import Finish, checked
-from tinyagents.recall import result_of
+from tinyagents.recall import fatal_of, result_of
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, shorten
 from tinyagents_graph.commands import SteerCommand
@@ -291,7 +291,7 @@ class Pending:
             self._tell_start()
         if ledger.candidates is not None:
             ledger.candidates.change_again(work.run.path, self.path)
-        self.message = result_of(known, self.call)
+        self.message, self.fatal = result_of(known, self.call), fatal_of(known, self.call)
         if "finish" in known.data:
             self.finish = Finish(work.plan.output.load(known.data["finish"]))
         if self.tool is not None:
