@@ -53,7 +53,9 @@ def say_asks(asks: Sequence[InboxAsk], option: str, out: TextIO) -> None:
 def what_it_wants(ask: InboxAsk) -> str:
     """What a question is about, in one line."""
     if ask.what == "approval":
-        return f"wants to run {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}"
+        more = ask.question.removeprefix(f"Run {ask.tool}?").strip()
+        wants = f"wants to run {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}"
+        return f"{wants}; {one_line(more, _SHOWN_CHARS)}" if more else wants
     called = f" {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}" if ask.tool else ""
     return f"{one_line(ask.question, _SHOWN_CHARS)}{called}"
 

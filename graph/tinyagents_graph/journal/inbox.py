@@ -69,7 +69,8 @@ class InboxAsk:
         """Let the call be made, or say yes. Of a call in doubt: make it again.
 
         Args:
-            arguments: Make it with these instead; they are checked when it is made.
+            arguments: Make it with these instead. They are checked when it is made: if they do not
+                fit the tool, the question is asked again, and says what is wrong.
             by: Who says so, for the events.
             reason: Why, for the events.
 
