@@ -63,20 +63,9 @@ class Pending:
     """
 
     __slots__ = (
-        "arguments",
-        "call",
-        "fatal",
-        "finish",
-        "is_told",
-        "known",
-        "message",
-        "path",
-        "refusal",
-        "remark",
-        "tool",
-        "waits",
-        "work",
-    )
+        "arguments", "call", "fatal", "finish", "is_told", "known", "message", "path", "refusal",
+        "remark", "tool", "waits", "work",
+    )  # fmt: skip
 
     def __init__(self, work: AgentRun, call: ToolCall) -> None:
         self.work = work
@@ -240,11 +229,19 @@ class Pending:
             data["category"] = self.refusal
             if self.fatal is not None:
                 data["fatal"] = True
-            if self.refusal == "cancelled" and not (self.tool is None or self.tool.reversible):
-                data["in_doubt"] = True  # how far it came, nobody knows
+            if self.refusal == "cancelled":
+                if not (self.tool is None or self.tool.reversible):
+                    data["in_doubt"] = True  # how far it came, nobody knows
+                if self._is_handed_on(message):
+                    data["handed_on"] = True
             self.work.run.emit("tool.failed", data)
         else:
             self.work.run.emit("tool.completed", data)
+
+    def _is_handed_on(self, message: ToolMessage) -> bool:
+        """Whether the run goes on with it: a child was cancelled, and not the run itself."""
+        is_told = message is self.message and self.fatal is None
+        return is_told and not self.work.run.is_cancelled
 
     def _told_data(self, message: ToolMessage) -> dict[str, Any]:
         data: dict[str, Any] = {

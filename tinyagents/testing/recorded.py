@@ -75,7 +75,11 @@ class Replayed(Candidates):
 
     def _comes_again(self, letter: Sent) -> bool:
         """What names itself comes again as well: what it says is what it said then."""
-        return "/" in letter.steer_id or super()._comes_again(letter)
+        return "/" in letter.steer_id or letter.is_over or super()._comes_again(letter)
+
+    def letters(self, path: str, sent: Sequence[Sent]) -> Sequence[Sent]:
+        """What is read again; a command that cancelled the tree does so again."""
+        return [replace(each, is_over=False) for each in super().letters(path, sent)]
 
     @property
     def answers(self) -> Mapping[str, Mapping[str, Any]]:

@@ -242,7 +242,7 @@ class Ledger(Asking):
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
-        sent = self.past.mail.to(path)
+        sent = [each for each in self.past.mail.to(path) if not each.is_over]
         return sent if self.candidates is None else self.candidates.letters(path, sent)
 
     @property
