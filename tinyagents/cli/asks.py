@@ -40,7 +40,7 @@ def say_asks(asks: Sequence[InboxAsk], option: str, out: TextIO) -> None:
         if ask.reasoning.strip():
             say(f"    it says: {one_line(ask.reasoning, _SHOWN_CHARS)}", out)
         where = f"{ask.root_run_id} {code}"
-        if ask.what == "question":
+        if not ask.is_yes_or_no:
             say(f"    tinyagents answer {where} TEXT{option}", out)
         else:
             say(
@@ -80,8 +80,7 @@ async def answer_from(ask: InboxAsk, line: str, by: str) -> str:
         What is wrong with it; empty if it was taken.
     """
     word, _, rest = line.strip().partition(" ")
-    is_bool = ask.facts.get("type") == "bool"
-    if ask.what == "question" and not is_bool:
+    if not ask.is_yes_or_no:
         return await _answered(ask, line.strip(), by)
     if word.lower() in ("y", "yes"):
         await ask.approve(by=by)
