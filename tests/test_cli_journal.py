@@ -438,6 +438,10 @@ def test_a_live_run_of_another_process_is_cancelled(tell: Any) -> None:
         rest_of(process)
     assert process.returncode == 1
     check_tree(events_of("r-1"))
+    Path("go_on").write_text("at last")
+    told = tell("resume", "r-1", "--quiet")
+    assert (told.code, told.out) == (0, "end: told: x\n")
+    check_tree(events_of("r-1"))
 
 
 def test_only_one_process_at_a_time_has_a_run(tell: Any) -> None:

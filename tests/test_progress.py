@@ -112,7 +112,7 @@ async def test_a_timeline_has_every_call_where_it_belongs() -> None:
 
 
 def test_the_command_line_shows_and_follows_a_kept_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "runs.db"
 
@@ -127,6 +127,9 @@ def test_the_command_line_shows_and_follows_a_kept_run(
     assert '│     ├─ ✔ look("x")' in shown
     assert "✘ fail()  raised" in shown
     assert "\x1b" not in shown
+    monkeypatch.setenv("COLUMNS", "20")  # of a pipe nobody cuts anything
+    assert invoke(["trace", "r-1", "--journal", str(path)]) == 0
+    assert capsys.readouterr().out == shown
     assert invoke(["trace", "r", "--live", "--journal", str(path)]) == 0
     followed = capsys.readouterr().out.splitlines()
     assert "boss: started with scripted: Go" in followed[0]

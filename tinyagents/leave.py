@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from tinyagents.errors import ModelRetry
 from tinyagents.schema import describe_invalid
 from tinyagents.tools import cut, render
 from tinyagents_graph.journal.ledger import Ledger
@@ -46,19 +47,22 @@ def ask_leave(pending: Pending, expires_s: float | None, default: str) -> None:
         told = {"message": "nobody can be asked: the run is kept in no journal"}
         pending.message = pending.refuse("unanswered", told)
         return
-    call = pending.call
-    facts = _facts(pending, "approval", f"Run {call.name}?")
-    verdict = ledger.answer_to(pending.work.run.origin, facts, expires_s, default)
-    if verdict is None:
-        pending.waits = True
-        return
-    said = default if verdict["verdict"] == "expired" else verdict["verdict"]
-    if said == "approve":
-        _approve(pending, verdict)
-    else:
-        why = verdict.get("reason") or "no reason was given"
-        told = {"message": f"not allowed by {verdict.get('by') or 'anybody'}: {why}"}
-        pending.message = pending.refuse("rejected", told)
+    facts = _facts(pending, "approval", f"Run {pending.call.name}?")
+    while True:
+        verdict = ledger.answer_to(pending.work.run.origin, facts, expires_s, default)
+        if verdict is None:
+            pending.waits = True
+            return
+        said = default if verdict["verdict"] == "expired" else verdict["verdict"]
+        if said != "approve":
+            why = verdict.get("reason") or "no reason was given"
+            told = {"message": f"not allowed by {verdict.get('by') or 'anybody'}: {why}"}
+            pending.message = pending.refuse("rejected", told)
+            return
+        wrong = _approve(pending, verdict)
+        if not wrong:
+            return
+        facts = _once_more(facts, verdict, wrong)
 
 
 def is_in_doubt(pending: Pending, ledger: Ledger, begun: Begun) -> bool:
@@ -110,7 +114,6 @@ def _doubt_id(pending: Pending, since: int) -> str:
 
 def _facts(pending: Pending, what: str, question: str) -> dict[str, Any]:
     call, said = pending.call, pending.work.messages[-1].text
-    bound = blake2b(to_json([call.id, call.name, call.arguments]), digest_size=8).hexdigest()
     return {
         "ask_id": f"{pending.path}/{what}",
         "what": what,
@@ -120,24 +123,41 @@ def _facts(pending: Pending, what: str, question: str) -> dict[str, Any]:
         "tool": call.name,
         "arguments": call.arguments,
         "reasoning": cut(said, _WORDS),
-        "bound": bound,
+        "bound": _fingerprint([call.id, call.name, call.arguments]),
     }
 
 
-def _approve(pending: Pending, verdict: Mapping[str, Any]) -> None:
+def _once_more(
+    facts: Mapping[str, Any], verdict: Mapping[str, Any], wrong: Sequence[str]
+) -> dict[str, Any]:
+    """The same question, after an approval with arguments that the tool does not take.
+
+    Rejected: telling the model, which cannot mend what a human wrote.
+    """
+    given = verdict["arguments"]
+    why = f"the arguments that {verdict.get('by') or 'a human'} gave are not valid"
+    question = f"Run {facts['tool']}? {why}: {cut('; '.join(wrong), _WORDS)}"
+    bound = _fingerprint([facts["bound"], given])
+    return {**facts, "question": question, "bound": bound}
+
+
+def _fingerprint(what: object) -> str:
+    return blake2b(to_json(what), digest_size=8).hexdigest()
+
+
+def _approve(pending: Pending, verdict: Mapping[str, Any]) -> Sequence[str]:
+    """Let a call be made, maybe with other arguments; what is wrong with these, if something is."""
     arguments = verdict.get("arguments")
     if arguments is None or pending.tool is None:
-        return
+        return ()
     try:
         pending.arguments = pending.tool.validate(arguments)
     except ValidationError as error:
-        told = {
-            "message": "the arguments that a human gave instead are not valid",
-            "errors": describe_invalid(error),
-        }
-        pending.message = pending.refuse("invalid_arguments", told)
-        return
+        return describe_invalid(error)
+    except ModelRetry as error:
+        return (str(error),)
     pending.call = replace(pending.call, arguments=arguments)
     pending.remark = (
         f"[{verdict.get('by') or 'a human'} changed the arguments to {to_json(arguments).decode()}]"
     )
+    return ()

@@ -16,7 +16,7 @@ from tinyagents.errors import ConfigError, ModelRetry, Signal, ToolError
 from tinyagents.leave import is_in_doubt, settle_doubt
 from tinyagents.messages import ToolCall, ToolMessage, to_dict, well_formed
 from tinyagents.middleware import Finish, checked
-from tinyagents.recall import result_of
+from tinyagents.recall import fatal_of, result_of
 from tinyagents.state import AgentRun
 from tinyagents.tools import Tool, cut, shorten
 from tinyagents_graph.commands import SteerCommand
@@ -63,20 +63,9 @@ class Pending:
     """
 
     __slots__ = (
-        "arguments",
-        "call",
-        "fatal",
-        "finish",
-        "is_told",
-        "known",
-        "message",
-        "path",
-        "refusal",
-        "remark",
-        "tool",
-        "waits",
-        "work",
-    )
+        "arguments", "call", "fatal", "finish", "is_told", "known", "message", "path", "refusal",
+        "remark", "tool", "waits", "work",
+    )  # fmt: skip
 
     def __init__(self, work: AgentRun, call: ToolCall) -> None:
         self.work = work
@@ -240,11 +229,19 @@ class Pending:
             data["category"] = self.refusal
             if self.fatal is not None:
                 data["fatal"] = True
-            if self.refusal == "cancelled" and not (self.tool is None or self.tool.reversible):
-                data["in_doubt"] = True  # how far it came, nobody knows
+            if self.refusal == "cancelled":
+                if not (self.tool is None or self.tool.reversible):
+                    data["in_doubt"] = True  # how far it came, nobody knows
+                if self._is_handed_on(message):
+                    data["handed_on"] = True
             self.work.run.emit("tool.failed", data)
         else:
             self.work.run.emit("tool.completed", data)
+
+    def _is_handed_on(self, message: ToolMessage) -> bool:
+        """Whether the run goes on with it: a child was cancelled, and not the run itself."""
+        is_told = message is self.message and self.fatal is None
+        return is_told and not self.work.run.is_cancelled
 
     def _told_data(self, message: ToolMessage) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -291,7 +288,7 @@ class Pending:
             self._tell_start()
         if ledger.candidates is not None:
             ledger.candidates.change_again(work.run.path, self.path)
-        self.message = result_of(known, self.call)
+        self.message, self.fatal = result_of(known, self.call), fatal_of(known, self.call)
         if "finish" in known.data:
             self.finish = Finish(work.plan.output.load(known.data["finish"]))
         if self.tool is not None:

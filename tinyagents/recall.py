@@ -7,13 +7,14 @@ a result       of a call, bound to the call by its id
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, cast
 
 from pydantic_core import to_json
 
-from tinyagents.errors import ModelError
+from tinyagents.errors import ModelError, ToolError
 from tinyagents.messages import (
     AssistantMessage,
     ToolCall,
@@ -28,7 +29,7 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.usage import Usage
 
 __all__ = [
-    "fail_again", "fingerprint", "keep_opening", "recall_opening", "recall_output",
+    "fail_again", "fatal_of", "fingerprint", "keep_opening", "recall_opening", "recall_output",
     "recall_reply", "reply_of", "result_of",
 ]  # fmt: skip
 
@@ -118,3 +119,23 @@ def result_of(event: Event, call: ToolCall) -> ToolMessage:
         return ToolMessage(call.id, call.name, data["content"], failed)
     plain = {"role": "tool", "call_id": call.id, "name": call.name, "content": data["parts"]}
     return cast("ToolMessage", from_dict({**plain, "failed": failed}))
+
+
+def fatal_of(event: Event, call: ToolCall) -> ToolError | None:
+    """What a call failed its run with, as its last event tells it.
+
+    It is no fact: whoever goes on with the run tries it again. Only a replay takes it over.
+    """
+    data = event.data
+    if not data.get("fatal"):
+        return None
+    why = _why_it_failed(data["content"])
+    return ToolError(call.name, why, category=data["category"], call_id=call.id)
+
+
+def _why_it_failed(content: str) -> str:
+    try:
+        error = json.loads(content)["error"]
+    except (ValueError, TypeError, KeyError):  # it was not told to a model
+        return content
+    return ": ".join(error[name] for name in ("type", "message") if name in error)

@@ -38,7 +38,9 @@ def recall_mail(run: Run, sent: Sequence[Sent]) -> None:
             acks[each.steer_id] = ack
             ack.tell_received(run, each.about)
             letter = Letter(ack, command, is_passive=bool(each.data.get("is_passive")))
-            if not each.step:
+            if each.is_over:
+                ack.settle("expired", reason="what it was sent to has ended by it")
+            elif not each.step:
                 controls.mail.append([letter])
             elif each.step.startswith(_OF_A_TURN):
                 controls.due.setdefault(each.step, []).append(letter)

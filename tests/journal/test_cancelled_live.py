@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
+from tests.journal.forks import Did, all_of, says, sees
 from tests.journal.prefixes import RUN_ID, Scene, Stage, cut_off
 from tests.journal.scenes import SCENES
 from tests.journal.stories import intents
-from tinyagents import EventSink
-from tinyagents.testing import check_tree
+from tinyagents import Agent, Cancel, EventSink, Result, RunCancelled, fork, tool
+from tinyagents.testing import call, check_tree, replay
 from tinyagents_graph.journal import MemoryJournal
 from tinyagents_graph.journal.inbox import inbox
 
@@ -87,3 +89,99 @@ async def test_what_a_crash_left_open_ends_with_a_run_that_is_cancelled_before_i
         except Exception as error:
             error.add_note(f"cut off after {n} of {len(whole.events)}: {whole.events[n - 1]}")
             raise
+
+
+def guide() -> Agent[Any, Any]:
+    """Asks a kid that looks, looks itself, and says what it heard."""
+    kid = Agent(says([], "kid", call("look", x=1), all_of), name="kid", tools=[sees([])])
+    boss = says([], "boss", call("kid", input="a"), call("look", x=2), all_of)
+    return Agent(boss, name="boss", tools=[sees([])], subagents=[kid])
+
+
+async def _told_to_cancel(seq: int, to: str = "root") -> MemoryJournal:
+    """A journal with a run that got a `Cancel` at about the event with this `seq`."""
+    journal = MemoryJournal()
+    handle = guide().stream("go", run_id=RUN_ID, journal=journal, policy="block", buffer=1)
+    async with handle as run:
+        async for event in run:
+            if event.seq == seq:
+                await run.steer(Cancel("enough"), to=to)
+    return journal
+
+
+async def _whole() -> Result[Any]:
+    async with guide().stream("go") as run:
+        return await run.result()
+
+
+async def test_a_run_that_was_told_to_cancel_goes_on_when_it_is_resumed() -> None:
+    whole = await _whole()
+    n_cancelled = 0
+    for seq in range(len(whole.events)):
+        journal = await _told_to_cancel(seq)
+        record = await journal.find(RUN_ID)
+        assert record is not None
+        n_cancelled += record.status == "cancelled"
+        result = await guide().resume(RUN_ID, journal=journal)
+        assert (result.output, result.tree_usage) == (whole.output, whole.tree_usage), seq
+        check_tree(await journal.read(RUN_ID))
+    assert n_cancelled > len(whole.events) / 2
+
+
+async def test_a_fork_of_a_run_that_was_told_to_cancel_is_not_cancelled() -> None:
+    whole = await _whole()
+    at = next(each.seq for each in whole.events if each.kind == "tool.completed")
+    journal = await _told_to_cancel(at)
+    events = await journal.read(RUN_ID)
+    assert events[-1].kind == "run.cancelled"
+    for seq in range(len(events)):
+        other = await fork(journal, RUN_ID, at=seq)
+        result = await guide().resume(other.run_id, journal=journal)
+        assert result.output == whole.output, seq
+        check_tree(await journal.read(other.run_id))
+
+
+@pytest.mark.parametrize("how", ["steered", "called off"])
+async def test_a_child_that_was_cancelled_stays_so_once_its_parent_knows(how: str) -> None:
+    did: Did = []
+
+    @tool
+    async def hang(x: int) -> str:
+        did.append(("hang", x))
+        await anyio.sleep_forever()
+        return ""
+
+    def boss() -> Agent[Any, Any]:
+        kid = Agent(says(did, "kid", call("hang", x=1), "no"), name="kid", tools=[hang])
+        model = says([], "boss", call("kid", input="a"), call("look", x=2), all_of)
+        return Agent(model, name="boss", tools=[sees([])], subagents=[kid])
+
+    journal = MemoryJournal()
+    async with boss().stream("go", run_id=RUN_ID, journal=journal) as run:
+        async for event in run:
+            if event.kind == "tool.started" and event.depth:
+                kid = run.find(event.path)
+                assert kid is not None
+                if how == "steered":
+                    await kid.steer(Cancel("enough"))
+                else:
+                    assert kid.cancel("enough")
+        first = await run.result()
+    told = first.messages[2].text
+    assert "root/kid[0] was cancelled: enough" in told
+    [end] = [each for each in first.events if each.kind == "tool.failed" and not each.depth]
+    did.clear()
+    for n in range(end.seq + 1, len(first.events) + 1):
+        again = await boss().resume(RUN_ID, journal=await cut_off(journal, n))
+        assert again.messages == first.messages
+        assert (again.output, again.tree_usage) == (first.output, first.tree_usage)
+        check_tree(again.events)
+    assert did == []
+
+
+async def test_a_run_that_was_told_to_cancel_is_replayed_to_its_end() -> None:
+    whole = await _whole()
+    at = next(each.seq for each in whole.events if each.kind == "tool.completed")
+    journal = await _told_to_cancel(at)
+    with pytest.raises(RunCancelled, match="enough"):
+        await replay(guide(), journal)

@@ -54,12 +54,8 @@ async def test_a_fork_at_any_event_comes_to_the_same(name: str) -> None:
         await journal.drop([other.run_id])
 
 
-# A recorded failure is raised where its call is admitted: what stands beside it does not begin.
-WHOLE = [name for name in SCENES if name != "fatal_beside_a_question"]
-
-
 @pytest.mark.parametrize("tools", ["recorded", "live"])
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", SCENES)
 async def test_a_recorded_run_is_replayed(name: str, tools: Any) -> None:
     scene = SCENES[name]
     journal, whole = await played(scene)

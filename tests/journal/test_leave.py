@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from time import time
-from typing import Literal
+from typing import Annotated, Literal
 
 import anyio.lowlevel
 import pytest
+from pydantic import AfterValidator
 
 from tinyagents import (
     Agent,
@@ -13,6 +14,7 @@ from tinyagents import (
     Autonomy,
     ConfigError,
     Message,
+    ModelRetry,
     Tool,
     ToolCall,
     tool,
@@ -85,15 +87,48 @@ async def test_a_human_changes_the_arguments(journal: Journal, pay: Tool, paid: 
     assert told(result.messages) == ['paid 5\n[ann changed the arguments to {"amount":"5"}]']
 
 
-async def test_arguments_that_do_not_fit_are_no_call(
+async def test_arguments_that_do_not_fit_are_asked_for_again(
     journal: Journal, pay: Tool, paid: list[int]
 ) -> None:
     agent = payer(pay, call("pay", amount=500), "done")
     result = await agent.run("pay", run_id="p-1", journal=journal)
-    assert await result.pending[0].approve(arguments={"amount": "much"})
+    first = result.pending[0]
+    assert await first.approve(arguments={"amount": "much"}, by="ann")
     result = await agent.resume("p-1", journal=journal)
-    assert paid == []
-    assert "the arguments that a human gave instead are not valid" in told(result.messages)[0]
+    assert (result.status, paid) == ("paused", [])
+    [ask] = await inbox(journal)
+    assert "the arguments that ann gave are not valid: amount: " in ask.question
+    assert (ask.tool, ask.arguments) == ("pay", {"amount": 500})
+    assert await first.approve(arguments={"amount": "much"}, by="ann")  # changes nothing
+    assert (await agent.resume("p-1", journal=journal)).status == "paused"
+    assert await ask.approve(arguments={"amount": "more"}, by="ann")
+    result = await agent.resume("p-1", journal=journal)
+    assert result.status == "paused"
+    assert await result.pending[0].approve(arguments={"amount": 5}, by="ann")
+    result = await agent.resume("p-1", journal=journal)
+    assert (result.output, paid) == ("done", [5])
+    assert told(result.messages) == ['paid 5\n[ann changed the arguments to {"amount":5}]']
+    check_tree(result.events)
+
+
+async def test_what_a_tool_refuses_by_itself_is_asked_for_again_as_well(journal: Journal) -> None:
+    def even(x: int) -> int:
+        if x % 2:
+            raise ModelRetry("give an even number")
+        return x
+
+    @tool
+    async def pay(amount: Annotated[int, AfterValidator(even)]) -> str:
+        """Pay."""
+        return f"paid {amount}"
+
+    agent = payer(pay, call("pay", amount=4), "done")
+    result = await agent.run("pay", run_id="p-1", journal=journal)
+    assert await result.pending[0].approve(arguments={"amount": 3})
+    result = await agent.resume("p-1", journal=journal)
+    assert "not valid: give an even number" in result.pending[0].question
+    assert await result.pending[0].approve()
+    assert told((await agent.resume("p-1", journal=journal)).messages) == ["paid 4"]
 
 
 async def test_answering_twice_is_harmless(journal: Journal, pay: Tool, paid: list[int]) -> None:

@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.journal.forks import Did, all_of, recorded, says, sees, team
-from tinyagents import Agent, Autonomy, ConfigError, JournalError, SubAgentTool, fork, tool
+from tests.journal.forks import Did, all_of, recorded, says, sees, steps, team
+from tinyagents import (
+    Agent,
+    Autonomy,
+    ConfigError,
+    JournalError,
+    SubAgentTool,
+    ToolError,
+    fork,
+    tool,
+)
 from tinyagents.testing import NotAsRecorded, RecordedModel, call, check_tree, no_network, replay
 from tinyagents_graph.journal import MemoryJournal, export_journal
 from tinyagents_graph.journal.inbox import inbox
@@ -144,6 +153,35 @@ async def test_a_run_that_paused_is_replayed_up_to_there_and_after_it() -> None:
     again = await replay(careful([]), journal)
     assert (again.status, again.output) == ("completed", result.output)
     assert [ask.root_run_id for ask in await inbox(journal)] == []
+
+
+async def test_what_ran_beside_a_call_that_failed_the_run_is_replayed_as_well() -> None:
+    journal = MemoryJournal()
+
+    def fragile(did: Did) -> Agent[Any, Any]:
+        @tool(on_error="fail")
+        async def burn(x: int) -> str:
+            did.append(("burn", x))
+            raise OSError("burnt")
+
+        kid = Agent(says(did, "kid", call("look", x=1), all_of), name="kid", tools=[sees(did)])
+        calls = [call("kid", input="a"), call("burn", x=1), call("look", x=9)]
+        tools = [sees(did), burn]
+        return Agent(says(did, "boss", calls), name="boss", tools=tools, subagents=[kid])
+
+    with pytest.raises(ToolError, match="OSError: burnt") as then:
+        await recorded(journal, fragile)
+    did: Did = []
+    with pytest.raises(ToolError) as now:
+        await replay(fragile(did), journal)
+    assert did == []
+    assert str(now.value) == str(then.value)
+    was, result = then.value.result, now.value.result
+    assert was is not None
+    assert result is not None
+    assert (result.messages, result.tree_usage) == (was.messages, was.tree_usage)
+    assert steps(result.events) == steps(was.events)
+    check_tree(result.events)
 
 
 async def test_a_fork_can_be_replayed() -> None:

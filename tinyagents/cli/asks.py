@@ -40,7 +40,7 @@ def say_asks(asks: Sequence[InboxAsk], option: str, out: TextIO) -> None:
         if ask.reasoning.strip():
             say(f"    it says: {one_line(ask.reasoning, _SHOWN_CHARS)}", out)
         where = f"{ask.root_run_id} {code}"
-        if ask.what == "question":
+        if not ask.is_yes_or_no:
             say(f"    tinyagents answer {where} TEXT{option}", out)
         else:
             say(
@@ -53,7 +53,9 @@ def say_asks(asks: Sequence[InboxAsk], option: str, out: TextIO) -> None:
 def what_it_wants(ask: InboxAsk) -> str:
     """What a question is about, in one line."""
     if ask.what == "approval":
-        return f"wants to run {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}"
+        more = ask.question.removeprefix(f"Run {ask.tool}?").strip()
+        wants = f"wants to run {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}"
+        return f"{wants}; {one_line(more, _SHOWN_CHARS)}" if more else wants
     called = f" {call_label(ask.tool, ask.arguments, _SHOWN_CHARS)}" if ask.tool else ""
     return f"{one_line(ask.question, _SHOWN_CHARS)}{called}"
 
@@ -78,8 +80,7 @@ async def answer_from(ask: InboxAsk, line: str, by: str) -> str:
         What is wrong with it; empty if it was taken.
     """
     word, _, rest = line.strip().partition(" ")
-    is_bool = ask.facts.get("type") == "bool"
-    if ask.what == "question" and not is_bool:
+    if not ask.is_yes_or_no:
         return await _answered(ask, line.strip(), by)
     if word.lower() in ("y", "yes"):
         await ask.approve(by=by)

@@ -19,7 +19,7 @@ from tinyagents_graph.events import TERMINAL
 __all__ = ["follow_run", "trace_run"]
 
 _LOOK_AGAIN_S = 0.2
-_WIDEST = 1_000_000  # columns: in a pipe nothing is cut
+_WIDE = 100_000
 _MARKS = {
     "running": "…", "paused": "‖", "completed": "✔", "limited": "▲", "failed": "✘",
     "cancelled": "■",
@@ -45,12 +45,17 @@ def _draw(timeline: Timeline, now: float) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False)
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("at", justify="right", no_wrap=True, min_width=6)
-    table.add_column("took", justify="right", no_wrap=True, min_width=6)
-    table.add_column("tokens", justify="right", no_wrap=True, min_width=6)
-    table.add_column("cost", justify="right", no_wrap=True, min_width=6)
-    table.add_column("what", no_wrap=True, overflow="ellipsis")
+    if not console.is_terminal:  # in a pipe nothing is cut
+        console.width = _WIDE
+    table = Table(
+        box=None, expand=console.is_terminal, padding=(0, 1, 0, 0), pad_edge=False,
+        header_style="dim",
+    )  # fmt: skip
+    table.add_column("at", justify="right", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("tokens", justify="right", no_wrap=True)
+    table.add_column("cost", justify="right", no_wrap=True)
+    table.add_column("what", ratio=1, no_wrap=True, overflow="ellipsis")
     begun: float | None = None
     for before, entry, took in timeline.lines(now):
         begun = entry.began if begun is None else begun
@@ -66,8 +71,6 @@ def _draw(timeline: Timeline, now: float) -> None:
         cells.append(tokens(entry.usage.total_tokens) if is_paid else "")
         cells.append(dollars(entry.usage) if is_paid else "")
         table.add_row(*cells, what)
-    if not console.is_terminal:
-        console.width = _WIDEST
     console.print(table)
 
 

@@ -75,7 +75,11 @@ class Replayed(Candidates):
 
     def _comes_again(self, letter: Sent) -> bool:
         """What names itself comes again as well: what it says is what it said then."""
-        return "/" in letter.steer_id or super()._comes_again(letter)
+        return "/" in letter.steer_id or letter.is_over or super()._comes_again(letter)
+
+    def letters(self, path: str, sent: Sequence[Sent]) -> Sequence[Sent]:
+        """What is read again; a command that cancelled the tree does so again."""
+        return [replace(each, is_over=False) for each in super().letters(path, sent)]
 
     @property
     def answers(self) -> Mapping[str, Mapping[str, Any]]:
@@ -112,20 +116,20 @@ class Replayed(Candidates):
         *,
         is_irreversible: bool,
     ) -> Event | None:
-        """What came of the call.
+        """What came of the call, also if it failed the run.
 
         Raises:
             NotAsRecorded: It was not made then.
-            ToolError: It failed the run.
         """
         if self._is_live:
             return None
         del is_irreversible
         known = super().result(path, place, call_id, tool, arguments, is_irreversible=True)
+        if known is None:
+            known = self._recording.fatal_end(path, call_id)
         if known is not None:
             self._recording.skip(place)
             return known
-        self._recording.check_call(path, call_id, tool)
         made = f"{tool}({cut(arguments_key(arguments), _WORDS)})"
         self._recording.refuse(path, f"calls {made}, and what came of that is not recorded")
         assert self._recording.first is not None

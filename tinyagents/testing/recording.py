@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyagents.errors import ModelError, ToolError
+from tinyagents.errors import ModelError
 from tinyagents.letters import message_of
 from tinyagents.messages import (
     AssistantMessage,
@@ -99,17 +98,9 @@ class Recording:
             return f"asks its model for {call_id}, which was not asked for then"
         return f"came no further than {call_id} then: {failure.data['error']['type']}"
 
-    def check_call(self, path: str, call_id: str, tool: str) -> None:
-        """A call is made that came to no result.
-
-        Raises:
-            ToolError: It failed the run.
-        """
-        failure = self._failures.get(("tool.failed", path, call_id))
-        if failure is not None:
-            data = failure.data
-            why = _why_it_failed(data["content"])
-            raise ToolError(tool, why, category=data["category"], call_id=call_id)
+    def fatal_end(self, path: str, call_id: str) -> Event | None:
+        """How a call ended that failed its run."""
+        return self._failures.get(("tool.failed", path, call_id))
 
     def skip(self, place: str) -> None:
         """The body of a call is not run: nobody will ask for what was asked in it."""
@@ -132,14 +123,6 @@ class Recording:
             self.refuse(path, f"did not ask its model for {call_id}, as it did then")
         if self.first is not None:
             raise self.first
-
-
-def _why_it_failed(content: str) -> str:
-    try:
-        error = json.loads(content)["error"]
-    except (ValueError, TypeError, KeyError):  # it was not told to a model
-        return content
-    return ": ".join(error[name] for name in ("type", "message") if name in error)
 
 
 class _Transcript:

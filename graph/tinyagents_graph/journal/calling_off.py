@@ -11,6 +11,7 @@ from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.events import Event
 from tinyagents_graph.journal.ends import Ends
 from tinyagents_graph.journal.opening import unknown_run
+from tinyagents_graph.journal.past import Past
 from tinyagents_graph.journal.protocol import Journal, Lease
 from tinyagents_graph.journal.standing import ENDED
 from tinyagents_graph.loops import EventLoop
@@ -49,7 +50,8 @@ async def call_off(journal: Journal, run_id: str, reason: str = "cancelled by th
             return False
         tree = Ends(opening.past)
         first = opening.record.n_events
-        told = [*tree.taken_up(opening.lease), *tree.ends(reason)]
+        n_steps = Past(opening.past).n_steps
+        told = [*tree.taken_up(opening.lease, n_steps), *tree.ends(reason)]
         now = time()
         await _keep(
             journal,

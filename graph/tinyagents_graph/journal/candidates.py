@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tinyagents_graph.events import Event, is_at_or_below
@@ -119,15 +120,18 @@ class Candidates:
         for source in self._sources:
             for each in source.past.mail.to(path):
                 known = letters.get(each.steer_id)
-                if known is not None and not known.step:
-                    letters[each.steer_id] = Sent(each.steer_id, known.data, each.step)
-                elif known is None and self._comes_again(each):
-                    letters[each.steer_id] = each
+                if known is None:
+                    if self._comes_again(each):
+                        letters[each.steer_id] = each
+                elif each.is_over and known.step:  # the fork is made to go on
+                    del letters[each.steer_id]
+                elif not known.step:
+                    letters[each.steer_id] = replace(known, step=each.step, is_over=each.is_over)
         return list(letters.values())
 
     def _comes_again(self, letter: Sent) -> bool:
-        """Whether nobody in the tree sends it, who would send it anew."""
-        return not is_at_or_below(letter.data["by"], "root")
+        """Whether it still counts, and nobody in the tree sends it, who would send it anew."""
+        return not letter.is_over and not is_at_or_below(letter.data["by"], "root")
 
     @property
     def n_sent(self) -> int:

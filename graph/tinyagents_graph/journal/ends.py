@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from tinyagents_graph.events import TERMINAL, Event, EventKind, Origin, is_at_or_below
-from tinyagents_graph.journal.past import Past
+from tinyagents_graph.journal.past import is_settled
 from tinyagents_graph.journal.protocol import Lease
 from tinyagents_graph.usage import Usage
 
@@ -27,16 +27,19 @@ class _Run:
         children: The runs it delegated to.
     """
 
-    def __init__(self, started: Event, past: Past) -> None:
+    def __init__(self, started: Event) -> None:
         self.started = started
         self.is_open, self.is_paused = True, False
         self.open: dict[tuple[str, Any], Event] = {}
         self.children: list[_Run] = []
-        self._past = past
         self._last = started
         self._held: Mapping[str, float] = {}
         self._asked = Usage()
         self._calls: set[str] = set()
+        # Where each call that has not come to its end last went to work, as `Past` has it.
+        self._at_work: dict[str, int] = {}
+        self._doubted: dict[str, int] = {}
+        self._paused_at = -1
 
     def see(self, event: Event) -> None:
         """Take in one of its events."""
@@ -49,12 +52,26 @@ class _Run:
             self._last = event
             self.is_open = kind not in TERMINAL["run.started"]
             self.is_paused = kind == "run.paused"
+            self._paused_at = event.seq if self.is_paused else self._paused_at
         elif kind.startswith("budget.re"):
             self._held = data.get("limits", {})
         if kind == "model.completed":
             self._asked = self._asked + Usage.from_dict(data.get("spent") or data["usage"])
         elif kind in ("tool.started", "ask.raised") and "call_id" in data:
             self._calls.add(data["call_id"])
+        if kind.startswith("tool."):
+            self._see_call(event, data.get("call_id", ""))
+
+    def _see_call(self, event: Event, call_id: str) -> None:
+        kind = event.kind
+        if kind == "tool.started":
+            self._at_work[call_id] = self._doubted.pop(call_id, event.seq)
+        elif kind == "tool.retried" and call_id in self._at_work:
+            self._at_work[call_id] = event.seq
+        elif kind in TERMINAL["tool.started"]:
+            begun = self._at_work.pop(call_id, None)
+            if begun is not None and event.data.get("in_doubt") and not is_settled(event):
+                self._doubted[call_id] = begun
 
     @property
     def usage(self) -> Usage:
@@ -108,21 +125,34 @@ class _Run:
     def is_in_doubt(self, call: Event) -> bool:
         """Whether nobody knows what came of a call that has begun."""
         call_id = call.data["call_id"]
-        begun = self._past.begun("tool", call.path, call_id)
         asked = [event.data for (kind, _), event in self.open.items() if kind == "ask.raised"]
         is_asked = any(
             (each.get("what"), each.get("call_id")) == ("doubt", call_id) for each in asked
         )
-        return is_asked or (begun is not None and begun.is_in_doubt)
+        return is_asked or self._at_work.get(call_id, -1) > self._paused_at
 
 
 class Ends:
-    """The runs of a tree, by its events."""
+    """The runs of a tree, by its events.
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    Args:
+        events: Those so far; what comes later is for `see`.
+
+    Attributes:
+        n_events: How many were seen.
+    """
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.n_events = 0
         self._runs: dict[str, _Run] = {}
-        self._past = Past(events)
+        self.see(events)
+
+    def see(self, events: Iterable[Event]) -> None:
+        """Take in what follows; what was seen before is passed over."""
         for event in events:
+            if event.seq < self.n_events:
+                continue
+            self.n_events += 1
             if event.kind == "run.started":
                 self._begin(event)
             elif event.run_id in self._runs:
@@ -130,18 +160,22 @@ class Ends:
 
     def _begin(self, event: Event) -> None:
         known = self._runs.get(event.run_id)
-        run = self._runs[event.run_id] = _Run(event, self._past)
+        run = self._runs[event.run_id] = _Run(event)
         above = self._runs.get(event.parent_run_id or "")
         if above is not None and known is None:
             above.children.append(run)
 
-    def taken_up(self, lease: Lease) -> Iterator[Told]:
-        """That it was taken up once more, and where."""
+    def taken_up(self, lease: Lease, n_steps: int) -> Iterator[Told]:
+        """That it was taken up once more, and where.
+
+        Args:
+            lease: The right to append to it.
+            n_steps: How many of its steps are facts.
+        """
         root = self._runs[lease.run_id]
         if root.is_paused:
             yield "run.resumed", root.started.origin, root.started.data
-        past = self._past
-        facts = {"epoch": lease.epoch, "n_events": past.n_events, "n_steps": past.n_steps}
+        facts = {"epoch": lease.epoch, "n_events": self.n_events, "n_steps": n_steps}
         yield "checkpoint.restored", root.started.origin, facts
 
     def ends(self, reason: str) -> Iterator[Told]:

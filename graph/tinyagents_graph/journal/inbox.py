@@ -69,7 +69,8 @@ class InboxAsk:
         """Let the call be made, or say yes. Of a call in doubt: make it again.
 
         Args:
-            arguments: Make it with these instead; they are checked when it is made.
+            arguments: Make it with these instead. They are checked when it is made: if they do not
+                fit the tool, the question is asked again, and says what is wrong.
             by: Who says so, for the events.
             reason: Why, for the events.
 
@@ -79,7 +80,7 @@ class InboxAsk:
         Raises:
             ConfigError: It is no question of yes or no, or the arguments are no JSON.
         """
-        self._require(self._is_yes_or_no, "it wants an answer: ask.answer(…)")
+        self._require(self.is_yes_or_no, "it wants an answer: ask.answer(…)")
         given = None if arguments is None else self._plain(dict(arguments))
         return await self._give("approve", by, {"arguments": given, "reason": reason})
 
@@ -94,11 +95,12 @@ class InboxAsk:
         Raises:
             ConfigError: It is no question of yes or no.
         """
-        self._require(self._is_yes_or_no, "it wants an answer: ask.answer(…)")
+        self._require(self.is_yes_or_no, "it wants an answer: ask.answer(…)")
         return await self._give("reject", by, {"reason": reason})
 
     @property
-    def _is_yes_or_no(self) -> bool:
+    def is_yes_or_no(self) -> bool:
+        """Whether it takes `approve` and `reject`."""
         return self.what != "question" or self.facts.get("type") == "bool"
 
     async def answer(self, value: Any, *, by: str = "human") -> bool:

@@ -67,7 +67,7 @@ class Ledger(Asking):
     """
 
     __slots__ = (
-        "_arrived", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
+        "_arrived", "_ends", "_flusher", "_has_past", "_is_scheduled", "_lease", "_lock", "_loop",
         "_mailbox", "_next", "_on_error", "_on_steer", "_order", "_published", "_sink", "_waiters",
         "_waiting", "about", "awaiting", "candidates", "drift", "error", "journal",
         "sessions",
@@ -104,6 +104,7 @@ class Ledger(Asking):
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0
         self._next = self._published = self.past.n_events
+        self._ends: Ends | None = None
         self._waiting: list[Event] = []
         self._arrived: dict[int, tuple[list[Event], BaseException | None]] = {}
         self._waiters: deque[tuple[int, EventLoop, anyio.Event]] = deque()
@@ -241,7 +242,7 @@ class Ledger(Asking):
 
     def sent_to(self, path: str) -> Sequence[Sent]:
         """What was sent to a run before, and is read again where it was read; as of `Past`."""
-        sent = self.past.mail.to(path)
+        sent = [each for each in self.past.mail.to(path) if not each.is_over]
         return sent if self.candidates is None else self.candidates.letters(path, sent)
 
     @property
@@ -336,16 +337,20 @@ class Ledger(Asking):
         )
         if self._lease is None or self.error is not None or not is_due:
             return
-        past: Sequence[Event] = ()
+        news: Sequence[Event] = ()
+        # Of many runs that end like this, only the first one reads all of the tree.
+        ends = self._ends = self._ends or Ends()
         try:
             with anyio.CancelScope(shield=True):
                 await self.settle()
-                past = await self.journal.read(self._lease.run_id)
+                news = await self.journal.read(self._lease.run_id, ends.n_events)
         except (JournalError, RunConflict) as error:
             _logger.warning("%s: what waits in it is not told as ended: %s", path, error)
             return
-        ends = Ends(past)
-        for kind, origin, data in ends.ends_below(path, reason, self.past.n_events):
+        with self._lock:
+            ends.see(news)
+            told = list(ends.ends_below(path, reason, self.past.n_events))
+        for kind, origin, data in told:
             if kind == "ask.expired":
                 self.open_asks.pop(data["ask_id"], None)
             self.emit(kind, origin, data)

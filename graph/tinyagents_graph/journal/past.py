@@ -193,6 +193,8 @@ class Past:
             self._count(origin)
         elif event.kind == "run.paused":
             self._paused_at[path] = at
+        elif event.kind == "run.cancelled" and origin.parent_run_id is None:
+            self.mail.note_cancelled(path)
         if event.kind in _ENDED and (parent := self._parents.get(path)) is not None:
             for place in self._calls_above(parent, path):
                 self._spent[place][path] = event
@@ -391,10 +393,10 @@ class Past:
 
 def is_settled(end: Event) -> bool:
     """Whether whoever asked for it was told how it ended, and went on with that."""
-    if end.kind == "tool.failed":
-        return not end.data.get("fatal") and end.data.get("category") != "cancelled"
-    if end.kind == "node.failed":
+    if end.kind == "node.failed" or end.data.get("category") == "cancelled":
         return bool(end.data.get("handed_on"))
+    if end.kind == "tool.failed":
+        return not end.data.get("fatal")
     if end.kind == "graph.step.completed":
         return "error" not in end.data
     return end.kind.endswith(".completed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tinyagents_graph.events import Event
@@ -21,11 +22,14 @@ class Sent:
         steer_id: Its name.
         data: The data of its `steer.received`.
         step: The step it was applied at; empty if it was not.
+        is_over: Whether it cancelled the whole tree, which has ended since: whoever goes on with
+            the tree does not come by it again.
     """
 
     steer_id: str
     data: Mapping[str, Any]
     step: str = ""
+    is_over: bool = False
 
     @property
     def command(self) -> Mapping[str, Any]:
@@ -70,6 +74,13 @@ class SentMail:
     def to(self, path: str) -> list[Sent]:
         """The commands that were sent to a run and let in, in order."""
         return list(self._letters.get(path, {}).values())
+
+    def note_cancelled(self, to: str) -> None:
+        """A tree was cancelled: the command to its root that did it is over."""
+        letters = self._letters.get(to, {})
+        for steer_id, each in letters.items():
+            if each.step and each.data["command"] == "cancel":
+                letters[steer_id] = replace(each, is_over=True)
 
     def give_up(self, to: str, steer_id: str) -> Mapping[str, Any]:
         """One was given up with its run: forget it.

@@ -30,30 +30,36 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def cases(rig: Rig, chance: random.Random) -> Iterator[Case]:
-    """Every boundary once, then random moments for as long as anybody asks."""
+def anywhere(rig: Rig, chance: random.Random) -> Iterator[Case]:
+    """Random moments, for as long as anybody asks."""
     trees = tuple(TREES)
-    yield from every_boundary("steady", rig.undisturbed("steady"))
     while True:
         tree = chance.choice(trees)
         yield at_random(tree, rig.undisturbed(tree), chance)
 
 
-def work(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> int:
-    """One job of several: its part of the cases, until it has its part of the kills."""
-    wrong = n_cases = 0
-    all_cases = cases(rig, random.Random(seed))
+def share(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> Iterator[Case]:
+    """What one job of several has to do: its boundaries, then random moments until it is enough."""
     if options.at:
-        all_cases = iter([Case.parse(options.at)])
+        yield Case.parse(options.at)
+        return
     part, n_parts = map(int, options.part.split("/"))
-    all_cases = islice(all_cases, part, None, n_parts)
-    for case in islice(all_cases, job, None, options.jobs):
+    mine = slice(part + job * n_parts, None, n_parts * options.jobs)
+    yield from list(every_boundary("steady", rig.undisturbed("steady")))[mine]
+    for case in islice(anywhere(rig, random.Random(seed)), mine.start, None, mine.step):
+        if rig.n_kills * options.jobs >= options.kills:
+            return
+        yield case
+
+
+def work(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> int:
+    """One job of several; whether all of it went right."""
+    wrong = n_cases = 0
+    for case in share(rig, options, seed, job):
         n_cases += 1
         if not rig.run(case):
             wrong += 1
             print(f"wrong: --seed {seed} --at {case}", flush=True)
-        if rig.n_kills * options.jobs >= options.kills:
-            break
     print(f"{rig.n_kills} kills in {n_cases} cases, {wrong} wrong", flush=True)
     return 1 if wrong else 0
 

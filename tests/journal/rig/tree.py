@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from time import time
 from typing import Annotated, Any
@@ -73,14 +74,23 @@ class Stage:
         self.did(ctx.tool, ctx.idempotency_key, f"{ctx.run.path} {ctx.call_id}")
 
     def model(self, *turns: Any) -> FunctionModel:
-        """A model that says the nth of these when the transcript has n of its replies."""
+        """A model that says the nth of these when the transcript has n of its replies.
+
+        A text it says has the mark of all that it has heard, in that order.
+        """
 
         def answer(request: ModelRequest) -> Any:
             self.did("model", str(request.idempotency_key))
             turn = turns[sum(each.role == "assistant" for each in request.messages)]
+            if isinstance(turn, str):
+                return f"{turn} ({_mark([each.text for each in request.messages])})"
             return turn(request) if callable(turn) else turn
 
         return FunctionModel(answer)
+
+
+def _mark(texts: Iterable[str]) -> str:
+    return blake2b("\n".join(texts).encode(), digest_size=3).hexdigest()
 
 
 def read_deeds(path: Path) -> list[Deed]:
@@ -134,10 +144,12 @@ def nudge(stage: Stage) -> Tool:
 
 
 def talk(stage: Stage) -> Tool:
-    """Two turns with a sub-agent that remembers what was said."""
+    """Two turns more with a sub-agent that remembers what was said."""
     session = SubAgentSession(
         Agent(
-            stage.model(call("look", x=20), "first words", call("look", x=21), "second words"),
+            stage.model(
+                *[turn for n in range(4) for turn in (call("look", x=20 + n), f"words {n}")]
+            ),
             name="friend",
             instructions="be kind",
             tools=[look(stage)],
@@ -205,7 +217,7 @@ def steady(stage: Stage) -> Agent[Any, Any]:
         [call("kid", input="a"), call("kid", input="b"), call("look", x=5)],
         call("nudge"),
         [call("talk"), call("fire", x=6)],
-        [call("flow", topic="tea"), call("look", x=7)],
+        [call("flow", topic="tea"), call("look", x=7), call("talk")],
         call("ask_parent", question="sure?"),
         "the end",
     )

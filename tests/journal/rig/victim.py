@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 ENDED, WAITS, FAILED = 0, 3, 4
+_WITH_BODIES = IRREVERSIBLE | {"look", "peek"}
 
 
 class Place:
@@ -182,7 +183,10 @@ def judge(place: Place, undisturbed: Story | None) -> int:
         prefix: list[Event] = pickle.loads(place.prefix(life).read_bytes())
         check_deeds(read_deeds(place.deeds(life)), prefix, IRREVERSIBLE)
         prefixes.append(prefix)
-    _check_seen(place, [*prefixes[1:], list(found.events)])
+    after = [*prefixes[1:], list(found.events)]
+    _check_seen(place, after)
+    _check_asked_for(place, after)
+    _check_keys(place)
     for prefix in prefixes:
         check_resumed(undisturbed, found, prefix, varies=place.tree == "timed")
     _check_effects(place, found)
@@ -212,6 +216,32 @@ def _check_seen(place: Place, durable: list[list[Event]]) -> None:
         assert not seen or seen[-1] < len(events), f"life {life} showed what is lost: {seen[-1]}"
 
 
+def _check_asked_for(place: Place, durable: list[list[Event]]) -> None:
+    """No tool was called before the reply that calls it was in the journal."""
+    for life, events in zip(place.lives, durable, strict=True):
+        replies = [event for event in events if event.kind == "model.completed"]
+        asked = {
+            f"{event.path} {called.id}"
+            for event in replies
+            for called in getattr(from_dict(event.data["message"]), "tool_calls", ())
+        }
+        for deed in read_deeds(place.deeds(life)):
+            if deed.what in _WITH_BODIES:
+                assert deed.path in asked, (
+                    f"life {life} did what no reply that is kept asks: {deed}"
+                )
+
+
+def _check_keys(place: Place) -> None:
+    """Whatever is done again has the key that it had."""
+    keys: dict[str, str] = {}
+    for life in place.lives:
+        for deed in read_deeds(place.deeds(life)):
+            if deed.what != "model":
+                known = keys.setdefault(deed.path, deed.key)
+                assert known == deed.key, f"another key in life {life}: {deed}, not {known}"
+
+
 def _check_effects(place: Place, found: Story) -> None:
     """Each call that the tree says was made was made, and an irreversible one once."""
     made: dict[str, list[str]] = {}
@@ -223,9 +253,8 @@ def _check_effects(place: Place, found: Story) -> None:
     for path, bodies in made.items():
         if bodies[0] in IRREVERSIBLE:
             assert len(bodies) == 1, f"{bodies[0]} of {path} was made {len(bodies)} times"
-    with_bodies = IRREVERSIBLE | {"look", "peek"}
     for event in found.events:
-        if event.kind != "tool.completed" or event.data["tool"] not in with_bodies:
+        if event.kind != "tool.completed" or event.data["tool"] not in _WITH_BODIES:
             continue
         where = f"{event.path} {event.data['call_id']}"
         assert where in made, f"{event.data['tool']} of {where} never ran"
