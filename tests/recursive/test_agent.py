@@ -338,3 +338,20 @@ def test_an_argument_that_does_not_do_is_named(options: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         recursive(**options)
     assert Recursion().max_depth == 2
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "import re\nre.findall('7', context)",
+        "context.splitlines()",
+        "context + 'a'",
+        "'a'.join([context])",
+        "int(context)",
+    ],
+)
+async def test_who_takes_the_data_for_a_text_is_told_how_to_get_one(mistake: str) -> None:
+    model = ScriptedModel([code(mistake), "I see."])
+    await RecursiveAgent(model).run("How many?", data=TEXT)
+    told = model.requests[-1].messages[-1].text
+    assert "The data and its parts are no texts: data.text(start, stop) is one." in told
