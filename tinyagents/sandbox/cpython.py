@@ -304,12 +304,14 @@ class CPythonWorker:
             return Waits(ids)
         if kind == "done":
             return Finished(safe(decode(facts[0]), self._most_bytes))
+        if kind == "withheld":
+            return Finished(Withheld(str(facts[0])[:200], str(facts[1])[:200]))
         what, name, text, frames = facts
         known = _KINDS.get(what, "code")
         places = tuple(Frame(int(n), str(f), str(s), int(c), int(w)) for n, f, s, c, w in frames)
         return Failed(CellError(known, str(name)[:200], shorten(str(text), 10_000), places))
 
-    def _call(self, id: int, name: str, args: Any, kwargs: Any, is_awaited: bool) -> Stop | None:
+    def _call(self, id: int, name: str, is_awaited: bool, args: Any, kwargs: Any) -> Stop | None:
         assert self._feed is not None
         given = safe((decode(args), decode(kwargs)), self._most_bytes)
         modules = {f"{m.name}.{f}" for m in self._home.settings.modules for f in m.functions}

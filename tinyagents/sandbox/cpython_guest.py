@@ -21,6 +21,12 @@ __all__ = ["main"]
 
 _MAX_MESSAGE = 10_000
 _MAX_FRAMES = 20
+_MAX_DEPTH = 100
+_MAX_PARTS = 1_000_000
+_MAX_LINE = 15 << 20  # somewhat less than what the host reads
+_MAX_PRINTED = 1 << 20
+# Python refuses to write integers of more than 4,300 digits.
+_MAX_BITS = 14_000
 
 
 class TimeUp(BaseException):
@@ -39,7 +45,12 @@ class Wire:
             os.dup2(nothing, fd)
 
     def say(self, *message: Any) -> None:
-        data = (json.dumps([self.cell, *message]) + "\n").encode()
+        self.send(self.line(*message))
+
+    def line(self, *message: Any) -> bytes:
+        return (json.dumps([self.cell, *message]) + "\n").encode()
+
+    def send(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._out, data) :]
 
@@ -67,8 +78,9 @@ class Printer:
         self._wire = wire
 
     def write(self, text: str) -> int:
-        if text:
-            self._wire.say("print", text.encode("utf-8", "replace").decode())
+        for at in range(0, len(text), _MAX_PRINTED):
+            part = text[at : at + _MAX_PRINTED]
+            self._wire.say("print", part.encode("utf-8", "replace").decode())
         return len(text)
 
     def flush(self) -> None:
@@ -175,11 +187,24 @@ class Repl:
         signal.setitimer(signal.ITIMER_REAL, self._settings["time_limit_s"])
         try:
             value = self._value(code, name)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self.wire.say("done", encode(value))
+            self._finish(value)
         except BaseException as error:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.wire.say("failed", *_told(error, name))
+
+    def _finish(self, value: Any) -> None:
+        """Say what the cell came to; a value that is too much stays here, as it does no harm."""
+        line, why = b"", ""
+        try:
+            line = self._line("done", value)
+        except TooMuch as error:
+            why = str(error)
+        except TimeUp:
+            why = "writing it out takes longer than the time limit"
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if why:
+            line = self.wire.line("withheld", type(value).__name__, why)
+        self.wire.send(line)
 
     def _value(self, code: str, name: str) -> Any:
         tree = ast.parse(code, name)
@@ -210,8 +235,27 @@ class Repl:
     def call(self, name: str, args: Any, kwargs: Any, is_awaited: bool) -> int:
         """Tell the host of a call; its number."""
         self._n_calls += 1
-        self.wire.say("call", self._n_calls, name, encode(args), encode(kwargs), is_awaited)
-        return self._n_calls
+        number = self._n_calls
+        try:
+            line = self._line("call", args, kwargs, facts=(number, name, is_awaited))
+        except TooMuch as error:
+            raise ValueError(f"{name}() cannot be given this: {error}") from None
+        self.wire.send(line)
+        return number
+
+    def _line(self, kind: str, *values: Any, facts: tuple[Any, ...] = ()) -> bytes:
+        """What says something with values of the code's.
+
+        Raises:
+            TooMuch: They cannot leave.
+        """
+        try:
+            line = self.wire.line(kind, *facts, *(encode(each, _MAX_PARTS) for each in values))
+        except RecursionError:
+            raise TooMuch("it is nested too deeply") from None
+        if len(line) > _MAX_LINE:
+            raise TooMuch("its texts are too long when written out")
+        return line
 
     def outcome(self, told: Any) -> Any:
         """The value of a call, or its exception."""
@@ -248,30 +292,66 @@ def _told(error: BaseException, name: str) -> tuple[str, str, str, list[Any]]:
     return kind, type(error).__name__, message, frames[-_MAX_FRAMES:]
 
 
-def encode(value: Any, depth: int = 0) -> Any:
-    """A value as JSON, with a tag where JSON has no such type."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if depth > 100:
-        raise ValueError("a value nested more than 100 deep cannot leave the sandbox")
-    if isinstance(value, list):
-        return _encoded(value, depth)
-    if isinstance(value, dict):
-        return {"t": "dict", "v": [_encoded(pair, depth) for pair in _pairs(value)]}
-    for kind in (tuple, set, frozenset):
-        if isinstance(value, kind):
-            return {"t": kind.__name__, "v": _encoded(value, depth)}
-    if isinstance(value, (bytes, bytearray)):
-        return {"t": "bytes", "v": value.hex()}
-    if hasattr(value, "tolist"):  # an array
-        return encode(value.tolist(), depth + 1)
-    if hasattr(value, "__dataclass_fields__"):
-        return encode({name: getattr(value, name) for name in value.__dataclass_fields__}, depth)
-    return repr(value)[:_MAX_MESSAGE]
+class TooMuch(ValueError):
+    """A value that cannot leave; its text says why."""
 
 
-def _encoded(values: Any, depth: int) -> list[Any]:
-    return [encode(each, depth + 1) for each in values]
+def encode(value: Any, most_parts: float = float("inf")) -> Any:
+    """A value as JSON, with a tag where JSON has no such type.
+
+    Raises:
+        TooMuch: It has more parts than that, each counted as often as it is written, or is too
+            deep.
+    """
+    return _Encoder(most_parts).encode(value, 0)
+
+
+class _Encoder:
+    def __init__(self, room: float) -> None:
+        self._most = self._room = room
+
+    def encode(self, value: Any, depth: int) -> Any:
+        self._take(1)
+        if value is None or isinstance(value, (bool, float, str)):
+            return value
+        if isinstance(value, int):
+            return _whole_number(value)
+        if depth > _MAX_DEPTH:
+            raise TooMuch(f"it is nested more than {_MAX_DEPTH} deep")
+        if isinstance(value, list):
+            return self._all(value, depth)
+        if isinstance(value, dict):
+            return {"t": "dict", "v": [self._all(pair, depth) for pair in _pairs(value)]}
+        for kind in (tuple, set, frozenset):
+            if isinstance(value, kind):
+                return {"t": kind.__name__, "v": self._all(value, depth)}
+        if isinstance(value, (bytes, bytearray)):
+            return {"t": "bytes", "v": value.hex()}
+        return self._other(value, depth)
+
+    def _other(self, value: Any, depth: int) -> Any:
+        if hasattr(value, "tolist"):  # an array, or a number that is one
+            size = getattr(value, "size", 0)
+            self._take(size if isinstance(size, int) else 0)  # before its list is made
+            return self.encode(value.tolist(), depth + 1)
+        if hasattr(value, "__dataclass_fields__"):
+            fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
+            return self.encode(fields, depth)
+        return repr(value)[:_MAX_MESSAGE]
+
+    def _all(self, values: Any, depth: int) -> list[Any]:
+        return [self.encode(each, depth + 1) for each in values]
+
+    def _take(self, parts: int) -> None:
+        self._room -= parts
+        if self._room < 0:
+            raise TooMuch(f"it has more than {self._most:,} parts when written out")
+
+
+def _whole_number(value: int) -> int:
+    if value.bit_length() > _MAX_BITS:
+        raise TooMuch("it holds an integer of more than 4,200 digits")
+    return value
 
 
 def _pairs(values: Any) -> Any:
