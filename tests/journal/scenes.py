@@ -568,8 +568,8 @@ def cells_deep(stage: Stage) -> Agent[Any, Any]:
     """Code whose child writes code whose child does; the lowest asks a human."""
     grand = _coder(
         stage,
-        "seen = [look(7)]\ntry:\n    seen.append(fire(2))\nexcept RuntimeError:\n    seen.append(0)\n"
-        "finish(f'{len(seen)} seen')",
+        "seen = [look(7)]\ntry:\n    seen.append(fire(2))\n"
+        "except RuntimeError:\n    seen.append(0)\nfinish(f'{len(seen)} seen')",
         name="grand",
         autonomy=Autonomy(modes={"fire": "assisted"}),
     )
