@@ -61,6 +61,16 @@ def test_an_error_shows_its_line_with_a_caret() -> None:
         "import asyncio\n(await asyncio.gather(search(1, k=2), search(3)))[0]",
         "import asyncio\nasync def f(): return await search(1, k=2)\nawait f()",
         "sorted([search(1, k=2)], key=lambda x: search(1)[0])[0]",
+        "import asyncio\nasync def f(): return await search(1, k=2)\nasyncio.run(f())",
+        "import asyncio\nasyncio.run(search(1, k=2))",
+        "import asyncio\nt = asyncio.create_task(search(1, k=2))\nx = await t\nx",
+        "import asyncio\nawait asyncio.wait_for(search(1, k=2), timeout=60)",
+        "import asyncio\n(await asyncio.gather(search(1, k=2), asyncio.sleep(0.01)))[0]",
+        "import asyncio\nps = [search(n, k=2) for n in (1, 2)]\n(await asyncio.gather(*ps))[0]",
+        "from concurrent.futures import ThreadPoolExecutor as T\n"
+        "with T() as t: found = list(t.map(lambda n: search(n, k=2), range(1, 20)))\nfound[0]",
+        "async def each():\n  for n in (1, 2): yield await search(n, k=2)\n"
+        "[x async for x in each()][0]",
     ],
 )
 async def test_functions_of_the_host_are_called_as_models_call_them(code: str) -> None:
