@@ -43,6 +43,15 @@ def test_it_knows_all_of_python_and_keeps_variables() -> None:
     assert sandbox.run("list(each())").value == [1, 3]
 
 
+def test_instances_of_its_own_classes_leave_as_their_attributes() -> None:
+    sandbox = box()
+    sandbox.run("class A:\n  def __init__(self): self.x = [1]\nclass Own(Exception): pass")
+    assert sandbox.run("A(), {'a': A()}").value == ({"x": [1]}, {"a": {"x": [1]}})
+    assert sandbox.run("import enum\nclass C(enum.Enum): R = 1\nC.R").value == "<C.R: 1>"
+    assert sandbox.run("Own('why')").value == "Own('why')"
+    assert str(sandbox.run("A").value).startswith("<class ")
+
+
 def test_an_error_shows_its_line_with_a_caret() -> None:
     assert box().run("def half(n):\n  return n / 0\n\nhalf(1)").feedback() == (
         "Error: line 4:\n    half(1)\n    ^^^^^^^\n"

@@ -81,9 +81,6 @@ class Cells:
         if self._session is not None:
             return self._session
         self._session = opened
-        given = ctx.run.work.input
-        if given is not None and given.code:
-            await opened.run(given.code)
         key = await _key_of(ctx.run.tree.ledger)
         missing = await self._take_up(ctx, opened, key)
         for cell in missing:

@@ -98,8 +98,10 @@ class PythonTool(Tool):
         cells = self._cells(ctx)
         calls = CellCalls(ctx, functions)
         given = ctx.run.work.input
-        names = (*functions, LOOK) if given is not None and given.code else tuple(functions)
-        session = await cells.session(ctx, self.sandbox.session(functions=names))
+        prelude = "" if given is None else given.code
+        names = (*functions, LOOK) if prelude else tuple(functions)
+        opened = self.sandbox.session(functions=names, prelude=prelude)
+        session = await cells.session(ctx, opened)
         try:
             result = await session.run(code, on_call=calls.answer)
         except Finish:
