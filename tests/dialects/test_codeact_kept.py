@@ -187,3 +187,23 @@ async def test_variables_that_are_too_large_are_made_again_without_doing_anythin
     result = await agent.with_(model=script).resume("r-1", journal=journal)
     assert result.output == "100000 1 2"
     assert done == [1, 2]
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_a_session_says_so_if_the_variables_of_its_last_turn_were_too_large(
+    is_kept: bool,
+) -> None:
+    agent = codeact(
+        cell("x = 1\nfinish('one')"), cell("x = 2\nbig = 'y' * 100_000\nfinish('two')"),
+        cell("x"), "three", cell("x = 4\nfinish('four')"), cell("x"), "five",
+        dialect=CodeAct(SANDBOX, max_saved_mb=0.05),
+    )  # fmt: skip
+    options: dict[str, Any] = {"journal": MemoryJournal(), "session_id": "s"} if is_kept else {}
+    session = SubAgentSession(agent, **options)
+    await session.send("first")
+    await session.send("second")
+    (said,) = told(await session.send("third"))
+    assert "name 'x' is not defined" in said
+    assert "The variables of earlier turns are gone: they could not be written down" in said
+    await session.send("fourth")
+    assert told(await session.send("fifth")) == ["Output:\n=> 4"]

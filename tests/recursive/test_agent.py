@@ -8,6 +8,7 @@ import pytest
 from tinyagents import (
     Agent,
     Cancel,
+    CodeAct,
     ConfigError,
     ModelError,
     Redirect,
@@ -17,6 +18,9 @@ from tinyagents import (
 )
 from tinyagents.models import ModelRequest
 from tinyagents.recursive import Recursion, RecursiveAgent
+from tinyagents.sandbox import Sandbox
+from tinyagents.sandbox.hardening import can_contain
+from tinyagents.sandbox.seccomp import can_filter
 from tinyagents.testing import FunctionModel, ScriptedModel, check_tree
 
 pytestmark = pytest.mark.anyio
@@ -338,3 +342,35 @@ def test_an_argument_that_does_not_do_is_named(options: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         recursive(**options)
     assert Recursion().max_depth == 2
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "import re\nre.findall('7', context)",
+        "context.splitlines()",
+        "context + 'a'",
+        "'a'.join([context])",
+        "int(context)",
+    ],
+)
+async def test_who_takes_the_data_for_a_text_is_told_how_to_get_one(mistake: str) -> None:
+    model = ScriptedModel([code(mistake), "I see."])
+    await RecursiveAgent(model).run("How many?", data=TEXT)
+    told = model.requests[-1].messages[-1].text
+    assert "The data and its parts are no texts: data.text(start, stop) is one." in told
+
+
+@pytest.mark.skipif(not (can_contain() and can_filter()), reason="needs Linux and bubblewrap")
+async def test_the_data_is_there_again_when_a_container_was_lost() -> None:
+    box = Sandbox(engine="cpython", time_limit_s=5, values={"seven": 7})
+    agent = recursive(
+        code("x = 1\nprint(len(context), 'seen' in vars())"),
+        code("import os\nos._exit(1)"),
+        code("finish([len(context), llm('How many?', context[:500]), seven])"),
+        dialect=CodeAct(box),
+        output_type=list[Any],
+    )
+    result = await agent.run("How many?", data=TEXT)
+    assert result.output == [len(TEXT), str(TEXT[:500].count(LINE)), 7]
+    assert "all variables of this session are gone" in result.messages[-3].text

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
-from tinyagents.data.variable import LOOK
+from tinyagents.data.variable import LOOK, NO_TEXT, is_taken_for_text
 from tinyagents.dialects.signatures import function_name
 from tinyagents.errors import ConfigError
 from tinyagents.middleware import Finish
@@ -19,7 +19,7 @@ from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
     from tinyagents.dialects.cells import Cells
-    from tinyagents.sandbox import CellResult, Sandbox
+    from tinyagents.sandbox import CellError, CellResult, Sandbox
     from tinyagents.state import AgentRun
 
 __all__ = ["PythonTool", "named"]
@@ -98,8 +98,10 @@ class PythonTool(Tool):
         cells = self._cells(ctx)
         calls = CellCalls(ctx, functions)
         given = ctx.run.work.input
-        names = (*functions, LOOK) if given is not None and given.code else tuple(functions)
-        session = await cells.session(ctx, self.sandbox.session(functions=names))
+        prelude = "" if given is None else given.code
+        names = (*functions, LOOK) if prelude else tuple(functions)
+        opened = self.sandbox.session(functions=names, prelude=prelude)
+        session = await cells.session(ctx, opened)
         try:
             result = await session.run(code, on_call=calls.answer)
         except Finish:
@@ -150,13 +152,17 @@ class PythonTool(Tool):
 
     def _output(self, result: CellResult, functions: Iterable[str]) -> str:
         text = result.feedback(self._max_output_chars)
-        error = result.error
-        if error is not None and error.type == "NameError":
-            missing = _NOT_DEFINED.search(error.message)
-            near = difflib.get_close_matches(missing[1], list(functions), 1) if missing else []
-            if near:
-                text = f"{text}\nDid you mean {near[0]}()?"
-        return text
+        hint = "" if result.error is None else _hint(result.error, functions)
+        return f"{text}\n{hint}" if hint else text
+
+
+def _hint(error: CellError, functions: Iterable[str]) -> str:
+    """What the model may have meant; empty if there is nothing to tell."""
+    if error.type == "NameError":
+        missing = _NOT_DEFINED.search(error.message)
+        near = difflib.get_close_matches(missing[1], list(functions), 1) if missing else []
+        return f"Did you mean {near[0]}()?" if near else ""
+    return NO_TEXT if is_taken_for_text(error.type, error.message) else ""
 
 
 @cache

@@ -156,7 +156,11 @@ class Sandbox:
     # --- for agents ----------
 
     def session(
-        self, *, functions: Iterable[str] = (), values: Mapping[str, Any] | None = None
+        self,
+        *,
+        functions: Iterable[str] = (),
+        values: Mapping[str, Any] | None = None,
+        prelude: str = "",
     ) -> Session:
         """Open a REPL of its own: `async with box.session() as session`.
 
@@ -164,6 +168,7 @@ class Sandbox:
             functions: Names that the code may call besides the sandbox's tools; whoever runs a cell
                 answers them.
             values: Variables it starts with, besides those of the sandbox.
+            prelude: Code of yours that runs before its first cell.
 
         Raises:
             ConfigError: A name is none in Python, or is that of a tool.
@@ -174,7 +179,7 @@ class Sandbox:
                 raise ConfigError(f"session(functions=…): {name!r} is no name in Python")
             if name in self._rules.tools:
                 raise ConfigError(f"session(functions=…): {name!r} is a tool of the sandbox")
-        session = Session(self._rules, names, self._values)
+        session = Session(self._rules, names, self._values, prelude)
         session.assign(values or {})
         return session
 
