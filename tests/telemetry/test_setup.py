@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -282,3 +283,11 @@ def test_setting_it_up_again_takes_the_place_of_before(caplog: pytest.LogCapture
     telemetry.shutdown()
     assert "trace" not in Agent(ScriptedModel(["x"])).run_sync("Go").events[0].data
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("given", ["x", 1, None, telemetry])
+@pytest.mark.parametrize("name", ["telemetry", "verbose"])
+def test_what_is_on_or_off_is_nothing_else(name: str, given: object) -> None:
+    wrong: dict[str, Any] = {name: given}
+    with pytest.raises(ConfigError, match=rf"Agent\({name}=.*\): give True or False"):
+        Agent(ScriptedModel(["x"]), **wrong)
