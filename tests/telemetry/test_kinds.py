@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
 from tests.journal.test_event_data import documented
 from tests.telemetry.collecting import Traces, notes, traced
@@ -34,6 +35,11 @@ def test_the_table_names_no_field_that_no_event_has() -> None:
     assert wrong == {}
 
 
+def told(span: ReadableSpan, at: int) -> dict[str, Any]:
+    """The attributes of one of its events."""
+    return dict(span.events[at].attributes or {})
+
+
 @tool
 async def look(what: str) -> str:
     """Look."""
@@ -49,15 +55,16 @@ async def test_a_cell_of_code_tells_what_became_of_it() -> None:
     assert [notes(each) for each in cells] == [
         ["tinyagents.code.generated", "tinyagents.code.executed"]
     ] * 2
-    first, second = [dict(each.events[1].attributes or {}) for each in cells]
+    first, second = [told(each, 1) for each in cells]
     assert first["tinyagents.ok"] is True
     assert first["tinyagents.n_calls"] == 1
     assert "a pear" in first["tinyagents.output"]
-    assert first["tinyagents.call_id"] and first["tinyagents.seconds"] > 0
+    assert first["tinyagents.call_id"]
+    assert first["tinyagents.seconds"] > 0
     assert second["tinyagents.ok"] is False
     assert second["error.type"] == "ZeroDivisionError"
     assert second["tinyagents.error.kind"] == "code"
-    assert "look('pear')" in (cells[0].events[0].attributes or {})["tinyagents.code"]
+    assert "look('pear')" in told(cells[0], 0)["tinyagents.code"]
     called = traces.one("execute_tool look")
     assert traces.chain(called)[:2] == ["execute_tool look", "execute_tool python"]
 
