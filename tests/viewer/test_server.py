@@ -202,7 +202,8 @@ async def test_a_graph_in_a_graph_is_drawn_with_what_happened_in_it() -> None:
         pass
     said = await graph_facts(journal, tree, "")
     assert {node["name"]: node["visits"] for node in said["nodes"]} == {
-        "draft": 1, "review": 1, "review/write": 1, "review/check": 1, "review/mend": 0, "writer": 1,
+        "draft": 1, "review": 1, "review/write": 1, "review/check": 1, "review/mend": 0,
+        "writer": 1,
     }  # fmt: skip
     picture = await drawn_graph(journal, tree, "")
     for name in ("draft", "review", "write", "check", "mend", "writer"):

@@ -242,7 +242,8 @@ def _own_meter_provider(name: str) -> tuple[MeterProvider, list[Way]]:
 
         logging.getLogger(OTLPMetricExporter.__module__).addFilter(_is_final)
         exporter = OTLPMetricExporter()
-        ways.append(Way(_endpoint("METRICS", 4318), exporter.shutdown))
+        untyped: Any = exporter  # its `shutdown` takes what it does not tell
+        ways.append(Way(_endpoint("METRICS", 4318), untyped.shutdown))
     else:
         raise ConfigError(
             f"OTEL_METRICS_EXPORTER={name!r}: choose otlp (over http/protobuf), console or none; "
