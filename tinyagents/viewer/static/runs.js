@@ -66,12 +66,24 @@ export class RunsPage {
     this.shown = [...this.trees.values()].filter((tree) => (!status || tree.status === status)
       && words.every((word) => `${tree.run_id} ${tree.name} ${tree.task} ${tree.status}`.toLowerCase().includes(word)))
       .sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
-    fill(this.head, RUN_HEADS.map(([label, order]) => h("div", { class: "cell", role: "columnheader", "aria-sort": order && order === this.order ? "descending" : null },
-      order ? h("button", { type: "button", onclick: () => { this.order = order; this.filtered(); } }, label, order === this.order ? " ▾" : "") : label)));
+    this.drawHead();
     this.count.textContent = this.shown.length === this.trees.size ? plural(this.trees.size, "run") : `${this.shown.length.toLocaleString()} of ${plural(this.trees.size, "run")}`;
     this.grid.setAttribute("aria-rowcount", this.shown.length + 1);
     this.grid.setAttribute("aria-activedescendant", `tree-${this.at}`);
     this.list.refresh(this.shown.length);
+  }
+
+  drawHead() {
+    if (this.headOrder === this.order) return; // somebody may be about to press a button of it
+    this.headOrder = this.order;
+    fill(this.head, RUN_HEADS.map(([label, order]) => h("div", { class: "cell", role: "columnheader", "aria-sort": order && order === this.order ? "descending" : null },
+      order ? h("button", { type: "button", "data-order": order, onclick: () => this.sort(order), onkeydown: (event) => event.stopPropagation() }, label, order === this.order ? " ▾" : "") : label)));
+  }
+
+  sort(order) {
+    this.order = order;
+    this.filtered();
+    this.head.querySelector(`[data-order=${order}]`).focus();
   }
 
   row(index) {
