@@ -60,9 +60,9 @@ class _Encoder:
         if hasattr(value, "__dataclass_fields__"):
             fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
             return self.encode(fields, depth)
-        if type(type(value)) is type and type(value).__module__ == "__main__":
-            if not isinstance(value, BaseException) and hasattr(value, "__dict__"):
-                return self.encode(dict(vars(value)), depth)  # of a class of the code's own
+        is_their_own = type(type(value)) is type and type(value).__module__ == "__main__"
+        if is_their_own and hasattr(value, "__dict__") and not isinstance(value, BaseException):
+            return self.encode(dict(vars(value)), depth)  # of a class of the code's own
         return repr(value)[:_MAX_REPR]
 
     def _all(self, values: Any, depth: int) -> list[Any]:
