@@ -98,8 +98,8 @@ class Ledger(Asking):
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
         self._sink = sink
-        self._loop = EventLoop()
         self._mailbox = Mailbox.here()
+        self._loop = self._mailbox.loop
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0

@@ -28,7 +28,7 @@ from tinyagents_graph.journal.protocol import (
     TreeRecord,
 )
 from tinyagents_graph.journal.sqlite.housekeeping import add, drop, findings, free_pages, prune
-from tinyagents_graph.journal.sqlite.leasing import begin, deliver, save, take
+from tinyagents_graph.journal.sqlite.leasing import deliver, save, take
 from tinyagents_graph.journal.sqlite.ledger import Batch, Job, Ledger
 from tinyagents_graph.journal.sqlite.reading import (
     Readers,
@@ -123,9 +123,7 @@ class SqliteJournal:
     ) -> Opening | None:
         """Make a tree and take it; see `Journal.begin`."""
         record = self._new(run_id, name, task, about)
-        return await self._taken(
-            lambda ledger: begin(ledger.db, record, self._path, ledger.clock(), ledger.lease_s)
-        )
+        return await self._taken(lambda ledger: ledger.begin(record), is_apart=True)
 
     def _new(
         self, run_id: str, name: str, task: str, about: Mapping[str, Any] | None
@@ -135,7 +133,9 @@ class SqliteJournal:
             run_id, name, "running", task, about or {}, 0, 0, "", 0.0, now, now, None, {}
         )
 
-    async def _taken(self, take: Callable[[Ledger], Opening | None]) -> Opening | None:
+    async def _taken(
+        self, take: Callable[[Ledger], Opening | None], *, is_apart: bool = False
+    ) -> Opening | None:
         leases: list[Lease] = []
         is_wanted = True
 
@@ -153,7 +153,7 @@ class SqliteJournal:
 
         await checkpoint_if_cancelled()
         try:
-            opening, _ = await self._write(do, keep)
+            opening, _ = await self._write(do, keep, is_apart=is_apart)
             await checkpoint_if_cancelled()
             if opening is None or not opening.record.n_events:
                 return opening
@@ -168,7 +168,7 @@ class SqliteJournal:
 
     def _give_up(self, leases: Sequence[Lease]) -> None:
         if leases:
-            self._writer.submit(Job(lambda ledger: ledger.let_go(*leases), _skip))
+            self._writer.submit(Job(lambda ledger: ledger.let_go(*leases), _skip, is_apart=True))
 
     def append(self, lease: Lease, events: Sequence[Event], done: Done) -> None:
         """Keep events; see `Journal.append`."""
@@ -176,11 +176,11 @@ class SqliteJournal:
 
     async def close(self, lease: Lease) -> None:
         """Give up a tree; see `Journal.close`."""
-        await self._write(lambda ledger: ledger.let_go(lease))
+        await self._write(lambda ledger: ledger.let_go(lease), is_apart=True)
 
     def listen(self, lease: Lease, heard: Callable[[Delivery], None]) -> None:
         """Be told of what is delivered to a tree; see `Journal.listen`."""
-        self._writer.submit(Job(lambda ledger: ledger.listen(lease, heard), _skip))
+        self._writer.submit(Job(lambda ledger: ledger.listen(lease, heard), _skip, is_apart=True))
 
     async def deliver(self, delivery: Delivery) -> Delivery:
         """Leave something for a tree; see `Journal.deliver`."""
@@ -190,16 +190,21 @@ class SqliteJournal:
         )
 
     async def _write(
-        self, do: Callable[[Ledger], T], then: Callable[[Ledger, T], None] | None = None
+        self,
+        do: Callable[[Ledger], T],
+        then: Callable[[Ledger, T], None] | None = None,
+        *,
+        is_apart: bool = False,
     ) -> T:
         """Do something in the writer's next transaction, and wait for it even if cancelled.
 
         Args:
             do: Does it, in the writer's thread.
             then: Called there with what `do` returned, once it is durable.
+            is_apart: Whether it changes nothing for those who hold other trees.
         """
-        mailbox, over, outcomes = Mailbox.here(), anyio.Event(), list[T | BaseException]()
-        ledger = self._ledger
+        mailbox, outcomes, ledger = Mailbox.here(), list[T | BaseException](), self._ledger
+        over = mailbox.loop.new_event()
 
         def tell(outcome: T | BaseException) -> None:
             if then is not None and not isinstance(outcome, BaseException):
@@ -207,7 +212,7 @@ class SqliteJournal:
             outcomes.append(outcome)
             mailbox.post(over.set)
 
-        self._writer.submit(Job(do, tell))
+        self._writer.submit(Job(do, tell, is_apart=is_apart))
         with anyio.CancelScope(shield=True):
             await over.wait()
         outcome = outcomes[0]
