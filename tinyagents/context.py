@@ -36,7 +36,9 @@ class RunContext(Place, Generic[DepsT]):
         turn: How many model exchanges have begun; kept up to date for hooks.
     """
 
-    __slots__ = ("attempt", "call_id", "messages", "tool", "turn")
+    __slots__ = ("attempt", "call_id", "messages", "run", "tool", "turn")
+
+    run: Run
 
     def __init__(
         self,
@@ -47,7 +49,6 @@ class RunContext(Place, Generic[DepsT]):
         call_id: str = "",
         tool: str = "",
     ) -> None:
-        # Not through `Place.__init__`: a context is made for every call.
         self.run = run
         self.path = path
         self._counts = None

@@ -366,3 +366,4 @@ class Ledger(Asking):
                     _logger.warning("run %s is held for a while yet: %s", self._lease.run_id, error)
             with suppress(JournalError, RunConflict):  # which is in `error`
                 await self.settle()
+        self._on_error = self._on_steer = None  # which know the run, and it this

@@ -175,7 +175,9 @@ class NodeContext(Place):
         given: What the body was given, in a tree that is kept.
     """
 
-    __slots__ = ("_graph", "_task", "attempt", "can_park", "given")
+    __slots__ = ("_graph", "_task", "attempt", "can_park", "given", "run")
+
+    run: Run
 
     def __init__(self, run: Run, task: Task, graph: str, can_park: bool) -> None:
         self.run = run
