@@ -18,7 +18,7 @@ from tinyagents_graph.frozen import frozen
 from tinyagents_graph.run import Run
 from tinyagents_graph.steering import receive
 
-__all__ = ["AtEnd", "Child", "start"]
+__all__ = ["AtEnd", "Child", "start", "start_again"]
 
 AtEnd: TypeAlias = Literal["wait", "cancel"]
 """What becomes of a child that is still at work when its parent has its answer."""
@@ -133,20 +133,20 @@ class Child:
         except Parked:
             self.is_parked = True
         except BaseException as error:
-            self._settle(Ending(_state(error), reason=_why(error)))
+            self.settle(Ending(_state(error), reason=_why(error)))
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 self._parent.exit(error)
         else:
             if result.status == "completed":
-                self._settle(Ending("completed", answer=_text(result.output)))
+                self.settle(Ending("completed", answer=_text(result.output)))
             else:
-                self._settle(Ending(result.status, reason=_why(result.error)))
+                self.settle(Ending(result.status, reason=_why(result.error)))
 
     def after(self) -> None:
         """Its task is gone, maybe without a first step, because the event loop closed."""
         if not self.is_at_rest:
             self.run.withdraw()
-            self._settle(Ending("cancelled", reason="the event loop was closed"))
+            self.settle(Ending("cancelled", reason="the event loop was closed"))
         self._parent.end_job()
 
     def on_answer_of_parent(self, obstacle: str) -> None:
@@ -193,12 +193,13 @@ class Child:
         )
         return ack
 
-    def _settle(self, ending: Ending) -> None:
+    def settle(self, ending: Ending) -> None:
+        """It has ended: leave a notice to its parent."""
         self._progress = self._how_far()
         self.ending, self._work = ending, None
         if not self._parent.has_ended:
-            id = f"{self.path}/settled"
-            self._notice = self.tell_parent(self._news(ending), "settled", id, is_passive=True)
+            text, id = self._news(ending), _notice_id(self.path)
+            self._notice = self.tell_parent(text, "settled", id, is_passive=True)
 
     def _news(self, ending: Ending) -> str:
         if ending.state == "completed":
@@ -253,6 +254,45 @@ def start(ctx: RunContext[Any], work: Opened, at_end: AtEnd) -> str:
     parent.work.keep(child)
     parent.spawn(child.go, child.after)
     return f"{child.path} is at work in the background. You will be told when it has ended."
+
+
+def start_again(ctx: RunContext[Any], work: Opened, at_end: AtEnd) -> None:
+    """Start a child of a call that was made before; it goes on where it was.
+
+    One that has failed, or was cancelled, stays so once its parent's model was told, which went on
+    with that.
+
+    Raises:
+        LimitExceeded: The tree refuses it.
+    """
+    parent = ctx.run
+    ending = _ending_before(parent, work.run.path)
+    if ending is None:
+        start(ctx, work, at_end)
+        return
+    child = Child(work, at_end)
+    parent.work.keep(child)
+    child.settle(ending)
+    parent.recall(work.run.path)
+
+
+def _ending_before(parent: Run, path: str) -> Ending | None:
+    """How a child ended without an answer, if its parent was told."""
+    ledger = parent.tree.ledger
+    if ledger is None or not parent.is_steered or _notice_id(path) not in parent.controls.recalled:
+        return None
+    end = ledger.past.run(path)
+    if end is None or end.kind not in ("run.failed", "run.cancelled"):
+        return None
+    if end.kind == "run.cancelled":
+        return Ending("cancelled", reason=end.data["reason"])
+    error = end.data["error"]
+    state = "limited" if error["type"].endswith("Exceeded") else "failed"
+    return Ending(state, reason=f"{error['type']}: {error['message']}")
+
+
+def _notice_id(path: str) -> str:
+    return f"{path}/settled"
 
 
 def _text(output: Any) -> str:

@@ -13,8 +13,8 @@ from tinyagents.inputs import check_same, ready
 from tinyagents.messages import to_dict, user_message
 from tinyagents.result import Result, Status
 from tinyagents.runnable import Runnable
-from tinyagents_graph.errors import Parked
-from tinyagents_graph.events import is_at_or_below
+from tinyagents_graph.errors import Parked, RecordedError, RunCancelled
+from tinyagents_graph.events import Event, is_at_or_below
 from tinyagents_graph.journal import keeping
 from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.journal.ledger import Ledger
@@ -24,6 +24,7 @@ from tinyagents_graph.place import Place
 from tinyagents_graph.run import CHILD_LIMITS, NOTHING, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.tasks import gather
+from tinyagents_graph.usage import Usage
 
 __all__ = ["map_tasks"]
 
@@ -119,6 +120,10 @@ class _Map:
 
     async def _do(self, index: int) -> None:
         run, path = self.run, self._paths[index]
+        ended = _ended_before(run, path)
+        if ended is not None:
+            self._results[index] = ended
+            return
         work: Any = None
         try:
             work = self._agent.open(self._tasks[index], place=run, path=path, **self._shared)
@@ -203,6 +208,30 @@ def _park_if(some_wait: bool) -> None:
 
 def _kept(error: BaseException) -> Result[Any] | None:
     return getattr(error, "result", None)
+
+
+def _ended_before(run: Run, path: str) -> Result[Any] | None:
+    """What there is of a task that came to no result, if the run of all tasks had ended before.
+
+    It is as the run told it, and is not tried again: whoever asks once more asks for the same.
+    """
+    ledger = run.tree.ledger
+    if ledger is None or not ledger.past.is_finished(run.path) or ledger.past.is_finished(path):
+        return None
+    end = ledger.past.run(path)
+    if end is None:
+        return _never_began(run, path, "cancelled", run.stopped_by)
+    run.recall(path)
+    status, error = _as_told(end)
+    own, whole = (Usage.from_dict(end.data[name]) for name in ("usage", "tree_usage"))
+    return Result(None, status, (), own, whole, end.run_id, path, run.tree.sink, error=error)
+
+
+def _as_told(end: Event) -> tuple[Status, Exception]:
+    if end.kind == "run.cancelled":
+        return "cancelled", RunCancelled(end.path, end.data["reason"])
+    error = end.data["error"]
+    return "failed", RecordedError(error["type"], error["message"])
 
 
 def _never_began(run: Run, path: str, status: Status, error: BaseException | None) -> Result[Any]:

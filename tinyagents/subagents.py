@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tinyagents.child_tools import CHILD_TOOLS
-from tinyagents.children import AtEnd, start
+from tinyagents.children import AtEnd, start, start_again
 from tinyagents.context import RunContext
 from tinyagents.errors import ConfigError, LimitExceeded, RunCancelled, ToolError
 from tinyagents.execute import execute
@@ -195,8 +195,7 @@ class SubAgentTool(Tool):
     def recall(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> None:
         """A call that was made before. What it started in the background goes on."""
         if self.background:
-            work = self._open(ctx, arguments)
-            start(ctx, work, self.at_end)
+            start_again(ctx, self._open(ctx, arguments), self.at_end)
         else:
             super().recall(ctx, arguments)
 

@@ -11,7 +11,7 @@ from tests.journal.forks import Did, all_of, says, sees
 from tests.journal.prefixes import RUN_ID, Scene, Stage, cut_off
 from tests.journal.scenes import SCENES
 from tests.journal.stories import intents
-from tinyagents import Agent, Cancel, EventSink, Result, RunCancelled, fork, tool
+from tinyagents import Agent, Cancel, EventSink, Result, RunCancelled, SubAgentTool, fork, tool
 from tinyagents.testing import call, check_tree, replay
 from tinyagents_graph.journal import MemoryJournal
 from tinyagents_graph.journal.inbox import inbox
@@ -185,3 +185,42 @@ async def test_a_run_that_was_told_to_cancel_is_replayed_to_its_end() -> None:
     journal = await _told_to_cancel(at)
     with pytest.raises(RunCancelled, match="enough"):
         await replay(guide(), journal)
+
+
+@pytest.mark.parametrize("how", ["fails", "called off"])
+async def test_a_child_in_the_background_stays_as_its_parent_was_told(how: str) -> None:
+    did: Did = []
+
+    @tool(on_error="fail")
+    async def hang(x: int) -> str:
+        did.append(("hang", x))
+        if how == "called off":
+            await anyio.sleep_forever()
+        raise OSError("broken")
+
+    def boss() -> Agent[Any, Any]:
+        kid = Agent(
+            says(did, "kid", call("look", x=1), call("hang", x=1), "no"),
+            name="kid",
+            tools=[sees(did), hang],
+        )
+        model = says(did, "boss", call("kid", input="a"), call("wait_for_children"), all_of)
+        return Agent(model, name="boss", tools=[SubAgentTool(kid, background=True)])
+
+    journal = MemoryJournal()
+    async with boss().stream("go", run_id=RUN_ID, journal=journal) as run:
+        async for event in run:
+            is_there = event.kind == "tool.started" and event.data["tool"] == "hang"
+            if is_there and how == "called off":
+                kid = run.find(event.path)
+                assert kid is not None
+                assert kid.cancel("enough")
+        first = await run.result()
+    [told] = [each for each in first.events if each.kind == "steer.received"]
+    for n in range(told.seq + 1, len(first.events) + 1):
+        did.clear()
+        again = await boss().resume(RUN_ID, journal=await cut_off(journal, n))
+        assert not [each for each in did if each[0] != "boss"]
+        assert (again.output, again.tree_usage) == (first.output, first.tree_usage)
+        check_tree(again.events)
+    assert list(again.events) == list(first.events)

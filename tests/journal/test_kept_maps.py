@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tinyagents import Agent, Autonomy, RunConflict, tool
+from tinyagents import Agent, Autonomy, ModelError, Retry, RunConflict, RunLimits, tool
 from tinyagents.models import ModelRequest
 from tinyagents.testing import FunctionModel, call, check_tree
 from tinyagents_graph.journal.inbox import inbox
@@ -83,3 +83,37 @@ async def test_one_that_was_interrupted_goes_on_and_the_others_are_done(journal:
     assert [each.output for each in again] == ["done: a", "done: b"]
     assert asked == ["a", "b", "b"]
     check_tree(await journal.read("m"))
+
+
+async def test_a_task_that_failed_is_not_tried_again_once_all_have_ended(journal: Journal) -> None:
+    asked, is_up = list[str](), False
+
+    def answer(request: ModelRequest) -> Any:
+        asked.append(request.messages[-1].text)
+        if request.messages[-1].text == "b" and not is_up:
+            return ModelError("down")
+        return f"done: {asked[-1]}"
+
+    agent = Agent(FunctionModel(answer), name="payer", retry=Retry(attempts=1))
+    first = await agent.map(["a", "b"], run_id="m", journal=journal)
+    before, is_up = await journal.read("m"), True
+    again = await agent.map(["a", "b"], run_id="m", journal=journal)
+    assert sorted(asked) == ["a", "b"]
+    for results in (first, again):
+        assert [each.status for each in results] == ["completed", "failed"]
+        assert "down" in str(results[1].error)
+    assert [each.tree_usage for each in again] == [each.tree_usage for each in first]
+    assert await journal.read("m") == before
+
+
+async def test_a_task_that_was_cancelled_or_never_began_stays_so(journal: Journal) -> None:
+    """Here by a limit of them all."""
+    asked = list[str]()
+    limits = RunLimits(max_requests=2, on_limit="return")
+    tasks = ["a", "b", "c", "d"]
+    given: dict[str, Any] = {"run_id": "m", "journal": journal, "max_concurrency": 1}
+    first = await payer(asked).map(tasks, limits=limits, **given)
+    assert asked == ["a", "b"]
+    again = await payer(asked).map(tasks, **given)
+    assert asked == ["a", "b"]
+    assert [each.status for each in again] == [each.status for each in first]

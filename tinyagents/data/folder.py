@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
+from tinyagents.data.rows import RowData
 from tinyagents.data.stored import StoredBytes
 from tinyagents.data.text import TextData, whole_text
 from tinyagents.data.utf8 import Utf8
@@ -57,7 +58,7 @@ class Files:
 
 
 @frozen
-class FolderData(Data):
+class FolderData(RowData):
     """Some files of a folder, in the order of their names.
 
     Attributes:
@@ -75,11 +76,6 @@ class FolderData(Data):
     __repr__ = Data.__repr__
 
     @property
-    def length(self) -> int:
-        """How many files it has."""
-        return self.stop - self.first
-
-    @property
     def hash(self) -> str:
         """Name of its names and contents."""
         made = blake2b(digest_size=16)
@@ -88,19 +84,14 @@ class FolderData(Data):
             made.update(self.files.digests[index])
         return made.hexdigest()
 
-    @property
-    def ref(self) -> tuple[int, ...]:
-        """Its first file and the one behind its last."""
-        return self.first, self.stop
+    def _part(self, first: int, stop: int) -> FolderData:
+        return FolderData(self.files, first, stop)
 
     def at(self, ref: Sequence[int]) -> Data:
         """The part with this `ref`: some files, or a text of one of them."""
         if len(ref) == 3 and self.first <= ref[0] < self.stop:
             return self.files[ref[0]].at(ref)
-        first, stop = ref if len(ref) == 2 else (-1, -1)
-        if not self.first <= first <= stop <= self.stop:
-            raise ValueError(f"part {list(ref)} does not lie in {self!r}")
-        return FolderData(self.files, first, stop)
+        return RowData.at(self, ref)  # `super()` knows no class that has been made anew for slots
 
     def names(self) -> list[str]:
         """The names of its files, relative to the folder."""
@@ -112,11 +103,6 @@ class FolderData(Data):
         if name not in names:
             raise KeyError(f"there is no file {name!r}; names() lists them")
         return self.files[self.first + names.index(name)]
-
-    def slice(self, start: int = 0, stop: int | None = None) -> FolderData:
-        """Some of its files, as a view."""
-        first, last = bounds(start, stop, self.length)
-        return FolderData(self.files, self.first + first, self.first + last)
 
     def _texts(self) -> Iterator[TextData]:
         return (self.files[index] for index in range(self.first, self.stop))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from tinyagents.data.rows import RowData
 from tinyagents.data.search import matches
 from tinyagents.data.utf8 import Utf8
 from tinyagents.data.views import FOUND_CHARS, MAX_FOUND, Data, Kind, bounds
@@ -55,7 +56,7 @@ class Records:
 
 
 @frozen
-class RecordData(Data):
+class RecordData(RowData):
     """Some records of a list.
 
     Attributes:
@@ -73,11 +74,6 @@ class RecordData(Data):
     __repr__ = Data.__repr__
 
     @property
-    def length(self) -> int:
-        """How many records it has."""
-        return self.stop - self.first
-
-    @property
     def hash(self) -> str:
         """Name of its content and of its place in the whole."""
         if self.length == self.whole.n:
@@ -85,16 +81,7 @@ class RecordData(Data):
         place = f"{self.first}:{self.stop}".encode()
         return blake2b(self.whole.digest + place, digest_size=16).hexdigest()
 
-    @property
-    def ref(self) -> tuple[int, ...]:
-        """Its first record and the one behind its last."""
-        return self.first, self.stop
-
-    def at(self, ref: Sequence[int]) -> RecordData:
-        """The part with this `ref`."""
-        first, stop = ref if len(ref) == 2 else (-1, -1)
-        if not self.first <= first <= stop <= self.stop:
-            raise ValueError(f"part {list(ref)} does not lie in {self!r}")
+    def _part(self, first: int, stop: int) -> RecordData:
         return RecordData(self.whole, first, stop)
 
     def record(self, index: int) -> Any:
@@ -108,11 +95,6 @@ class RecordData(Data):
         """Some of its records."""
         part = self.slice(start, stop)
         return list(self.whole.given[part.first : part.stop])
-
-    def slice(self, start: int = 0, stop: int | None = None) -> RecordData:
-        """Some of its records, as a view."""
-        first, last = bounds(start, stop, self.length)
-        return RecordData(self.whole, self.first + first, self.first + last)
 
     def text(self, start: int = 0, stop: int | None = None) -> str:
         """Its records as lines of JSON."""

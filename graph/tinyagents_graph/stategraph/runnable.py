@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
@@ -15,6 +14,7 @@ from tinyagents_graph.errors import ConfigError, Parked, RunConflict
 from tinyagents_graph.journal.protocol import Journal
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.place import Place, place_for
+from tinyagents_graph.run import CHILD_LIMITS, ROOT_LIMITS, Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.stategraph.answering import answer_kept, answer_parked
 from tinyagents_graph.stategraph.chains import next_of_thread
@@ -39,7 +39,6 @@ class RunnableGraph(RecordedGraph[StateT]):
 
     _parked: dict[str, GraphRun]
 
-    @abstractmethod
     def open(
         self,
         task: Any,
@@ -56,7 +55,44 @@ class RunnableGraph(RecordedGraph[StateT]):
         max_steps: int | None = None,
         is_watched: bool = False,
     ) -> GraphRun:
-        """Prepare a run without starting it."""
+        """Prepare a run without starting it; what all ways of running share.
+
+        Args:
+            task: The state to begin with: a dict, an instance of the state's model, or its JSON.
+            place: Where in a tree it hangs; `None` makes a root.
+            path: Its address there; the next one of its name if not given.
+            deps: What nodes get as `ctx.deps`; the parent's if `None`.
+            history: Nothing; a graph remembers in its state.
+            sink: Where a root's events go.
+            run_id: A root's id.
+            limits: Limits of the run.
+            deltas: Whether its models stream.
+            allow_cycles: Nothing; what nodes do is declared.
+            max_steps: Supersteps it may take.
+            is_watched: Whether the state after each update is kept, until it is looked at.
+
+        Raises:
+            GraphError: The task is no such state.
+        """
+        values = self._graph.schema.begin({} if task is None else task)
+        if place is None and run_id in self._parked:
+            raise RunConflict(f"run {run_id!r}", "it is paused; resume it, or name another")
+        run = Run(
+            self.name,
+            parent=None if place is None else place.run,
+            path="root" if place is None else path or place.next_path(self.name),
+            limits=(limits or RunLimits()).filled(ROOT_LIMITS if place is None else CHILD_LIMITS),
+            run_id=run_id,
+            sink=sink,
+            deltas=deltas,
+            about={"graph": self.name},
+            deps=deps,
+        )
+        work = GraphRun(self._graph, run, values, max_steps=max_steps, can_park=place is None)
+        work.driver = execute_graph
+        if is_watched:
+            work.snapshots = deque()
+        return work
 
     async def run(
         self,

@@ -76,15 +76,16 @@ class Stage:
     def model(self, *turns: Any) -> FunctionModel:
         """A model that says the nth of these when the transcript has n of its replies.
 
-        A text it says has the mark of all that it has heard, in that order.
+        With it, it says the mark of all that it has heard, in that order.
         """
 
         def answer(request: ModelRequest) -> Any:
             self.did("model", str(request.idempotency_key))
             turn = turns[sum(each.role == "assistant" for each in request.messages)]
-            if isinstance(turn, str):
-                return f"{turn} ({_mark([each.text for each in request.messages])})"
-            return turn(request) if callable(turn) else turn
+            if callable(turn):
+                return turn(request)
+            said = turn if isinstance(turn, list) else [turn]
+            return [f"{_mark([each.text for each in request.messages])} ", *said]
 
         return FunctionModel(answer)
 
