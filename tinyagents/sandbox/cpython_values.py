@@ -60,9 +60,8 @@ class _Encoder:
         if hasattr(value, "__dataclass_fields__"):
             fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
             return self.encode(fields, depth)
-        if type(type(value)) is type and type(value).__module__ == "__main__":
-            if not isinstance(value, BaseException) and hasattr(value, "__dict__"):
-                return self.encode(dict(vars(value)), depth)  # of a class of the code's own
+        if _is_of_the_code(value):
+            return self.encode(dict(vars(value)), depth)
         return repr(value)[:_MAX_REPR]
 
     def _all(self, values: Any, depth: int) -> list[Any]:
@@ -72,6 +71,13 @@ class _Encoder:
         self._room -= parts
         if self._room < 0:
             raise TooMuch(f"it has more than {self._most:,} parts when written out")
+
+
+def _is_of_the_code(value: Any) -> bool:
+    """Whether this is an instance of a class of the code's own: no enum, and no exception."""
+    kind: Any = type(value)
+    is_plain = type(kind) is type and not isinstance(value, BaseException)
+    return is_plain and kind.__module__ == "__main__" and hasattr(value, "__dict__")
 
 
 def _whole_number(value: int) -> int:
