@@ -61,7 +61,7 @@ class _Encoder:
             fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
             return self.encode(fields, depth)
         if _is_of_the_code(value):
-            return self.encode(dict(vars(value)), depth)
+            return self.encode(_attributes(value), depth)
         return repr(value)[:_MAX_REPR]
 
     def _all(self, values: Any, depth: int) -> list[Any]:
@@ -75,9 +75,14 @@ class _Encoder:
 
 def _is_of_the_code(value: Any) -> bool:
     """Whether this is an instance of a class of the code's own: no enum, and no exception."""
-    kind: Any = type(value)
+    kind = value.__class__
     is_plain = type(kind) is type and not isinstance(value, BaseException)
     return is_plain and kind.__module__ == "__main__" and hasattr(value, "__dict__")
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    attributes: dict[str, Any] = value.__dict__
+    return {**attributes}
 
 
 def _whole_number(value: int) -> int:
