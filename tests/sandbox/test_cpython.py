@@ -133,6 +133,23 @@ def test_modules_mounts_and_values(tmp_path: Path) -> None:
     assert not sandbox.run("open('in.txt', 'w')").ok
 
 
+def test_what_it_leaves_in_a_folder_is_no_link_and_runs_as_nobody_else(tmp_path: Path) -> None:
+    sandbox = box(mounts=[Mount("/work", tmp_path, writable=True)])
+    refused = [
+        "os.symlink('/etc/passwd', '/work/link')",
+        "os.symlink('/etc/passwd', 'link', dir_fd=os.open('/work', os.O_RDONLY))",
+        "os.chmod('/work/run', 0o4755)",
+        "os.fchmod(os.open('/work/run', os.O_WRONLY), 0o2755)",
+        "os.open('/work/other', os.O_CREAT | os.O_WRONLY, 0o4755)",
+        "os.mkfifo('/work/fifo')",
+    ]
+    assert sandbox.run("import os\nopen('/work/run', 'w').write('x')").ok
+    assert [sandbox.run(code).error.type for code in refused] == ["PermissionError"] * len(refused)
+    assert sandbox.run("os.chmod('/work/run', 0o755)\nos.mkdir('/work/more')").ok
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["more", "run"]
+    assert (tmp_path / "run").stat().st_mode & 0o7777 == 0o755
+
+
 def test_nothing_of_the_host_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYAGENTS_CANARY", CANARY)
     secret, out = tmp_path / "secret.txt", tmp_path / "out.txt"

@@ -60,9 +60,8 @@ class _Encoder:
         if hasattr(value, "__dataclass_fields__"):
             fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
             return self.encode(fields, depth)
-        is_their_own = type(type(value)) is type and type(value).__module__ == "__main__"
-        if is_their_own and hasattr(value, "__dict__") and not isinstance(value, BaseException):
-            return self.encode(dict(vars(value)), depth)  # of a class of the code's own
+        if _is_of_the_code(value):
+            return self.encode(_attributes(value), depth)
         return repr(value)[:_MAX_REPR]
 
     def _all(self, values: Any, depth: int) -> list[Any]:
@@ -72,6 +71,18 @@ class _Encoder:
         self._room -= parts
         if self._room < 0:
             raise TooMuch(f"it has more than {self._most:,} parts when written out")
+
+
+def _is_of_the_code(value: Any) -> bool:
+    """Whether this is an instance of a class of the code's own: no enum, and no exception."""
+    kind = value.__class__
+    is_plain = type(kind) is type and not isinstance(value, BaseException)
+    return is_plain and kind.__module__ == "__main__" and hasattr(value, "__dict__")
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    attributes: dict[str, Any] = value.__dict__
+    return {**attributes}
 
 
 def _whole_number(value: int) -> int:

@@ -29,8 +29,6 @@ _CALLED_BELOW = (
 
 def failure(error: monty.MontyError) -> Failed:
     """Why a cell failed, and whether its worker can go on."""
-    if isinstance(error, monty.MontyTypingError):
-        return Failed(CellError("type", "TypeError", error.display()))
     if isinstance(error, (monty.MontySyntaxError, monty.MontyRuntimeError)):
         return _failure_of_code(error)
     if isinstance(error, monty.MontyCrashedError) and error.timed_out:
