@@ -46,7 +46,7 @@ export class SessionPage {
       : each.type === "tool_call" ? h("p", {}, "Call ", h("code", {}, visible(each.name)))
         : each.type === "thinking" ? h("details", { class: "thinking" }, h("summary", {}, "Thinking"), prose(each.text || "")) : media(each));
     const title = { user: "User", assistant: "Assistant", system: "Instructions", tool: "Tool" }[message.role] || message.role;
-    return h("article", { class: `card is-${message.role}` }, h("header", {}, h("span", { class: "role" }, title)),
+    return h("article", { class: `card is-${message.role}`, "aria-label": title }, h("header", {}, h("span", { class: "role" }, title)),
       h("div", { class: "card-body" }, message.parts ? message.parts.map(part) : content(message.content)));
   }
 

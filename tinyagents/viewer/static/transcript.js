@@ -39,8 +39,9 @@ export class Transcript {
   }
 
   card(event, kind, title, ...body) {
-    const node = h("article", { class: `card is-${kind}`, id: `event-${event.seq}`, "data-seq": event.seq, tabindex: "-1" },
-      h("header", {}, h("span", { class: "role" }, title), h("span", { class: "facts" }), this.tools(event)),
+    const role = h("span", { class: "role" }, title);
+    const node = h("article", { class: `card is-${kind}`, id: `event-${event.seq}`, "data-seq": event.seq, tabindex: "-1", "aria-label": role.textContent },
+      h("header", {}, role, h("span", { class: "facts" }), this.tools(event)),
       h("div", { class: "card-body" }, body));
     this.place(event).append(node);
     return node;
@@ -58,9 +59,9 @@ export class Transcript {
     return h("span", { class: "tools" },
       event.is_cut ? h("span", { class: "muted" }, "cut") : null,
       this.canFork && canEdit(event)
-        ? h("button", { type: "button", class: "small quiet", title: "A new run with this past", onclick: () => this.hear.fork(event) }, "Fork")
+        ? h("button", { type: "button", class: "small quiet", "aria-label": `Fork at #${event.seq}`, title: "A new run with this past", onclick: () => this.hear.fork(event) }, "Fork")
         : null,
-      h("button", { type: "button", class: "small quiet seq", title: "The event", onclick: () => this.hear.seq(event.seq) },
+      h("button", { type: "button", class: "small quiet seq", title: `Event #${event.seq}, ${duration(event.time - this.begun)} after the run began`, onclick: () => this.hear.seq(event.seq) },
         `+${duration(event.time - this.begun)} #${event.seq}`));
   }
 
@@ -224,7 +225,7 @@ export class Transcript {
     if (event.kind === "code.generated") {
       known.isCell = true;
       known.card.className = "card is-cell";
-      known.card.querySelector(".role").textContent = "Cell";
+      entitle(known.card, "Cell");
       fill(known.given, code(String(data.code ?? ""), "python"));
       fill(known.output, h("p", { class: "muted" }, "under way"));
       if (this.onlyCells) this.node.append(known.card);
@@ -270,9 +271,14 @@ export class Transcript {
     else if (data.status === "limited") this.note(event, `Stopped by ${data.limit}`, {}, "error");
     else if (typeof data.output === "string" && data.output && this.said?.text === data.output) {
       this.said.card.classList.add("is-output"); // it stands there already
-      this.said.card.querySelector(".role").textContent = "Answer";
+      entitle(this.said.card, "Answer");
     } else this.card(event, "output", "Answer", typeof data.output === "string" ? prose(data.output) : value(data.output ?? null, 40));
   }
+}
+
+function entitle(card, title) {
+  card.querySelector(".role").textContent = title;
+  card.setAttribute("aria-label", title);
 }
 
 const P = Transcript.prototype;

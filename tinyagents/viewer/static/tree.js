@@ -60,7 +60,7 @@ export class RunTree {
     this.head.replaceChildren(...HEADS[this.mode].map(([label, order, name]) => {
       const sorts = order && this.store.order === order;
       return h("div", { class: `cell ${name}`, role: "columnheader", "aria-sort": sorts && order !== "began" ? "descending" : null },
-        order ? h("button", { type: "button", "data-order": order, onclick: () => this.sort(order), onkeydown: (event) => event.stopPropagation(), title: `Sort by ${order}` }, label, sorts && order !== "began" ? " ▾" : "") : label,
+        order ? h("button", { type: "button", "data-order": order, onclick: () => this.sort(order), title: `Sort by ${order}` }, label, sorts && order !== "began" ? " ▾" : "") : label,
         name === "c-bar" ? this.axis() : null);
     }));
     if (focused) this.head.querySelector(`[data-order=${focused}]`)?.focus();
@@ -196,6 +196,7 @@ export class RunTree {
   }
 
   key(event) {
+    if (event.target !== this.node) return; // a button of the head
     const shown = this.store.visible();
     const at = Math.max(0, shown.indexOf(this.selected));
     const move = (index) => {
