@@ -38,7 +38,8 @@ class RunContext(Place, Generic[DepsT]):
 
     __slots__ = ("attempt", "call_id", "messages", "run", "tool", "turn")
 
-    run: Run
+    # A slot, as it never changes.
+    run: Run  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(
         self,

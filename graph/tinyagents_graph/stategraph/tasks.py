@@ -177,7 +177,8 @@ class NodeContext(Place):
 
     __slots__ = ("_graph", "_task", "attempt", "can_park", "given", "run")
 
-    run: Run
+    # A slot, as it never changes.
+    run: Run  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, run: Run, task: Task, graph: str, can_park: bool) -> None:
         self.run = run
