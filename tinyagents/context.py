@@ -36,10 +36,7 @@ class RunContext(Place, Generic[DepsT]):
         turn: How many model exchanges have begun; kept up to date for hooks.
     """
 
-    __slots__ = ("attempt", "call_id", "messages", "run", "tool", "turn")
-
-    # A slot, as it never changes.
-    run: Run  # pyright: ignore[reportIncompatibleMethodOverride]
+    __slots__ = ("_run", "attempt", "call_id", "messages", "tool", "turn")
 
     def __init__(
         self,
@@ -50,7 +47,7 @@ class RunContext(Place, Generic[DepsT]):
         call_id: str = "",
         tool: str = "",
     ) -> None:
-        self.run = run
+        self._run = run
         self.path = path
         self._counts = None
         self.messages = messages
@@ -58,6 +55,11 @@ class RunContext(Place, Generic[DepsT]):
         self.tool = tool
         self.attempt = 0
         self.turn = 0
+
+    @property
+    def run(self) -> Run:
+        """The live run."""
+        return self._run
 
     def next_path(self, name: str) -> str:
         """The path of the next thing called `name` here; asking counts it."""
