@@ -217,6 +217,7 @@ async def test_a_child_in_the_background_stays_as_its_parent_was_told(how: str) 
                 assert kid.cancel("enough")
         first = await run.result()
     [told] = [each for each in first.events if each.kind == "steer.received"]
+    again = first
     for n in range(told.seq + 1, len(first.events) + 1):
         did.clear()
         again = await boss().resume(RUN_ID, journal=await cut_off(journal, n))
