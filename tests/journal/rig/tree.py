@@ -84,7 +84,7 @@ class Stage:
             turn = turns[sum(each.role == "assistant" for each in request.messages)]
             if callable(turn):
                 return turn(request)
-            said: list[Any] = turn if type(turn) is list else [turn]
+            said: Any = turn if isinstance(turn, list) else [turn]
             return [f"{_mark([each.text for each in request.messages])} ", *said]
 
         return FunctionModel(answer)
