@@ -53,8 +53,10 @@ bench: $(BENCH_VENV)/.installed
 recursive: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.recursive --sizes 10kB 100kB 1MB 10MB 100MB --seeds 2
 
-# Prints its seed, and each case that went wrong as arguments that repeat it.
+# Prints its seed, and each case that went wrong as arguments that repeat it; before that, whether
+# it sees bugs that it plants itself.
 crash: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.journal.rig --planted
 	$(VENV)/bin/python -m tests.journal.rig --kills 5000
 
 # Shows runs to two viewers that are not ours, which are some 850 MB each, and asks these what they

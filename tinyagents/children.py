@@ -133,20 +133,20 @@ class Child:
         except Parked:
             self.is_parked = True
         except BaseException as error:
-            self.settle(Ending(_state(error), reason=_why(error)))
+            self._settle(Ending(_state(error), reason=_why(error)))
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 self._parent.exit(error)
         else:
             if result.status == "completed":
-                self.settle(Ending("completed", answer=_text(result.output)))
+                self._settle(Ending("completed", answer=_text(result.output)))
             else:
-                self.settle(Ending(result.status, reason=_why(result.error)))
+                self._settle(Ending(result.status, reason=_why(result.error)))
 
     def after(self) -> None:
         """Its task is gone, maybe without a first step, because the event loop closed."""
         if not self.is_at_rest:
             self.run.withdraw()
-            self.settle(Ending("cancelled", reason="the event loop was closed"))
+            self._settle(Ending("cancelled", reason="the event loop was closed"))
         self._parent.end_job()
 
     def on_answer_of_parent(self, obstacle: str) -> None:
@@ -159,11 +159,15 @@ class Child:
             return
         if self._at_end == "cancel" and not self._was_dropped:
             self._was_dropped = True
-            self.run.cancel(f"{self._parent.path} has its answer")
+            self.run.cancel(self._not_needed)
         reason = obstacle or f"{self._parent.path} has its answer and gave none to this"
         for question in list(self._questions.values()):
             if obstacle or question.was_read:
                 question.ask.settle("expired", reason=reason)
+
+    @property
+    def _not_needed(self) -> str:
+        return f"{self._parent.path} has its answer"
 
     async def put_question(self, ask: PendingAsk) -> None:
         """Ask the parent by letter, and wait until the question is settled."""
@@ -193,8 +197,14 @@ class Child:
         )
         return ack
 
-    def settle(self, ending: Ending) -> None:
-        """It has ended: leave a notice to its parent."""
+    def settle_as_before(self, ending: Ending) -> None:
+        """It had ended before its process died, and its parent knew, or has ended itself."""
+        self.ending, self._work = ending, None
+        self._was_dropped = ending.reason == self._not_needed
+        if self._parent.is_steered:
+            self._notice = self._parent.controls.recalled.get(_notice_id(self.path))
+
+    def _settle(self, ending: Ending) -> None:
         self._progress = self._how_far()
         self.ending, self._work = ending, None
         if not self._parent.has_ended:
@@ -259,8 +269,7 @@ def start(ctx: RunContext[Any], work: Opened, at_end: AtEnd) -> str:
 def start_again(ctx: RunContext[Any], work: Opened, at_end: AtEnd) -> None:
     """Start a child of a call that was made before; it goes on where it was.
 
-    One that has failed, or was cancelled, stays so once its parent's model was told, which went on
-    with that.
+    One that has failed, or was cancelled, stays so once its parent was told, or has ended.
 
     Raises:
         LimitExceeded: The tree refuses it.
@@ -272,17 +281,18 @@ def start_again(ctx: RunContext[Any], work: Opened, at_end: AtEnd) -> None:
         return
     child = Child(work, at_end)
     parent.work.keep(child)
-    child.settle(ending)
+    child.settle_as_before(ending)
     parent.recall(work.run.path)
 
 
 def _ending_before(parent: Run, path: str) -> Ending | None:
-    """How a child ended without an answer, if its parent was told."""
+    """How a child ended without an answer, if that is no matter of its parent any more."""
     ledger = parent.tree.ledger
-    if ledger is None or not parent.is_steered or _notice_id(path) not in parent.controls.recalled:
+    end = None if ledger is None else ledger.past.run(path)
+    if ledger is None or end is None or end.kind not in ("run.failed", "run.cancelled"):
         return None
-    end = ledger.past.run(path)
-    if end is None or end.kind not in ("run.failed", "run.cancelled"):
+    was_told = parent.is_steered and _notice_id(path) in parent.controls.recalled
+    if not (was_told or ledger.past.is_finished(parent.path)):
         return None
     if end.kind == "run.cancelled":
         return Ending("cancelled", reason=end.data["reason"])

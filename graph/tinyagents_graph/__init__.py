@@ -33,12 +33,12 @@ from tinyagents_graph.errors import (
     Signal,
     TinyAgentsError,
 )
-from tinyagents_graph.events import KINDS, TERMINAL, Event, EventKind, Origin
+from tinyagents_graph.events import KINDS, TERMINAL, Event, EventKind, Origin, RunStatus
 from tinyagents_graph.limits import DEFAULTS, RunLimits
 from tinyagents_graph.log import EventView
 from tinyagents_graph.place import Place, RunTree, current_place
 from tinyagents_graph.redact import mask
-from tinyagents_graph.run import Run, RunStatus
+from tinyagents_graph.run import Run
 from tinyagents_graph.sink import EventSink
 from tinyagents_graph.snapshot import TreeSnapshot
 from tinyagents_graph.steering import SteerPolicy

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from tinyagents_graph.errors import ConfigError
 
-__all__ = ["KINDS", "TERMINAL", "Event", "EventKind", "Matcher", "Origin"]
+__all__ = ["KINDS", "TERMINAL", "Event", "EventKind", "Matcher", "Origin", "RunStatus"]
 
 EventKind: TypeAlias = Literal[
     "run.started", "run.completed", "run.failed", "run.cancelled", "run.paused", "run.resumed",
@@ -32,6 +32,9 @@ EventKind: TypeAlias = Literal[
     "custom",
 ]  # fmt: skip
 """What can happen. A closed set: an event of your own is `custom`."""
+
+RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
+"""How a run stands, or how it ended."""
 
 KINDS: frozenset[str] = frozenset(get_args(EventKind))
 """Every kind there is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +12,7 @@ import anyio.lowlevel
 from tinyagents_graph.clock import Clock
 from tinyagents_graph.controls import Controls
 from tinyagents_graph.errors import BudgetExceeded, LimitExceeded, Parked, RunCancelled
-from tinyagents_graph.events import Event, EventKind, Origin
+from tinyagents_graph.events import Event, EventKind, Origin, RunStatus
 from tinyagents_graph.limits import RunLimits
 from tinyagents_graph.pausing import lock
 from tinyagents_graph.place import Place, RunTree
@@ -22,11 +22,8 @@ if TYPE_CHECKING:  # for its name only: it is the one that is interrupted
     from tinyagents_graph.run import Run
 
 __all__ = [
-    "BEGUN", "CLOSED", "CLOSING", "ENROLLED", "MADE", "WITHDRAWN", "Interruptible", "RunStatus",
+    "BEGUN", "CLOSED", "CLOSING", "ENROLLED", "MADE", "WITHDRAWN", "Interruptible",
 ]  # fmt: skip
-
-RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled", "paused", "limited"]
-"""How a run stands, or how it ended."""
 
 MADE, ENROLLED, WITHDRAWN, BEGUN, CLOSING, CLOSED = range(6)
 """The stages of a run. From `BEGUN` on its start is published; at `CLOSED` its end is, or is about

@@ -9,12 +9,12 @@ from tinyagents_graph.acks import Ack
 from tinyagents_graph.asks import PendingAsk
 from tinyagents_graph.commands import SteerCommand, batch_of
 from tinyagents_graph.errors import ConfigError
-from tinyagents_graph.events import is_at_or_below
+from tinyagents_graph.events import RunStatus, is_at_or_below
 from tinyagents_graph.host import Host, host_of
 from tinyagents_graph.journal.inbox import InboxAsk
 from tinyagents_graph.log import EventView
 from tinyagents_graph.place import Place, current_place
-from tinyagents_graph.run import Run, RunStatus
+from tinyagents_graph.run import Run
 from tinyagents_graph.snapshot import TreeSnapshot, take_snapshot
 from tinyagents_graph.steering import cancel, steer
 from tinyagents_graph.usage import Usage

@@ -7,15 +7,12 @@ it imports this module where the need arises: when a graph is compiled or drawn,
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import networkx as nx
 
 from tinyagents_graph.stategraph.declared import Declared
 from tinyagents_graph.stategraph.routing import END, START
-
-if TYPE_CHECKING:  # for its name only: a snapshot makes a network of itself
-    from tinyagents_graph.snapshot import TreeSnapshot
 
 __all__ = [
     "Network",
@@ -36,6 +33,24 @@ TreeNetwork: TypeAlias = "nx.DiGraph[str]"
 """A run tree."""
 Ways: TypeAlias = "nx.DiGraph[str]"
 """Which node leads to which, and nothing else."""
+
+
+class RunThere(Protocol):
+    """A run of a tree, as far as a network of the tree shows it."""
+
+    @property
+    def path(self) -> str:
+        """Its address."""
+        ...
+
+    @property
+    def children(self) -> Iterable[RunThere]:
+        """The runs it delegated to."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of it."""
+        ...
 
 
 def network(declared: Declared) -> Network:
@@ -66,10 +81,10 @@ def network(declared: Declared) -> Network:
     return made
 
 
-def tree_network(tree: TreeSnapshot) -> TreeNetwork:
+def tree_network(runs: Iterable[RunThere]) -> TreeNetwork:
     """A run tree: nodes are paths, edges lead from a run to its children."""
     made: TreeNetwork = nx.DiGraph()
-    for run in tree:
+    for run in runs:
         made.add_node(run.path, **run.facts())
         made.add_edges_from((run.path, child.path) for child in run.children)
     return made

@@ -19,7 +19,7 @@ from tinyagents_graph.errors import (
     RunCancelled,
     describe,
 )
-from tinyagents_graph.events import EventKind, Origin
+from tinyagents_graph.events import EventKind, Origin, RunStatus
 from tinyagents_graph.interruptible import (
     BEGUN,
     CLOSED,
@@ -27,7 +27,6 @@ from tinyagents_graph.interruptible import (
     ENROLLED,
     MADE,
     WITHDRAWN,
-    RunStatus,
 )
 from tinyagents_graph.limits import DEFAULTS, Accounts, RunLimits, or_inf, stricter
 from tinyagents_graph.place import RunTree, cycle_of
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "RunStatus", "describe"]
+__all__ = ["CHILD_LIMITS", "NOTHING", "ROOT_LIMITS", "Run", "describe"]
 
 ROOT_LIMITS = DEFAULTS
 CHILD_LIMITS = RunLimits(max_turns=DEFAULTS.max_turns, on_limit=DEFAULTS.on_limit)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinyagents_graph.events import Event
+from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.frozen import frozen
 from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
-    from tinyagents_graph.interruptible import RunStatus
     from tinyagents_graph.networks import TreeNetwork
     from tinyagents_graph.place import RunTree
 

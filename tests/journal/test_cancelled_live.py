@@ -217,6 +217,7 @@ async def test_a_child_in_the_background_stays_as_its_parent_was_told(how: str) 
                 assert kid.cancel("enough")
         first = await run.result()
     [told] = [each for each in first.events if each.kind == "steer.received"]
+    again = first
     for n in range(told.seq + 1, len(first.events) + 1):
         did.clear()
         again = await boss().resume(RUN_ID, journal=await cut_off(journal, n))
@@ -224,3 +225,31 @@ async def test_a_child_in_the_background_stays_as_its_parent_was_told(how: str) 
         assert (again.output, again.tree_usage) == (first.output, first.tree_usage)
         check_tree(again.events)
     assert list(again.events) == list(first.events)
+
+
+async def test_a_child_that_its_parent_did_not_wait_for_is_not_begun_again() -> None:
+    did: Did = []
+
+    @tool
+    async def hang(x: int) -> str:
+        did.append(("hang", x))
+        await anyio.sleep_forever()
+        return ""
+
+    def boss() -> Agent[Any, Any]:
+        kid = Agent(says([], "kid", call("hang", x=1)), name="kid", tools=[hang])
+        model = says([], "boss", call("kid", input="a"), call("look", x=2), all_of)
+        tools = [SubAgentTool(kid, background=True, at_end="cancel"), sees([])]
+        return Agent(model, name="boss", tools=tools)
+
+    journal = MemoryJournal()
+    first = await boss().run("go", run_id=RUN_ID, journal=journal)
+    [end] = [each for each in first.events if each.kind == "run.cancelled"]
+    did.clear()
+    for n in range(end.seq, len(first.events)):
+        again = await boss().resume(RUN_ID, journal=await cut_off(journal, n + 1))
+        assert again.output == first.output
+        check_tree(again.events)
+    again = await boss().resume(RUN_ID, journal=journal)
+    assert (list(again.events), again.tree_usage) == (list(first.events), first.tree_usage)
+    assert did == []

@@ -40,6 +40,17 @@ def test_a_tree_comes_to_the_same_end_wherever_its_processes_are_killed(part: in
     assert sum(map(int, re.findall(r"(\d+) kills in", told))) >= 50, told
 
 
+@needs_fork
+@pytest.mark.timeout(300)
+def test_a_planted_bug_is_seen() -> None:
+    """Those that are seen soon; `make crash` plants all of them."""
+    names = ["a model is asked twice", "a call in doubt is made", "another key"]
+    told = rig("--seed", "20", "--planted", *names)
+    assert re.findall(r"^(NOT )?seen: (.*) \(", told, re.MULTILINE) == [
+        ("", each) for each in names
+    ]
+
+
 def test_a_case_is_repeated_by_what_is_printed_of_it() -> None:
     text = "timed:trio:b17,t0.012500,s3"
     assert str(Case.parse(text)) == text

@@ -11,8 +11,7 @@ import pytest
 
 from tests.journal.stores import delivery, event, opened
 from tinyagents.testing.probes import append
-from tinyagents_graph.events import EventKind
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import EventKind, RunStatus
 from tinyagents_graph.journal import MemoryJournal, SqliteJournal
 
 pytestmark = pytest.mark.anyio

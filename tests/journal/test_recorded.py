@@ -1,8 +1,10 @@
 """A recorded run as a regression test: the same agent passes, another one is told why not."""
 
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.journal.forks import Did, all_of, recorded, says, sees, steps, team
@@ -11,12 +13,23 @@ from tinyagents import (
     Autonomy,
     ConfigError,
     JournalError,
+    Message,
+    Result,
+    RunCancelled,
     SubAgentTool,
     ToolError,
     fork,
     tool,
 )
-from tinyagents.testing import NotAsRecorded, RecordedModel, call, check_tree, no_network, replay
+from tinyagents.testing import (
+    FunctionModel,
+    NotAsRecorded,
+    RecordedModel,
+    call,
+    check_tree,
+    no_network,
+    replay,
+)
 from tinyagents_graph.journal import MemoryJournal, export_journal
 from tinyagents_graph.journal.inbox import inbox
 
@@ -182,6 +195,52 @@ async def test_what_ran_beside_a_call_that_failed_the_run_is_replayed_as_well() 
     assert (result.messages, result.tree_usage) == (was.messages, was.tree_usage)
     assert steps(result.events) == steps(was.events)
     check_tree(result.events)
+
+
+async def outcome(going: Awaitable[Result[Any]]) -> tuple[str, Sequence[Message]]:
+    try:
+        result = await going
+    except RunCancelled as error:
+        return str(error), ()
+    return str(result.output), result.messages
+
+
+@pytest.mark.parametrize("who", ["root", "root/kid[0]"])
+@pytest.mark.parametrize("while_it", ["tool.started", "model.started"])
+async def test_a_run_that_was_cancelled_is_cancelled_again(who: str, while_it: str) -> None:
+    journal = MemoryJournal()
+
+    def slow(did: Did) -> Agent[Any, Any]:
+        @tool
+        async def hang(x: int) -> str:
+            did.append(("hang", x))
+            await anyio.sleep_forever()
+            return ""
+
+        async def never(_: Any) -> str:
+            did.append(("never", 0))
+            await anyio.sleep_forever()
+            return ""
+
+        model = FunctionModel(never) if while_it[0] == "m" else says(did, "kid", call("hang", x=1))
+        kid = Agent(model, name="kid", tools=[hang])
+        boss = says(did, "boss", [call("kid", input="a"), call("look", x=9)], all_of)
+        return Agent(boss, name="boss", tools=[sees(did)], subagents=[kid])
+
+    async def recording() -> Result[Any]:
+        async with slow([]).stream("go", run_id="r-1", journal=journal) as run:
+            async for event in run:
+                if event.depth and event.kind == while_it:
+                    found = run.find(who)
+                    assert found is not None
+                    found.cancel("enough")
+            return await run.result()
+
+    then = await outcome(recording())
+    did: Did = []
+    assert await outcome(replay(slow(did), journal)) == then
+    assert ("root was cancelled: enough" in then[0]) == (who == "root")
+    assert did == []
 
 
 async def test_a_fork_can_be_replayed() -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias
 
-from tinyagents.errors import ConfigError
+from tinyagents.errors import ConfigError, RunCancelled
 from tinyagents.models.protocol import ModelReply, ModelRequest
 from tinyagents.recall import reply_of
 from tinyagents.state import AgentRun
@@ -97,7 +97,15 @@ class Replayed(Candidates):
         del asked, facts
         if self._recording.failure(path, call_id) is not None:
             return None
+        if self._recording.was_cut_off("model", path, call_id):
+            raise self._cancel_again(path)
         return self._recording.reply(_asking(), call_id)
+
+    def _cancel_again(self, path: str) -> RunCancelled:
+        """Cancel the run that was cancelled then, which is this one or one above it."""
+        top, reason = self._recording.cancelled_above(path)
+        _asking().run.tree.live[top].cancel(reason)
+        return RunCancelled(top, reason)
 
     def failure(
         self, path: str, call_id: str, asked: str, facts: Mapping[str, Any]
@@ -116,7 +124,7 @@ class Replayed(Candidates):
         *,
         is_irreversible: bool,
     ) -> Event | None:
-        """What came of the call, also if it failed the run.
+        """What came of the call, also if it failed the run, or was cut off with it.
 
         Raises:
             NotAsRecorded: It was not made then.
@@ -130,6 +138,9 @@ class Replayed(Candidates):
         if known is not None:
             self._recording.skip(place)
             return known
+        if self._recording.was_cut_off("tool", path, call_id):
+            self._cancel_again(path)  # it does not begin
+            return None
         made = f"{tool}({cut(arguments_key(arguments), _WORDS)})"
         self._recording.refuse(path, f"calls {made}, and what came of that is not recorded")
         assert self._recording.first is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tinyagents.errors import ModelError
 from tinyagents.letters import message_of
@@ -56,10 +56,10 @@ class Recording:
         self.first: NotAsRecorded | None = None
         self.unasked = dict(self.source.replies)
         self._events = events
-        self._failures = {
+        self._failures: Mapping[tuple[str, str, str], Event] = {
             (each.kind, each.path, each.data["call_id"]): each
             for each in events
-            if each.kind == "model.failed" or "fatal" in each.data
+            if each.kind in ("model.failed", "tool.failed")
         }
 
     def reply(self, work: AgentRun, call_id: str) -> Event:
@@ -100,7 +100,27 @@ class Recording:
 
     def fatal_end(self, path: str, call_id: str) -> Event | None:
         """How a call ended that failed its run."""
-        return self._failures.get(("tool.failed", path, call_id))
+        end = self._failures.get(("tool.failed", path, call_id))
+        return end if end is not None and "fatal" in end.data else None
+
+    def was_cut_off(self, group: Literal["model", "tool"], path: str, call_id: str) -> bool:
+        """Whether a call was at work when its run was cancelled."""
+        end = self._failures.get((f"{group}.failed", path, call_id))
+        if end is None or self.first is not None or not self.cancelled_above(path)[0]:
+            return False
+        if group == "model":
+            return bool(end.data["error"]["type"] == "cancelled")
+        return end.data["category"] == "cancelled" and "handed_on" not in end.data
+
+    def cancelled_above(self, path: str) -> tuple[str, str]:
+        """The highest run, of one and those above it, that was cancelled, and why; or nothing."""
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            above = "/".join(parts[:n])
+            end = self.source.past.run(above)
+            if end is not None and end.kind == "run.cancelled":
+                return above, end.data["reason"]
+        return "", ""
 
     def skip(self, place: str) -> None:
         """The body of a call is not run: nobody will ask for what was asked in it."""

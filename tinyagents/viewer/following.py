@@ -18,7 +18,7 @@ from tinyagents.errors import ConfigError
 from tinyagents.viewer.folding import Folded
 from tinyagents.viewer.searching import Texts
 from tinyagents_graph import Event
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import RunStatus
 from tinyagents_graph.journal.protocol import AskRecord, TreeRecord
 
 __all__ = ["Source", "Tree", "Trees", "Watcher"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinyagents_graph import Event, EventSink
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import RunStatus
 from tinyagents_graph.journal.protocol import AskRecord, TreeRecord
 from tinyagents_graph.journal.standing import ENDED, ask_changes, standing_after
 

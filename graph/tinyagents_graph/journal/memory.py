@@ -9,8 +9,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from tinyagents_graph.errors import JournalError, RunConflict
-from tinyagents_graph.events import Event
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.journal.protocol import (
     AskRecord,
     Delivery,

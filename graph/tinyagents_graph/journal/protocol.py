@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from tinyagents_graph.events import Event
+from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.frozen import frozen
-from tinyagents_graph.interruptible import RunStatus
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from tinyagents_graph.events import Event
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.journal.protocol import TreeRecord
 
 __all__ = ["ENDED", "AskChange", "ask_changes", "prunable", "standing_after", "why_not_next"]

@@ -8,30 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
+from tinyagents_graph.errors import GraphError
+from tinyagents_graph.place import Place
 from tinyagents_graph.stategraph.keepable import dump, is_plain
 from tinyagents_graph.types_as_data import type_from_data, type_to_data
 from tinyagents_graph.values_as_data import adapter_for, value_from_data
-
-if TYPE_CHECKING:  # for its name only: it is the one whose steps these are
-    from tinyagents_graph.stategraph.tasks import NodeContext
 
 __all__ = ["kept_step"]
 
 
 async def kept_step(
-    ctx: NodeContext, name: str, do: Callable[..., Any], arguments: tuple[Any, ...]
+    place: Place,
+    name: str,
+    do: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    error_of: Callable[[str, str, str], GraphError],
 ) -> Any:
     """What came of a step; it is done now if it was not.
+
+    Args:
+        place: The visit whose body has it.
+        name: What it is called there.
+        do: Does it.
+        arguments: With what.
+        error_of: Makes an error about that body, of a code, what is wrong, and a hint.
 
     Raises:
         GraphError: Its result would not come back as it is.
         JournalError: It cannot be kept.
     """
-    ledger = ctx.run.tree.ledger
+    ledger = place.run.tree.ledger
     assert ledger is not None
-    known = ledger.past.visits.result(ctx.path, name)
+    known = ledger.past.visits.result(place.path, name)
     if known is not None:
         return _result_of(known.data, do)
     made = do(*arguments)
@@ -39,13 +49,13 @@ async def kept_step(
     try:
         kept = _kept(value, do)
     except (ValueError, TypeError) as error:
-        raise ctx.error(
+        raise error_of(
             "UNKEEPABLE",
             f"has a step {name!r} that returned {value!r:.80} ({type(value).__name__}), which no "
             f"journal can keep: {error}",
             "return what can be written as JSON, or give the function a return hint",
         ) from error
-    ctx.run.emit("checkpoint.saved", {"path": ctx.path, "name": name, **kept})
+    place.run.emit("checkpoint.saved", {"path": place.path, "name": name, **kept})
     await ledger.settle()
     return value
 

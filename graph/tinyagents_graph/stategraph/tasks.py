@@ -267,7 +267,7 @@ class NodeContext(Place):
         memo = self._reach(name)
         if name not in memo.steps:
             if self.run.tree.ledger is not None:
-                memo.steps[name] = await kept_step(self, name, do, arguments)
+                memo.steps[name] = await kept_step(self, name, do, arguments, self.error)
             else:
                 made = do(*arguments)
                 memo.steps[name] = await made if isawaitable(made) else made

@@ -6,14 +6,15 @@ import argparse
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from time import monotonic
 
 from tests.journal.rig.driver import Case, Rig, at_random, every_boundary, wait
+from tests.journal.rig.planted import PLANTED
 from tests.journal.rig.tree import TREES
-from tests.journal.rig.victim import fork
+from tests.journal.rig.victim import ENDED, FAILED, fork
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="for the random moments; one is made up and printed if not given")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="how many cases at once")
     add("--part", default="0/1", metavar="I/N", help="only every nth case, from the ith on")
+    add("--planted", metavar="BUG", nargs="*", choices=PLANTED,
+        help="plant bugs, all that there are or these, and see whether each is seen")  # fmt: skip
     add("--at", metavar="CASE", help="only this case, as a failure was printed")
     return made
 
@@ -64,6 +67,33 @@ def work(rig: Rig, options: argparse.Namespace, seed: int, job: int) -> int:
     return 1 if wrong else 0
 
 
+def sees(rig: Rig, plant: Callable[[], None], chance: random.Random) -> int:
+    """Plant a bug, and go on until a case goes wrong; in a process of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    plant()
+    boundaries = list(every_boundary("steady", rig.undisturbed("steady")))
+    chance.shuffle(boundaries)
+    for case in boundaries:
+        try:
+            is_right = rig.run(case)
+        except AssertionError:  # it does not even end
+            is_right = False
+        if not is_right:
+            return ENDED
+    return FAILED
+
+
+def unseen(rig: Rig, names: Iterable[str], seed: int) -> list[str]:
+    """The planted bugs that the rig does not see."""
+    found: list[str] = []
+    for name in names:
+        begun = monotonic()
+        code = wait(fork(partial(sees, rig, PLANTED[name], random.Random(seed)), None))
+        found += [] if code == ENDED else [name]
+        print(f"{'seen' if code == ENDED else 'NOT SEEN'}: {name} ({monotonic() - begun:.0f} s)")
+    return found
+
+
 def main() -> int:
     options = parser().parse_args()
     if options.at:
@@ -74,6 +104,8 @@ def main() -> int:
     with Rig() as rig:
         for tree in TREES:
             rig.undisturbed(tree)
+        if options.planted is not None:
+            return 1 if unseen(rig, options.planted or PLANTED, seed) else 0
         jobs = [fork(partial(work, rig, options, seed, job), None) for job in range(options.jobs)]
         ended = [wait(pid) for pid in jobs]
     print(f"{monotonic() - begun:.0f} s", flush=True)

@@ -84,8 +84,8 @@ class Stage:
             turn = turns[sum(each.role == "assistant" for each in request.messages)]
             if callable(turn):
                 return turn(request)
-            said = turn if isinstance(turn, list) else [turn]
-            return [f"{_mark([each.text for each in request.messages])} ", *said]
+            mark = f"{_mark([each.text for each in request.messages])} "
+            return [mark, *turn] if type(turn) is list else [mark, turn]
 
         return FunctionModel(answer)
 

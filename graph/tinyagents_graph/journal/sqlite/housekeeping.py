@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from tinyagents_graph.errors import JournalError, RunConflict
-from tinyagents_graph.events import Event
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.journal.protocol import TreeRecord
 from tinyagents_graph.journal.sqlite.leasing import insert_tree, is_held
 from tinyagents_graph.journal.sqlite.ledger import Ledger

@@ -17,8 +17,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar, checkpoint_if_cancelled
 
 from tinyagents_graph.errors import ConfigError, JournalError
-from tinyagents_graph.events import Event
-from tinyagents_graph.interruptible import RunStatus
+from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.journal.protocol import (
     AskRecord,
     Delivery,
