@@ -345,6 +345,60 @@ def test_an_argument_that_does_not_do_is_named(options: Any, told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        "llm('x' * 2_000)",
+        "llm_map(['fine', 'x' * 2_000])",
+        "llm_map('x' * 2_000, [context[:5]])",
+        "recurse('x' * 2_000)",
+    ],
+)
+async def test_a_prompt_that_is_too_long_is_refused(call: str) -> None:
+    agent = recursive(code(call), "I see.", fits_chars=1_000)
+    result = await agent.run("How many?", data=TEXT)
+    said = result.messages[-2].text
+    assert "the prompt has 2,000 characters, and one may hold 1,000: hand on a part" in said
+    assert set(completed(result)) == {"root"}
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ("context.record(3)", '{"n":3}'),
+        ("context.records(3, 5)", '{"n":3}\n{"n":4}'),
+        ("{'a': [1]}", '{"a":[1]}'),
+        ("7", "7"),
+        ("[1, 'x']", '1\n"x"'),
+    ],
+)
+async def test_records_and_other_data_are_handed_on_as_json(data: str, shown: str) -> None:
+    asked_for: list[str] = []
+
+    def read(request: ModelRequest) -> str:
+        asked_for.append(asked(request))
+        return "fine"
+
+    records = [{"n": n} for n in range(1_000)]
+    agent = recursive(code(f"finish(llm('See?', {data}))"), sub_model=read, fits_chars=1_000)
+    assert (await agent.run("How many?", data=records)).output == "fine"
+    assert f"<data>\n{shown}\n</data>" in asked_for[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("{'ref': 'ab', 'kind': 'text', 'length': 2}", "is no part of the data"),
+        ("{'ref': [0.5, 2], 'kind': 'text', 'length': 2}", "is no part of the data"),
+        ("{'ref': [0, 10**9], 'kind': 'text', 'length': 2}", "does not lie in"),
+        ("[context[:2], context[2:4]]", "of several, llm_map(prompt, parts)"),
+    ],
+)
+async def test_what_is_no_part_is_refused(data: str, why: str) -> None:
+    result = await recursive(code(f"llm('See?', {data})"), "I see.").run("go", data=TEXT)
+    assert why in result.messages[-2].text
+
+
+@pytest.mark.parametrize(
     "mistake",
     [
         "import re\nre.findall('7', context)",

@@ -144,8 +144,8 @@ def test_what_it_leaves_in_a_folder_is_no_link_and_runs_as_nobody_else(tmp_path:
         "os.mkfifo('/work/fifo')",
     ]
     assert sandbox.run("import os\nopen('/work/run', 'w').write('x')").ok
-    told = [sandbox.run(code).error for code in refused]
-    assert [each and each.type for each in told] == ["PermissionError"] * len(refused)
+    errors = [sandbox.run(code).error for code in refused]
+    assert [each.type if each else "" for each in errors] == ["PermissionError"] * len(refused)
     assert sandbox.run("os.chmod('/work/run', 0o755)\nos.mkdir('/work/more')").ok
     assert sorted(each.name for each in tmp_path.iterdir()) == ["more", "run"]
     assert (tmp_path / "run").stat().st_mode & 0o7777 == 0o755

@@ -18,6 +18,7 @@ from tinyagents_graph.threads import in_thread
 
 __all__ = [
     "LOOK", "NO_TEXT", "PRELUDE", "assignment", "is_taken_for_text", "is_variable", "look",
+    "part_of",
 ]  # fmt: skip
 
 LOOK = "_look"
@@ -161,7 +162,7 @@ async def look(data: Data, ref: Sequence[int], what: str, *given: Any) -> Any:
     """
     if what not in _METHODS:
         raise ValueError(f"there is no {what!r}; there is {', '.join(sorted(_METHODS))}")
-    part = _part(data, ref)
+    part = part_of(data, ref)
     work = partial(_ask, part, what, given)
     return work() if part.fits(_QUICK) else await in_thread(work)
 
@@ -188,10 +189,16 @@ def _check_shown(part: Data, what: str, given: Sequence[Any]) -> None:
         )
 
 
-def _part(data: Data, ref: Sequence[int]) -> Data:
-    if not isinstance(cast("object", ref), list) or not all(type(each) is int for each in ref):
+def part_of(data: Data, ref: object) -> Data:
+    """The part that the code means by a reference.
+
+    Raises:
+        ValueError: There is none.
+    """
+    numbers = cast("list[Any]", ref)
+    if not isinstance(ref, list) or not all(type(each) is int for each in numbers):
         raise ValueError(f"{ref!r} is no part of the data")
-    return data.at(ref)
+    return data.at(numbers)
 
 
 def _told(found: Any) -> Any:

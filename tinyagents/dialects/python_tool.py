@@ -56,7 +56,7 @@ class PythonTool(Tool):
         max_saved_mb: float = 8.0,
         name: str = "python",
     ) -> None:
-        if sandbox is not None and not hasattr(sandbox, "session"):
+        if sandbox is not None and not hasattr(sandbox, "inventory"):
             raise ConfigError(f"sandbox={sandbox!r}: give a Sandbox(…)")
         if isinstance(functions, str):
             raise ConfigError(f"functions={functions!r}: give a list of names")
@@ -71,10 +71,21 @@ class PythonTool(Tool):
         self._max_saved_bytes = int(max_saved_mb * _MB)
         self.makes_calls = True
         self.outlives_its_call = True  # its variables do
-        if self._functions:
-            called = ", ".join(f"{function_name(each)}()" for each in self._functions)
-            self.description += f"\n\nTools of yours that the code may call: {called}."
-            self.spec = type(self.spec)(name, self.description, self.parameters, self.spec.strict)
+        called = [function_name(each) for each in self._functions]
+        if sandbox is not None:
+            sandbox.check_functions(called)
+        self._tell_more(called)
+
+    def _tell_more(self, called: Sequence[str]) -> None:
+        """Put into the description what there is for the code."""
+        if called:
+            names = ", ".join(f"{each}()" for each in called)
+            self.description += f"\n\nTools of yours that the code may call: {names}."
+        if self._sandbox is not None and (own := self._sandbox.describe()):
+            self.description += f"\n\nFunctions that it may call:\n\n{own}"
+        if self._sandbox is not None and (found := self._sandbox.inventory()):
+            self.description += f"\n\nThere are also:\n{found}"
+        self.spec = type(self.spec)(self.name, self.description, self.parameters, self.spec.strict)
 
     @property
     def sandbox(self) -> Sandbox:

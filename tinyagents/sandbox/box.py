@@ -153,6 +153,14 @@ class Sandbox:
         """Signatures and docstrings of its tools, as a model reads them."""
         return "\n\n".join(describe(name, each) for name, each in self._rules.tools.items())
 
+    def inventory(self) -> str:
+        """The files, modules and variables that code finds in it, as a model reads them."""
+        settings = self._rules.settings
+        lines = [each.told for each in settings.mounts]
+        lines += [each.told for each in settings.modules]
+        lines += [f"the variable {name}" for name in self._values]
+        return "\n".join(f"- {line}" for line in lines)
+
     # --- for agents ----------
 
     def session(
@@ -173,15 +181,27 @@ class Sandbox:
         Raises:
             ConfigError: A name is none in Python, or is that of a tool.
         """
+        names = self.check_functions(functions)
+        session = Session(self._rules, names, self._values, prelude)
+        session.assign(values or {})
+        return session
+
+    def check_functions(self, functions: Iterable[str]) -> tuple[str, ...]:
+        """Names that sessions may be given as functions.
+
+        Raises:
+            ConfigError: A name is none in Python, or is that of a tool of the sandbox.
+        """
         names = tuple(functions)
         for name in names:
             if not name.isidentifier():
                 raise ConfigError(f"session(functions=…): {name!r} is no name in Python")
             if name in self._rules.tools:
-                raise ConfigError(f"session(functions=…): {name!r} is a tool of the sandbox")
-        session = Session(self._rules, names, self._values, prelude)
-        session.assign(values or {})
-        return session
+                raise ConfigError(
+                    f"session(functions=…): {name!r} is a tool of the sandbox already: give one "
+                    "of the two another name"
+                )
+        return names
 
     def close(self) -> None:
         """End its processes. Cells that run fail."""
