@@ -14,7 +14,7 @@ import pytest
 from opentelemetry import trace
 
 from tests.models.exchange import Side
-from tests.models.formats import streamed
+from tests.models.formats import answered, streamed
 from tests.models.wire import WireServer
 from tests.telemetry.collecting import Traces, facts, id_of, trace_of
 from tinyagents import Agent, MemoryJournal, telemetry, tool
@@ -24,6 +24,17 @@ from tinyagents.testing import ScriptedModel, call
 pytestmark = pytest.mark.anyio
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+WHOLE: dict[str, Any] = {
+    "openai": {
+        "model": "m-1",
+        "choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+    },
+    "anthropic": {
+        "id": "m", "role": "assistant", "model": "claude-1", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "Hi"}],
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    },
+}  # fmt: skip
 seen: list[dict[str, str]] = []
 
 
@@ -182,7 +193,7 @@ async def test_runs_side_by_side_do_not_mix(traces: Traces) -> None:
 async def test_a_request_to_a_provider_names_the_model_call(
     traces: Traces, wire: WireServer, side: Side, is_streamed: bool
 ) -> None:
-    wire.reply(streamed(side.hello))
+    wire.reply(streamed(side.hello) if is_streamed else answered(WHOLE[side.provider]))
     agent = Agent(side.make(wire.url), name="a")
     if is_streamed:
         async with agent.stream("Hi") as run:

@@ -182,9 +182,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_collector_that_is_killed_and_comes_back_is_told_once_each_and_gets_what_follows() -> (
-    None
-):
+def test_a_collector_that_is_killed_and_comes_back_gets_what_follows() -> None:
     def say(text: str) -> str:
         assert process.stdin is not None
         assert process.stdout is not None
