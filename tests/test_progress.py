@@ -158,3 +158,27 @@ def test_a_pipe_gets_lines_that_are_not_cut(
     assert all(any(name in line for line in lines) for name in names)
     assert max(len(line) for line in lines) > 80
     assert "…" not in "".join(lines)
+
+
+def test_calls_of_a_cell_stand_below_it_and_no_figure_is_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs.db"
+    long = "x" * 70
+    script = [f"```python\nlook(at='{long}')\n```", "```python\n1 / 0\n```", "Done."]
+    coder = Agent(ScriptedModel(script), name="coder", tools=[look], dialect="codeact")
+
+    async def run() -> None:
+        async with SqliteJournal(path) as journal:
+            await coder.run("Go", run_id="r-1", journal=journal)
+
+    anyio.run(run)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert invoke(["trace", "r-1", "--journal", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cell = next(at for at, line in enumerate(lines) if "├─ ✔ python: look(at='xxx" in line)
+    assert '│  └─ ✔ look("xxx' in lines[cell + 1]
+    assert any("python: 1 / 0  ZeroDivisionError" in line for line in lines)
+    assert lines[0].split() == ["at", "took", "tokens", "cost", "what"]
+    assert all(line.split()[1].endswith("s") for line in lines[1:])
+    assert max(map(len, lines)) > 80  # in a pipe nothing is cut

@@ -52,8 +52,8 @@ class Collector:
 
 
 @contextmanager
-def collector(status: int = 200) -> Generator[Collector]:
-    """A collector that answers with this status."""
+def collector(status: int = 200, port: int = 0) -> Generator[Collector]:
+    """A collector that answers with this status, at this port if one is given."""
     made = Collector(status)
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,7 +73,7 @@ def collector(status: int = 200) -> Generator[Collector]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     made.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

@@ -4,14 +4,17 @@ import json
 import random
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.request import Request, urlopen
 
 import anyio
 import pytest
 from opentelemetry import trace
 
 from tests.models.exchange import Side
-from tests.models.formats import streamed
+from tests.models.formats import answered, streamed
 from tests.models.wire import WireServer
 from tests.telemetry.collecting import Traces, facts, id_of, trace_of
 from tinyagents import Agent, MemoryJournal, telemetry, tool
@@ -21,6 +24,10 @@ from tinyagents.testing import ScriptedModel, call
 pytestmark = pytest.mark.anyio
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+WHOLE = {
+    "model": "m-1",
+    "choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+}
 seen: list[dict[str, str]] = []
 
 
@@ -60,6 +67,33 @@ async def test_a_request_s_trace_goes_on_in_the_run(traces: Traces) -> None:
     assert root.context.trace_state.get("a") == "b"
     assert result.events[0].data["trace"]["parent"].startswith(PARENT[:53])
     assert seen[0]["tracestate"] == "a=b"
+
+
+def test_a_request_over_http_goes_on_in_its_run(traces: Traces) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with telemetry.incoming(dict(self.headers)):
+                output = Agent("test", name="a").run_sync("Go").output.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(output)))
+            self.end_headers()
+            self.wfile.write(output)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    with urlopen(Request(url, headers={"traceparent": PARENT}), timeout=10) as answer:
+        assert answer.read() == b"test: Go"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    root = traces.one("invoke_agent a")
+    assert root.parent is not None
+    assert f"{trace_of(root):032x}-{root.parent.span_id:016x}" == PARENT[3:-3]
 
 
 @pytest.mark.parametrize("header", ["", "nonsense", "00-0-0-01", PARENT[:-5]])
@@ -148,12 +182,18 @@ async def test_runs_side_by_side_do_not_mix(traces: Traces) -> None:
         assert len(mine) == 4
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
 async def test_a_request_to_a_provider_names_the_model_call(
-    traces: Traces, wire: WireServer, side: Side
+    traces: Traces, wire: WireServer, side: Side, is_streamed: bool
 ) -> None:
-    wire.reply(streamed(side.hello))
-    async with Agent(side.make(wire.url), name="a").stream("Hi") as run:
-        await run.result()
+    is_whole = not is_streamed and side.provider == "openai"  # the other one always streams
+    wire.reply(answered(WHOLE) if is_whole else streamed(side.hello))
+    agent = Agent(side.make(wire.url), name="a")
+    if is_streamed:
+        async with agent.stream("Hi") as run:
+            await run.result()
+    else:
+        await agent.run("Hi")
     (request,) = wire.requests
     span = [each for each in traces.spans if each.name.startswith("chat ")][0]
     assert request.headers["traceparent"].split("-")[1:3] == [

@@ -175,6 +175,41 @@ def test_an_absent_collector_is_told_once_and_harms_no_run() -> None:
     assert "Traceback" not in done.stderr
 
 
+SEVERAL = """
+import sys
+for line in sys.stdin:
+    print(agent.with_(model=ScriptedModel(["Done."])).run_sync("Go").output, telemetry.flush(5))
+"""
+
+
+def test_a_collector_that_is_killed_and_comes_back_gets_what_follows() -> None:
+    def say(text: str) -> str:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(text)
+        process.stdin.flush()
+        return process.stdout.readline()
+
+    with collector() as there:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": there.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", HEAD + SEVERAL],
+            env={**clean(), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert say("go\n") == "Done. True\n"
+        assert there.wait_for(2) == ["chat scripted", "invoke_agent boss"]
+    with process:
+        assert say("go\n") == "Done. False\n"
+        assert say("go\n") == "Done. False\n"
+        with collector(port=int(there.url.rpartition(":")[2])) as back:
+            assert say("go\n") == "Done. True\n"
+            assert back.wait_for(2) == ["chat scripted", "invoke_agent boss"]
+            _, stderr = process.communicate(timeout=15)
+    assert stderr.count("takes no spans") == 1
+    assert stderr.count("takes spans again; 4 were lost") == 1
+
+
 EXIT = """
 import time
 agent.run_sync("Go")

@@ -19,11 +19,12 @@ from tinyagents_graph.events import TERMINAL
 __all__ = ["follow_run", "trace_run"]
 
 _LOOK_AGAIN_S = 0.2
-_WIDE = 100_000
 _MARKS = {
     "running": "…", "paused": "‖", "completed": "✔", "limited": "▲", "failed": "✘",
     "cancelled": "■",
 }  # fmt: skip
+_FIGURES = ("at", "took", "tokens", "cost")
+_ANY_WIDTH = 100_000
 _STYLES = {"failed": "red", "completed": "green", "running": "cyan"}
 
 
@@ -45,17 +46,7 @@ def _draw(timeline: Timeline, now: float) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:  # in a pipe nothing is cut
-        console.width = _WIDE
-    table = Table(
-        box=None, expand=console.is_terminal, padding=(0, 1, 0, 0), pad_edge=False,
-        header_style="dim",
-    )  # fmt: skip
-    table.add_column("at", justify="right", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("tokens", justify="right", no_wrap=True)
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("what", ratio=1, no_wrap=True, overflow="ellipsis")
+    rows: list[tuple[list[str], Text]] = []
     begun: float | None = None
     for before, entry, took in timeline.lines(now):
         begun = entry.began if begun is None else begun
@@ -64,18 +55,28 @@ def _draw(timeline: Timeline, now: float) -> None:
             (before, "dim"),
             (f"{_MARKS.get(entry.status, '?')} ", style),
             (entry.label, "bold" if entry.kind == "run" else ""),
-            (f"  {_remark(entry)}" if _remark(entry) else "", style),
+            (f"  {entry.remark}" if entry.remark else "", _remark_style(entry)),
         )
         is_paid = entry.kind in ("run", "model")
         cells = [f"{entry.began - begun:.2f}s", f"{took:.3f}s" if took < 1 else duration(took)]
         cells.append(tokens(entry.usage.total_tokens) if is_paid else "")
         cells.append(dollars(entry.usage) if is_paid else "")
+        rows.append((cells, what))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for number, name in enumerate(_FIGURES):
+        # As wide as it has to be: where there is no room, what is cut is the text, and no figure.
+        width = max(len(name), *(len(cells[number]) for cells, _ in rows), 0)
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    table.add_column("what", no_wrap=True, overflow="ellipsis")
+    for cells, what in rows:
         table.add_row(*cells, what)
+    if not console.is_terminal:
+        console.width = _ANY_WIDTH  # in a pipe nothing is cut
     console.print(table)
 
 
-def _remark(entry: Entry) -> str:
-    return "" if entry.status == "completed" else entry.remark
+def _remark_style(entry: Entry) -> str:
+    return "red" if entry.status == "completed" else _STYLES.get(entry.status, "yellow")
 
 
 async def follow_run(journal: RunJournal, run: str) -> ExitCode:

@@ -62,6 +62,8 @@ class Timeline:
             self._on_begin(event, group)
         elif what in ("completed", "failed", "cancelled", "paused"):
             self._on_end(event, group, what)
+        elif event.kind == "code.executed":
+            self._on_code(event)
 
     def lines(self, at: float) -> Iterator[tuple[str, Entry, float]]:
         """Each entry with what stands before it, and how long it took, or has taken at a time."""
@@ -95,12 +97,27 @@ class Timeline:
         data = event.data
         entry = Entry(_CALLS[group], _label(group, data), event.time)
         run = self._runs.get(event.run_id)
-        step = self._open.get((event.run_id, "graph.step", ""))
-        above = step if group == "node" and step is not None else run
+        above = self._holder(event, group) or run
         self._open[event.run_id, group, _own(group, data)] = entry
         if "path" in data:
             self._places[f"{event.root_run_id} {data['path']}"] = entry
         (self.roots if above is None else above.below).append(entry)
+
+    def _holder(self, event: Event, group: str) -> Entry | None:
+        """What a visit or a call is part of, besides its run: a superstep, or a cell of code."""
+        if group == "node":
+            return self._open.get((event.run_id, "graph.step", ""))
+        above = str(event.data.get("path", "")).rpartition("/")[0]
+        if group != "tool" or above == event.path:
+            return None
+        return self._places.get(f"{event.root_run_id} {above}")
+
+    def _on_code(self, event: Event) -> None:
+        """Code has run: its call has not failed if the code did, for the model is told."""
+        entry = self._open.get((event.run_id, "tool", _own("tool", event.data)))
+        error = inner(event.data, "error")
+        if entry is not None and error:
+            entry.remark = one_line(str(error.get("type") or error.get("kind") or "failed"), 100)
 
     def _on_end(self, event: Event, group: str, what: str) -> None:
         data = event.data
@@ -119,7 +136,7 @@ class Timeline:
         entry.status = str(data.get("status") or ("failed" if "error" in data else what))
         error = inner(data, "error")
         words = f"{error.get('type')}: {error.get('message')}" if error else data.get("category")
-        entry.remark = one_line(str(words or data.get("reason") or ""), 100)
+        entry.remark = one_line(str(words or data.get("reason") or entry.remark), 100)
 
 
 _CALLS: Mapping[str, str] = {"model": "model", "tool": "tool", "node": "node", "graph.step": "step"}
@@ -132,7 +149,10 @@ def _own(group: str, data: Mapping[str, Any]) -> str:
 
 def _label(group: str, data: Mapping[str, Any]) -> str:
     if group == "tool":
-        return call_label(str(data.get("tool", "?")), inner(data, "arguments"), 60)
+        given = inner(data, "arguments")
+        if set(given) == {"code"}:  # many lines, of which one says enough
+            return one_line(f"{data.get('tool', '?')}: {given['code']}", 60)
+        return call_label(str(data.get("tool", "?")), given, 60)
     if group == "model":
         return f"asks {one_line(str(data.get('model', 'its model')))}"
     if group == "node":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from opentelemetry.trace import SpanKind
@@ -65,24 +66,46 @@ def run_begins(names: Names, event: Event, *, is_nested: bool) -> Begin:
 def chat_begins(names: Names, event: Event) -> Begin:
     """A call of a model, with all its tries."""
     model = str(event.data.get("model", ""))
+    known = dict(_of_chats(names, model))
+    return Begin("chat", f"chat {model}".rstrip(), known, SpanKind.CLIENT)
+
+
+def tool_begins(names: Names, event: Event, source: object) -> Begin:
+    """A call of a tool; a delegation, too, and a cell of code.
+
+    Args:
+        names: The names.
+        event: Its `tool.started`.
+        source: Name of the agent that calls it; `None` if that is not known.
+    """
+    data = event.data
+    tool = str(data.get("tool", ""))
+    attributes = dict(_of_tools(names, tool, None if source is None else str(source)))
+    names.put(attributes, "tool_call", str(data.get("call_id", "")))
+    return Begin("tool", f"execute_tool {tool}".rstrip(), attributes)
+
+
+# The same for every call of the same model or tool, of which there are many.
+
+
+@lru_cache(maxsize=512)
+def _of_chats(names: Names, model: str) -> Mapping[str, Any]:
     attributes: dict[str, Any] = {}
     names.put(attributes, "operation", "chat")
     names.put(attributes, "request_model", model)
     names.put(attributes, "kind", "LLM")
-    return Begin("chat", f"chat {model}".rstrip(), attributes, SpanKind.CLIENT)
+    return attributes
 
 
-def tool_begins(names: Names, event: Event) -> Begin:
-    """A call of a tool; a delegation, too, and a cell of code."""
-    data = event.data
-    tool = str(data.get("tool", ""))
+@lru_cache(maxsize=512)
+def _of_tools(names: Names, tool: str, source: str | None) -> Mapping[str, Any]:
     attributes: dict[str, Any] = {}
     names.put(attributes, "operation", "execute_tool")
     names.put(attributes, "tool", tool)
-    names.put(attributes, "tool_call", str(data.get("call_id", "")))
     names.put(attributes, "tool_type", "function")
     names.put(attributes, "kind", "TOOL")
-    return Begin("tool", f"execute_tool {tool}".rstrip(), attributes)
+    names.put(attributes, "source", source)
+    return attributes
 
 
 def node_begins(names: Names, event: Event) -> Begin:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import lru_cache
 from hashlib import blake2b
 
 from opentelemetry import trace
@@ -68,9 +69,16 @@ def fresh(parent: trace.SpanContext | None = None) -> trace.SpanContext:
 
 def span_id_of(first: trace.SpanContext, key: str) -> int:
     """Id of the span with this key, in the tree that has this first span."""
-    seed = first.trace_id.to_bytes(_TRACE_BYTES) + first.span_id.to_bytes(_SPAN_BYTES)
-    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_SPAN_BYTES, key=seed)
+    digest = _seeded(first.trace_id, first.span_id).copy()
+    digest.update(key.encode("utf-8", "surrogatepass"))
     return int.from_bytes(digest.digest()) or 1
+
+
+@lru_cache(maxsize=256)
+def _seeded(trace_id: int, span_id: int) -> blake2b:
+    """What the ids of one tree begin with: it takes longer to make than to copy."""
+    seed = trace_id.to_bytes(_TRACE_BYTES) + span_id.to_bytes(_SPAN_BYTES)
+    return blake2b(digest_size=_SPAN_BYTES, key=seed)
 
 
 def traceparent_of(context: trace.SpanContext) -> str:

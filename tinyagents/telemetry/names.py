@@ -155,7 +155,6 @@ class Names:
 
     def put(self, attributes: dict[str, Any], fact: str, value: Any) -> None:
         """Write a fact that is known into attributes; one that is `None` or empty is not."""
-        if value is None or value in ("", (), []):
-            return
-        for name in self._table.get(fact, ()):
-            attributes[name] = value
+        if value or not (value is None or value in ("", (), [])):  # most are
+            for name in self._table.get(fact, ()):
+                attributes[name] = value

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
-    INVALID_SPAN,
     Link,
     NonRecordingSpan,
     Span,
@@ -75,21 +74,46 @@ class Opened:
         what: As of `Begin`.
         key: What it is about.
         started: When it began, in nanoseconds since the epoch.
-        context: In which its children begin.
         facts: What is known of it so far, besides its attributes.
+        late: Attributes that it gets when it ends.
         is_open: Whether it has not ended.
     """
 
-    __slots__ = ("context", "facts", "is_open", "key", "name", "span", "started", "what")
+    __slots__ = (
+        "_base",
+        "_context",
+        "facts",
+        "is_open",
+        "key",
+        "late",
+        "name",
+        "span",
+        "started",
+        "what",
+    )
 
-    def __init__(self, begin: Begin, key: Key, span: Span, context: Context, started: int) -> None:
+    def __init__(self, begin: Begin, key: Key, span: Span, base: Context, started: int) -> None:
         self.what, self.name = begin.what, begin.name
         self.key = key
         self.span = span
-        self.context = context
+        self._base = base
+        self._context: Context | None = None  # most calls have no children
         self.started = started
         self.facts: dict[str, Any] = {}
+        self.late: dict[str, Any] = {}
         self.is_open = True
+
+    @property
+    def context(self) -> Context:
+        """In which its children begin."""
+        if self._context is None:
+            self._context = set_span_in_context(self.span, self._base)
+        return self._context
+
+    def forget_span(self) -> None:
+        """It has ended, and its children may come later: they need its ids only."""
+        self.span = NonRecordingSpan(self.span.get_span_context())
+        self._context = None
 
 
 def key_of(what: str, path: str, own: str = "") -> Key:
@@ -166,7 +190,7 @@ class Spans(ABC):
         if found is None:
             self._early[key] = attributes, facts
         else:
-            found.span.set_attributes(attributes)
+            found.late |= attributes
             found.facts |= facts
 
     # --- opening and ending ----------
@@ -210,7 +234,7 @@ class Spans(ABC):
         span = style.tracer.start_span(
             begin.name, context, begin.kind, attributes, links, start_time=self._now
         )
-        opened = Opened(begin, key, span, set_span_in_context(span, self._base), self._now)
+        opened = Opened(begin, key, span, self._base, self._now)
         opened.facts |= facts
         self.open[key] = opened
         if place and begin.what in ("tool", "node"):
@@ -234,7 +258,7 @@ class Spans(ABC):
         error: Failure | None = None,
     ) -> None:
         span, facts = opened.span, opened.facts
-        known = attributes or {}
+        known = {**opened.late, **attributes} if attributes else opened.late
         if error is not None:
             kind, words = error
             known["error.type"] = kind
@@ -246,10 +270,8 @@ class Spans(ABC):
         del self.open[opened.key]
         span.end(self._now)
         opened.is_open = False
-        if opened.what in ("tool", "node"):  # its children may come later; they need its ids only
-            opened.span = INVALID_SPAN
-            left = NonRecordingSpan(span.get_span_context())
-            opened.context = set_span_in_context(left, self._base)
+        if opened.what in ("tool", "node"):
+            opened.forget_span()
         if self.style.metrics is not None:
             seconds = (self._now - opened.started) / BILLION
             self.style.metrics.count(

@@ -112,9 +112,8 @@ class TreeSpans(RunSpans):
 
     def _begin_tool(self, event: Event) -> Opened:
         data, names = event.data, self.style.names
-        begin = tool_begins(names, event)
         run = self._run_of(event)
-        names.put(begin.attributes, "source", run.facts.get("name"))
+        begin = tool_begins(names, event, run.facts.get("name"))
         self._put_text(begin.attributes, "input", data.get("arguments"), "arguments")
         key = key_of("tool", event.path, str(data.get("call_id", "")))
         path = str(data.get("path", ""))

@@ -18,16 +18,15 @@ from tinyagents.messages import Message, to_dict
 from tinyagents.telemetry.attributes import inner
 from tinyagents.telemetry.ids import context_of, fresh, span_id_of, traceparent_of
 from tinyagents.telemetry.messages import as_json, input_messages
-from tinyagents.telemetry.names import SETTINGS
+from tinyagents.telemetry.names import SETTINGS, Names
 from tinyagents.telemetry.opening import Style, key_of
 from tinyagents.telemetry.spans import TreeSpans
 from tinyagents_graph.events import Event
 from tinyagents_graph.place import Place, RunTree
 from tinyagents_graph.run import Run
 
-if (
-    TYPE_CHECKING
-):  # for its name only: it is what the upper floor gives for the model calls of a run
+if TYPE_CHECKING:  # for their names only: the upper floor gives them for the calls of a model
+    from tinyagents.plan import Plan
     from tinyagents.state import AgentRun
 
 __all__ = ["W3C", "Attached", "TreeTracing", "common_of", "conversation", "earlier"]
@@ -63,7 +62,7 @@ class TreeTracing:
         on_begin: Told when a segment of it begins.
     """
 
-    __slots__ = ("__weakref__", "_on_begin", "_spans", "_stop", "_style", "_tree")
+    __slots__ = ("__weakref__", "_described", "_on_begin", "_spans", "_stop", "_style", "_tree")
 
     def __init__(
         self, style: Style, tree: RunTree, on_begin: Callable[[TreeTracing], None]
@@ -73,6 +72,7 @@ class TreeTracing:
         self._on_begin = on_begin
         self._spans: TreeSpans | None = None
         self._stop: Callable[[], None] | None = None
+        self._described: tuple[Plan, dict[str, Any], dict[str, Any]] | None = None
 
     def begin(self, run: Run) -> Mapping[str, Any]:
         """A run begins; the root's first event tells which trace it is in."""
@@ -158,21 +158,13 @@ class TreeTracing:
 
     def _describe_chat(self, spans: TreeSpans, key: str, work: AgentRun) -> None:
         """What a model is asked, and who: no event says it, for it is the same in every turn."""
-        plan, names = work.plan, self._style.names
-        known: dict[str, Any] = {}
-        provider = plan.model.provider
-        address, port = _server(str(getattr(plan.model, "url", "")))
-        names.put(known, "provider", provider)
-        names.put(known, "address", address)
-        names.put(known, "port", port)
-        settings = plan.settings
-        for setting, fact in SETTINGS.items():
-            names.put(known, fact, getattr(settings, setting))
-        if plan.output.schema is not None:
-            known["gen_ai.output.type"] = "json"
-        facts: dict[str, Any] = {"provider": provider, "address": address, "port": port}
+        plan = work.plan
+        if self._described is None or self._described[0] is not plan:
+            self._described = (plan, *_described(plan, self._style.names))
+        _, known, facts = self._described
         if self._style.has_content:
-            facts["asked"] = partial(self._asked, work.messages, len(work.messages), plan.specs)
+            asked = partial(self._asked, work.messages, len(work.messages), plan.specs)
+            facts = {**facts, "asked": asked}
         spans.tell(key, known, facts)
 
     def _asked(self, messages: Sequence[Message], n: int, tools: Sequence[Any]) -> dict[str, Any]:
@@ -194,6 +186,21 @@ class TreeTracing:
             ]
             names.put(known, "tool_definitions", as_json(offered))
         return known
+
+
+def _described(plan: Plan, names: Names) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes, and the facts for metrics, of every call that an agent makes of its model."""
+    known: dict[str, Any] = {}
+    provider = plan.model.provider
+    address, port = _server(str(getattr(plan.model, "url", "")))
+    names.put(known, "provider", provider)
+    names.put(known, "address", address)
+    names.put(known, "port", port)
+    for setting, fact in SETTINGS.items():
+        names.put(known, fact, getattr(plan.settings, setting))
+    if plan.output.schema is not None:
+        known["gen_ai.output.type"] = "json"
+    return known, {"provider": provider, "address": address, "port": port}
 
 
 def common_of(style: Style, trace: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import { steerForm } from "./actions.js";
 
 const TABS = [["messages", "Messages"], ["cells", "Cells"], ["events", "Events"], ["steer", "Steer"], ["facts", "Facts"]];
 const MESSAGE_PAGE = 200;
+const LIVE_PAGES = 10;
 const CELLS = "code.*,tool.*,subagent.started";
 
 export class Detail {
@@ -106,6 +107,8 @@ export class Detail {
     this.body.append(this.asks, this.transcript.node, this.more);
     this.drawAsks();
     await this.load();
+    // Of a run that is under way what is new is wanted, which is at the end.
+    for (let page = 1; page < LIVE_PAGES && !this.more.hidden && this.row.status === "running"; page += 1) await this.load();
     await this.find();
   }
 
