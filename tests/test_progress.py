@@ -123,7 +123,7 @@ def test_the_command_line_shows_and_follows_a_kept_run(
     anyio.run(run)
     assert invoke(["trace", "r-1", "--journal", str(path)]) == 0
     shown = capsys.readouterr().out
-    assert "took tokens" in " ".join(shown.split())
+    assert "took tokens cost" in " ".join(shown.split())
     assert '│     ├─ ✔ look("x")' in shown
     assert "✘ fail()  raised" in shown
     assert "\x1b" not in shown
@@ -135,3 +135,26 @@ def test_the_command_line_shows_and_follows_a_kept_run(
     assert "boss: started with scripted: Go" in followed[0]
     assert "boss: completed" in followed[-1]
     assert invoke(["trace", "nobody", "--journal", str(path)]) == 2
+
+
+def test_a_pipe_gets_lines_that_are_not_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "runs.db"
+    agent, names = boss(), [f"{'deputy_' * 7}{n}" for n in range(4)]
+    for name in names:
+        agent = Agent(
+            ScriptedModel([call(agent.name, input="a"), "Done."]), name=name, subagents=[agent]
+        )
+
+    async def run() -> None:
+        async with SqliteJournal(path) as journal:
+            await agent.run("Go", run_id="r-1", journal=journal)
+
+    anyio.run(run)
+    assert invoke(["trace", "r-1", "--journal", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "at took tokens cost what" in " ".join(lines[0].split())
+    assert all(any(name in line for line in lines) for name in names)
+    assert max(len(line) for line in lines) > 80
+    assert "…" not in "".join(lines)

@@ -148,6 +148,8 @@ class Agent(Running[DepsT, OutputT]):
         settle("description", description)
         settle("limits", limits := limits_of(limits))
         resolved = given["model"] = resolve(model)
+        _check_switch("verbose", verbose)
+        _check_switch("telemetry", telemetry)
         settle("_telemetry", telemetry and bool(_telemetry()))  # which may be set up wrong
         plan = plan_of(given, resolved, self)
         settle("_asks_leave", plan.asks_leave)  # once, for every root asks
@@ -291,6 +293,11 @@ class Agent(Running[DepsT, OutputT]):
 
     def _limits(self, given: RunLimits | None, defaults: RunLimits, ready: RunLimits) -> RunLimits:
         return ready if given is None else self.limits.narrowed(given).filled(defaults)
+
+
+def _check_switch(name: str, given: object) -> None:
+    if not isinstance(given, bool):
+        raise ConfigError(f"Agent({name}={given!r}): give True or False")
 
 
 def _telemetry() -> Telemetry:

@@ -36,7 +36,7 @@ class RunContext(Place, Generic[DepsT]):
         turn: How many model exchanges have begun; kept up to date for hooks.
     """
 
-    __slots__ = ("attempt", "call_id", "messages", "tool", "turn")
+    __slots__ = ("_run", "attempt", "call_id", "messages", "tool", "turn")
 
     def __init__(
         self,
@@ -47,8 +47,7 @@ class RunContext(Place, Generic[DepsT]):
         call_id: str = "",
         tool: str = "",
     ) -> None:
-        # Not through `Place.__init__`: a context is made for every call.
-        self.run = run
+        self._run = run
         self.path = path
         self._counts = None
         self.messages = messages
@@ -56,6 +55,11 @@ class RunContext(Place, Generic[DepsT]):
         self.tool = tool
         self.attempt = 0
         self.turn = 0
+
+    @property
+    def run(self) -> Run:
+        """The live run."""
+        return self._run
 
     def next_path(self, name: str) -> str:
         """The path of the next thing called `name` here; asking counts it."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from pydantic_core import to_jsonable_python
+
 from tinyagents.errors import ConfigError, ToolError
 from tinyagents.messages import (
     AssistantMessage,
@@ -129,7 +131,15 @@ def _result(event: Event, edit: Any) -> Event:
         told["parts"] = to_dict(message)["content"]
     if failed:
         told["category"] = ""
+    elif "/" in data["call_id"] and not isinstance(edit, ToolMessage):
+        told |= _for_code(edit, message.text)
     return event._replace(kind="tool.failed" if failed else "tool.completed", data=told)
+
+
+def _for_code(edit: Any, content: str) -> dict[str, Any]:
+    """What code gets of a call that it made, if that is more than the text."""
+    value = to_jsonable_python(edit, fallback=str, inf_nan_mode="constants")
+    return {} if value == content else {"value": value}
 
 
 def _reply(event: Event, edit: Any) -> Event:

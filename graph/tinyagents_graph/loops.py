@@ -67,12 +67,15 @@ class Mailbox:
     """What other threads want done in an event loop; one wake-up for all that waits.
 
     Waking a loop is a system call, and one thread that serves many runs has much to tell at once.
+
+    Attributes:
+        loop: The event loop.
     """
 
-    __slots__ = ("_calls", "_has_closed", "_is_due", "_lock", "_loop")
+    __slots__ = ("_calls", "_has_closed", "_is_due", "_lock", "loop")
 
     def __init__(self) -> None:
-        self._loop = EventLoop()
+        self.loop = EventLoop()
         native = cast("Any", anyio.lowlevel.current_token().native_token)
         # A loop of trio does what it has taken before it ends; one of asyncio may just drop it.
         self._has_closed: Callable[[], bool] = getattr(native, "is_closed", lambda: False)
@@ -96,7 +99,7 @@ class Mailbox:
         Returns:
             False if the loop has closed. Then it is done here, after what the loop left undone.
         """
-        if self._loop.is_here and not self._has_closed():
+        if self.loop.is_here and not self._has_closed():
             do()
             return True
         with self._lock:
@@ -111,7 +114,7 @@ class Mailbox:
         if held is not None:
             held.append(self)
             return True
-        if self._loop.call_soon(self._empty):
+        if self.loop.call_soon(self._empty):
             return True
         self._empty()
         return False
@@ -130,7 +133,7 @@ class Mailbox:
         finally:
             _held_back.mailboxes = None
             for mailbox in mailboxes:
-                if not mailbox._loop.call_soon(mailbox._empty):
+                if not mailbox.loop.call_soon(mailbox._empty):
                     mailbox._empty()
 
     def _empty(self) -> None:
@@ -149,7 +152,7 @@ class Mailbox:
             self._calls.extendleft(reversed(calls))
             is_first, self._is_due = not self._is_due, True
         if is_first:
-            self._loop.call_soon(self._empty)
+            self.loop.call_soon(self._empty)
 
 
 _mailboxes: RunVar[Mailbox] = RunVar("tinyagents_mailbox")

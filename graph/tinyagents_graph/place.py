@@ -111,22 +111,21 @@ class RunTree:
 
 
 class Place:
-    """Where runs can hang in the tree: a run, or one tool call of a run.
+    """Where runs can hang in the tree: a run, one tool call of a run, or a visit of a node.
 
     Attributes:
-        run: The run it is, or belongs to.
         path: Its address.
     """
 
-    __slots__ = ("_counts", "path", "run")
+    __slots__ = ("_counts", "path")
 
-    run: Run
     path: str
+    _counts: dict[str, int] | None
 
-    def __init__(self, run: Run, path: str) -> None:
-        self.run = run
-        self.path = path
-        self._counts: dict[str, int] | None = None
+    @property
+    def run(self) -> Run:
+        """The run it is, or belongs to."""
+        raise NotImplementedError
 
     def next_path(self, name: str) -> str:
         """The path of the next thing called `name` here; asking counts it."""

@@ -97,7 +97,6 @@ class Run(Spending):
         about: Mapping[str, Any] | None = None,
         deps: Any = None,
     ) -> None:
-        self.run = self  # here and not by `Place.__init__`: a run is made for every child
         self.path = path
         self._counts = None
         self.name = name
@@ -131,6 +130,11 @@ class Run(Spending):
             self._be_child(parent)
         self._scope = scope_type()()
         self.about = {"name": name, "run_id": self.run_id, "path": path, **(about or {})}
+
+    @property
+    def run(self) -> Run:
+        """The run itself."""
+        return self  # not kept: what holds itself is freed by the garbage collector alone
 
     def _be_root(self, given_id: str | None, sink: EventSink) -> None:
         self.tree = RunTree(given_id, sink)

@@ -1,5 +1,6 @@
 """Agents whose models write Python: what the code can do, how it ends, and what goes wrong."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -555,3 +556,38 @@ def test_names_that_codeact_needs_are_refused() -> None:
         codeact(tools=[finish])
     with pytest.raises(ConfigError, match="works in the background"):
         codeact(subagents=[Agent("test", name="kid")], background=True)
+
+
+def _price(tea: str) -> float:
+    """What tea costs."""
+    return 2.5 * len(tea)
+
+
+async def test_the_model_is_told_what_the_sandbox_has(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text("{}")
+    (tmp_path / "out").mkdir()
+    sandbox = Sandbox(
+        tools={"price": _price},
+        mounts=[
+            Mount("in.json", tmp_path / "in.json"),
+            Mount("/o", tmp_path / "out", writable=True),
+        ],
+        modules=[Module("config", {"version": 2, "flag": len})],
+        values={"tea": "x"},
+    )
+    result = await codeact("end", dialect=CodeAct(sandbox)).run("go")
+    for said in (result.messages[0].text, PythonTool(sandbox).spec.description):
+        assert 'def price(tea: str) -> float:\n    """What tea costs."""' in said
+        assert (
+            "There are also:\n- the file in.json, to read\n- the folder /o, to read and write\n"
+            "- the module config, with version, flag()\n- the variable tea"
+        ) in said
+    assert "There are also" not in (await codeact("end").run("go")).messages[0].text
+
+
+def test_a_tool_and_one_of_the_sandbox_have_different_names() -> None:
+    sandbox = Sandbox(tools={"add": _price})
+    with pytest.raises(ConfigError, match="'add' is a tool of the sandbox already"):
+        codeact("end", dialect=CodeAct(sandbox))
+    with pytest.raises(ConfigError, match="'add' is a tool of the sandbox already"):
+        PythonTool(sandbox, functions=["add"])

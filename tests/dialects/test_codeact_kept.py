@@ -111,6 +111,45 @@ async def test_a_fork_begins_with_the_variables_of_then() -> None:
     assert forked.output == [1, 9]
 
 
+@pytest.mark.parametrize("max_saved_mb", [8.0, 0.0])
+async def test_the_result_of_a_call_in_code_is_edited_as_the_value_that_it_is(
+    max_saved_mb: float,
+) -> None:
+    done: list[str] = []
+
+    @tool
+    async def price(tea: str) -> float:
+        """Price."""
+        done.append(tea)
+        return 2.5
+
+    agent = codeact(
+        tools=[price], output_type=list[Any], dialect=CodeAct(SANDBOX, max_saved_mb=max_saved_mb)
+    )
+    script = [
+        cell("a = price('green')"),
+        cell("b = [price('black'), price('white')]\nc = sum(b)"),
+        cell("finish([a, c, price('red') if c > 10 else None])"),
+    ]
+    journal = MemoryJournal()
+    first = await agent.with_(model=ScriptedModel(script)).run("go", run_id="r-1", journal=journal)
+    assert first.output == [2.5, 5.0, None]
+    made = [e for e in of_kind(first, "tool.completed") if e.data["tool"] == "price"]
+    outputs: list[Any] = []
+    for at, edit in [(made[0], 100), (made[1], 30.5), (made[2], 0.5)]:
+        done.clear()
+        other = await fork(journal, "r-1", at=at.seq, edit=edit)
+        model = ScriptedModel(script[1:] if at is made[0] else script[2:])
+        forked = await agent.with_(model=model).resume(other.run_id, journal=journal)
+        outputs.append((forked.output, list(done)))
+        check_tree(await journal.read(other.run_id))
+    assert outputs == [
+        ([100, 5.0, None], []),
+        ([2.5, 33.0, 2.5], ["red"]),
+        ([2.5, 3.0, None], []),
+    ]
+
+
 async def test_a_pause_and_a_redirection_take_hold_between_calls_and_cells() -> None:
     reached = anyio.Event()
     go_on = anyio.Event()
@@ -187,3 +226,23 @@ async def test_variables_that_are_too_large_are_made_again_without_doing_anythin
     result = await agent.with_(model=script).resume("r-1", journal=journal)
     assert result.output == "100000 1 2"
     assert done == [1, 2]
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_a_session_says_so_if_the_variables_of_its_last_turn_were_too_large(
+    is_kept: bool,
+) -> None:
+    agent = codeact(
+        cell("x = 1\nfinish('one')"), cell("x = 2\nbig = 'y' * 100_000\nfinish('two')"),
+        cell("x"), "three", cell("x = 4\nfinish('four')"), cell("x"), "five",
+        dialect=CodeAct(SANDBOX, max_saved_mb=0.05),
+    )  # fmt: skip
+    options: dict[str, Any] = {"journal": MemoryJournal(), "session_id": "s"} if is_kept else {}
+    session = SubAgentSession(agent, **options)
+    await session.send("first")
+    await session.send("second")
+    (said,) = told(await session.send("third"))
+    assert "name 'x' is not defined" in said
+    assert "The variables of earlier turns are gone: they could not be written down" in said
+    await session.send("fourth")
+    assert told(await session.send("fifth")) == ["Output:\n=> 4"]

@@ -202,6 +202,39 @@ async def test_an_unknown_tool_and_wrong_arguments_are_told() -> None:
     assert "tool.invalid" in kinds
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"action": "upper", "action_input": {"text": "tea"}}',
+        '```json\n{"action": "upper", "action_input": "tea"}\n```',
+        '{"name": "Upper", "arguments": {"text": "tea"}}',
+    ],
+)
+async def test_json_alone_is_an_action_if_it_names_a_tool(said: str) -> None:
+    result = await react(said, "Final Answer: end").run("go")
+    assert result.scratchpad[1] == "Observation: TEA"
+    assert result.output == "end"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"action": "other", "action_input": "tea"}',
+        '{"name": "upper", "age": 3}',
+        '["upper"]',
+        'Final Answer: {"action": "upper", "action_input": "tea"}',
+    ],
+)
+async def test_json_that_names_no_tool_or_is_given_as_the_answer_is_the_answer(said: str) -> None:
+    result = await react(said).run("go")
+    assert result.output == said.removeprefix("Final Answer: ")
+
+
+async def test_an_action_without_input_is_told_what_is_missing() -> None:
+    result = await react("Action: upper", "Final Answer: end").run("go")
+    assert "text: Field required" in result.scratchpad[1]
+
+
 async def test_a_thought_alone_is_no_answer() -> None:
     agent = react("Thought: I wonder.", "Final Answer: yes")
     result = await agent.run("go")

@@ -167,7 +167,10 @@ TABLE = {"properties": {"data": {"type": "object"}}, "required": ["data"]}
         ('q="tea", n=3', WITH_DEFAULT, {"q": "tea", "n": 3}),
         ("", {"properties": {}}, {}),
         ("None", {"properties": {"q": {}}}, {}),
-        ("", ONE, {"q": ""}),
+        ("", ONE, {}),  # it is told what is missing
+        ('""', ONE, {"q": ""}),
+        ('{"q": "tea", "n": 3', WITH_DEFAULT, None),
+        ('{"q": "tea"', ONE, {"q": '{"q": "tea"'}),  # some code, as like as not
         ('{"q": "two\nlines"}', ONE, {"q": "two\nlines"}),
         ("[1, 2]", {"properties": {"a": {"type": "array"}}}, {"a": [1, 2]}),
     ],

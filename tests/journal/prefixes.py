@@ -188,6 +188,8 @@ async def cut_off(before: Journal, n: int, *, is_late: bool = False) -> MemoryJo
     record = await before.find(RUN_ID)
     if not n or record is None:
         return journal
+    if (key := await before.load("sandbox/key")) is not None:  # what variables are signed with
+        await journal.save("sandbox/key", key)
     prefix = await before.read(RUN_ID, most=n)
     await journal.add(replace(record, status="running", n_events=n, usage={}), prefix)
     taken = {event.data.get("ask_id") for event in prefix if event.kind == "ask.answered"}

@@ -503,8 +503,9 @@ def talking_again(stage: Stage) -> Agent[Any, Any]:
 def _coder(stage: Stage, *cells: str, **options: Any) -> Agent[Any, Any]:
     """An agent whose model writes these cells, one in each turn."""
     model = stage.model(*(f"```python\n{cell}\n```" for cell in cells))
-    options = {"dialect": CodeAct(SANDBOX), **options}
-    return Agent(model, tools=[look(stage), fire(stage)], **options)
+    tools = [look(stage), fire(stage)]
+    options = {"dialect": CodeAct(SANDBOX), "tools": tools, **options}
+    return Agent(model, **options)
 
 
 def cells(stage: Stage) -> Agent[Any, Any]:
@@ -563,6 +564,37 @@ def cells_at_once(stage: Stage) -> Agent[Any, Any]:
     )
 
 
+def cells_deep(stage: Stage) -> Agent[Any, Any]:
+    """Code whose child writes code whose child does; the lowest asks a human."""
+    grand = _coder(
+        stage,
+        "seen = [look(7)]\ntry:\n    seen.append(fire(2))\n"
+        "except RuntimeError:\n    seen.append(0)\nfinish(f'{len(seen)} seen')",
+        name="grand",
+        autonomy=Autonomy(modes={"fire": "assisted"}),
+    )
+    kid = _coder(stage, "found = [grand('one')]\nfinish(found)", subagents=[grand],
+                 name="kid")  # fmt: skip
+    return _coder(
+        stage,
+        "a = 1\ntry:\n    b = kid('go')\nexcept Exception as error:\n    b = str(error)",
+        "finish([a, b])",
+        subagents=[kid],
+    )
+
+
+def cells_own_finish(stage: Stage) -> Agent[Any, Any]:
+    """The answer is what a tool of the agent's own gives."""
+    dialect = CodeAct(SANDBOX, finish=look(stage))
+    return _coder(
+        stage,
+        "try:\n    a = fire(1)\nexcept RuntimeError:\n    a = 'doubt'",
+        "for x in (2, 3):\n    look(x)",
+        tools=[fire(stage)],
+        dialect=dialect,
+    )
+
+
 def react(stage: Stage) -> Agent[Any, Any]:
     kid = Agent(
         stage.model("Action: look\nAction Input: 7", "Final Answer: kid end"),
@@ -582,6 +614,8 @@ SCENES: dict[str, Scene] = {
     "large_cells": Scene(large_cells, irreversible=FIRE),
     "cells_ask": Scene(cells_ask, answer=_approve_two, irreversible=FIRE),
     "cells_at_once": Scene(cells_at_once, varies=True),
+    "cells_deep": Scene(cells_deep, answer=_approve_two, irreversible=FIRE),
+    "cells_own_finish": Scene(cells_own_finish, irreversible=FIRE),
     "react": Scene(react, irreversible=FIRE),
     "three_deep": Scene(three_deep, irreversible=FIRE),
     "parallel_calls": Scene(parallel_calls, irreversible=FIRE),

@@ -8,6 +8,7 @@ import pytest
 from tinyagents import (
     Agent,
     Cancel,
+    CodeAct,
     ConfigError,
     ModelError,
     Redirect,
@@ -17,6 +18,9 @@ from tinyagents import (
 )
 from tinyagents.models import ModelRequest
 from tinyagents.recursive import Recursion, RecursiveAgent
+from tinyagents.sandbox import Sandbox
+from tinyagents.sandbox.hardening import can_contain
+from tinyagents.sandbox.seccomp import can_filter
 from tinyagents.testing import FunctionModel, ScriptedModel, check_tree
 
 pytestmark = pytest.mark.anyio
@@ -338,3 +342,89 @@ def test_an_argument_that_does_not_do_is_named(options: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         recursive(**options)
     assert Recursion().max_depth == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "llm('x' * 2_000)",
+        "llm_map(['fine', 'x' * 2_000])",
+        "llm_map('x' * 2_000, [context[:5]])",
+        "recurse('x' * 2_000)",
+    ],
+)
+async def test_a_prompt_that_is_too_long_is_refused(call: str) -> None:
+    agent = recursive(code(call), "I see.", fits_chars=1_000)
+    result = await agent.run("How many?", data=TEXT)
+    said = result.messages[-2].text
+    assert "the prompt has 2,000 characters, and one may hold 1,000: hand on a part" in said
+    assert set(completed(result)) == {"root"}
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ("context.record(3)", '{"n":3}'),
+        ("context.records(3, 5)", '{"n":3}\n{"n":4}'),
+        ("{'a': [1]}", '{"a":[1]}'),
+        ("7", "7"),
+        ("[1, 'x']", '1\n"x"'),
+    ],
+)
+async def test_records_and_other_data_are_handed_on_as_json(data: str, shown: str) -> None:
+    asked_for: list[str] = []
+
+    def read(request: ModelRequest) -> str:
+        asked_for.append(asked(request))
+        return "fine"
+
+    records = [{"n": n} for n in range(1_000)]
+    agent = recursive(code(f"finish(llm('See?', {data}))"), sub_model=read, fits_chars=1_000)
+    assert (await agent.run("How many?", data=records)).output == "fine"
+    assert f"<data>\n{shown}\n</data>" in asked_for[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("{'ref': 'ab', 'kind': 'text', 'length': 2}", "is no part of the data"),
+        ("{'ref': [0.5, 2], 'kind': 'text', 'length': 2}", "is no part of the data"),
+        ("{'ref': [0, 10**9], 'kind': 'text', 'length': 2}", "does not lie in"),
+        ("[context[:2], context[2:4]]", "of several, llm_map(prompt, parts)"),
+    ],
+)
+async def test_what_is_no_part_is_refused(data: str, why: str) -> None:
+    result = await recursive(code(f"llm('See?', {data})"), "I see.").run("go", data=TEXT)
+    assert why in result.messages[-2].text
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "import re\nre.findall('7', context)",
+        "context.splitlines()",
+        "context + 'a'",
+        "'a'.join([context])",
+        "int(context)",
+    ],
+)
+async def test_who_takes_the_data_for_a_text_is_told_how_to_get_one(mistake: str) -> None:
+    model = ScriptedModel([code(mistake), "I see."])
+    await RecursiveAgent(model).run("How many?", data=TEXT)
+    told = model.requests[-1].messages[-1].text
+    assert "The data and its parts are no texts: data.text(start, stop) is one." in told
+
+
+@pytest.mark.skipif(not (can_contain() and can_filter()), reason="needs Linux and bubblewrap")
+async def test_the_data_is_there_again_when_a_container_was_lost() -> None:
+    box = Sandbox(engine="cpython", time_limit_s=5, values={"seven": 7})
+    agent = recursive(
+        code("x = 1\nprint(len(context), 'seen' in vars())"),
+        code("import os\nos._exit(1)"),
+        code("finish([len(context), llm('How many?', context[:500]), seven])"),
+        dialect=CodeAct(box),
+        output_type=list[Any],
+    )
+    result = await agent.run("How many?", data=TEXT)
+    assert result.output == [len(TEXT), str(TEXT[:500].count(LINE)), 7]
+    assert "all variables of this session are gone" in result.messages[-3].text

@@ -13,6 +13,7 @@ from tinyagents.recursive.calls import PartTool, map_tool
 from tinyagents.testing import FunctionModel, ScriptedModel, call, check_tree
 
 pytestmark = pytest.mark.anyio
+PART = {"ref": [0, 5], "kind": "text", "length": 5}
 
 SECRET = "the last line nobody sees\n"
 TEXT = "".join(f"line {n} of a text\n" for n in range(2_000)) + SECRET
@@ -142,8 +143,8 @@ async def test_many_calls_answer_in_order_and_one_that_fails_harms_no_other() ->
         ({"prompts": "Which?", "data": ["x" * 200, "y"]}, "more than the 100 characters"),
         ({"prompts": "Which?"}, "a list of prompts"),
         ({"prompts": ["a", "b"], "data": ["x"]}, "give one for each"),
-        ({"prompts": ["a"], "data": [{"ref": [0, 5], "kind": "text", "length": 5}]}, "no data"),
-        ({"prompts": ["a"], "data": [7]}, "one part of the context"),
+        ({"prompts": ["a"], "data": [PART]}, "no data"),
+        ({"prompts": ["a"], "data": [[PART, PART]]}, "one part of the context"),
         ({"prompts": ["a", "b"]}, "all fail"),
     ],
 )

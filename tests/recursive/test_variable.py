@@ -38,6 +38,9 @@ async def test_the_code_sees_what_the_host_sees() -> None:
     data = as_data(TEXT)
     looks: dict[str, Any] = {
         "context.length": data.length,
+        "len(context)": len(data),
+        "len(context[40:90]) + len('four') + len([5])": 55,
+        "sorted(['aaa', 'b'], key=len)": ["b", "aaa"],
         "context.kind": "text",
         "context.text(3, 40)": data.text(3, 40),
         "context[-100:-50].text()": data.text(-100, -50),
@@ -68,6 +71,8 @@ async def test_folders_and_records_are_looked_at_too(tmp_path: Any) -> None:
     records = [{"n": n} for n in range(9)]
     one, some = await run(as_data(records), "context.record(4)", "context[2:4].records()")
     assert (one.value, some.value) == ({"n": 4}, [{"n": 2}, {"n": 3}])
+    mistakes = await run(as_data(records), "context[4]", "[each['n'] for each in context]")
+    assert ["data.record(i)" in mistakes[0].feedback(), "data.records()" in mistakes[1].feedback()]
 
 
 async def test_mistakes_are_raised_where_they_can_be_caught() -> None:
@@ -81,7 +86,13 @@ async def test_mistakes_are_raised_where_they_can_be_caught() -> None:
         "_look()": "TypeError",
         "_look([0, 5], 'slice')": "there is no 'slice'",
         "_look([0, 0.5], 'text')": "is no part of the data",
-        "context[3]": "text(), record() and file()",
+        "context[3]": "data[start:stop] is a part of it, and data.text(start, stop) what is in it",
+        "context[::2]": "data[start:stop] is a part",
+        "'a' in context": "write data.find(text) >= 0 instead of: text in data",
+        "for line in context:\n    pass": "write data.lines() or data.chunks(chars) after: in",
+        "context.split('\\n')": "data.split(n) makes n parts; see lines() and chunks(chars)",
+        "context.split(0)": "data.split(n) makes n parts",
+        "len(5)": "object of type 'int' has no len()",
         "context.grep('(a')": "ValueError: pattern '(a'",
         "d = context[0:5]\nd.ref = [0, 99_999_999]\nd.text()": "does not lie in",
         "context.record(1)": "has no records",

@@ -46,6 +46,10 @@ async def run(code: str, on_call: Callable[[HostCall], Awaitable[Any]] = echo) -
         "import asyncio\n(await asyncio.gather(*[search(i, k=2) for i in (1, 2)]))[0]",
         "import asyncio\nasync def f(): return await search(1, k=2)\nasyncio.run(f())",
         "import asyncio\nasync def f(): return search(1, k=2)\nasyncio.run(f())",
+        "import asyncio\nasyncio.run(search(1, k=2))",
+        "import asyncio\nd = {n: search(n, k=2) for n in (1, 2)}\n"
+        "(await asyncio.gather(*d.values()))[0]",
+        "import asyncio\nd = {}\nd['a'] = search(1, k=2)\n(await asyncio.gather(*d.values()))[0]",
         "async def f(): return await search(1, k=2)\nawait f()",
         "[search(i, k=2) for i in (1, 2)][0]",
         "(lambda: search(1, k=2))()",

@@ -70,5 +70,13 @@ def test_a_tool_works_where_the_card_says_to_use_it(box: Sandbox) -> None:
     assert box.run("[tool(x) for x in [-1, -2]]").value == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["tool in map", "tool in filter", "tool as key", "tool in repr"])
+def test_who_uses_a_tool_elsewhere_is_told_what_to_write(box: Sandbox, name: str) -> None:
+    error = box.run(UNKNOWN[name]).error
+    assert error is not None
+    assert error.message.startswith("tool() was given to you and cannot be called inside of map")
+    assert error.message.endswith("use a comprehension or a loop")
+
+
 def test_the_card_is_short(box: Sandbox) -> None:
     assert len(box.card.splitlines()) <= 12

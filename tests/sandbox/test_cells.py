@@ -198,6 +198,10 @@ def test_a_closed_sandbox_says_so() -> None:
         ({"engine": "exec"}, "engine='exec'"),
         ({"key": b"short"}, "16 secret bytes"),
         ({"tools": [lambda: 1]}, "'<lambda>' is no name"),
+        ({"memory_limit_mb": "x"}, "memory_limit_mb='x'"),
+        ({"max_host_calls": True}, "max_host_calls=True"),
+        ({"mounts": ["docs"]}, r"Sandbox\(mounts=…\): 'docs' is no Mount"),
+        ({"modules": ["math"]}, r"Sandbox\(modules=…\): 'math' is no Module"),
     ],
 )
 def test_a_wrong_argument_is_told_at_construction(options: dict[str, Any], message: str) -> None:

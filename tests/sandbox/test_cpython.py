@@ -1,5 +1,6 @@
 """The whole of Python in a container: what it can, and what it cannot get at."""
 
+import importlib.util
 import socket
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from tinyagents.errors import ConfigError, SandboxError
 from tinyagents.sandbox import HostCall, Module, Mount, Sandbox
 from tinyagents.sandbox.hardening import can_contain
 from tinyagents.sandbox.seccomp import can_filter
+from tinyagents.sandbox.values import Withheld
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -41,6 +43,15 @@ def test_it_knows_all_of_python_and_keeps_variables() -> None:
     assert sandbox.run("list(each())").value == [1, 3]
 
 
+def test_instances_of_its_own_classes_leave_as_their_attributes() -> None:
+    sandbox = box()
+    sandbox.run("class A:\n  def __init__(self): self.x = [1]\nclass Own(Exception): pass")
+    assert sandbox.run("A(), {'a': A()}").value == ({"x": [1]}, {"a": {"x": [1]}})
+    assert sandbox.run("import enum\nclass C(enum.Enum): R = 1\nC.R").value == "<C.R: 1>"
+    assert sandbox.run("Own('why')").value == "Own('why')"
+    assert str(sandbox.run("A").value).startswith("<class ")
+
+
 def test_an_error_shows_its_line_with_a_caret() -> None:
     assert box().run("def half(n):\n  return n / 0\n\nhalf(1)").feedback() == (
         "Error: line 4:\n    half(1)\n    ^^^^^^^\n"
@@ -59,6 +70,16 @@ def test_an_error_shows_its_line_with_a_caret() -> None:
         "import asyncio\n(await asyncio.gather(search(1, k=2), search(3)))[0]",
         "import asyncio\nasync def f(): return await search(1, k=2)\nawait f()",
         "sorted([search(1, k=2)], key=lambda x: search(1)[0])[0]",
+        "import asyncio\nasync def f(): return await search(1, k=2)\nasyncio.run(f())",
+        "import asyncio\nasyncio.run(search(1, k=2))",
+        "import asyncio\nt = asyncio.create_task(search(1, k=2))\nx = await t\nx",
+        "import asyncio\nawait asyncio.wait_for(search(1, k=2), timeout=60)",
+        "import asyncio\n(await asyncio.gather(search(1, k=2), asyncio.sleep(0.01)))[0]",
+        "import asyncio\nps = [search(n, k=2) for n in (1, 2)]\n(await asyncio.gather(*ps))[0]",
+        "from concurrent.futures import ThreadPoolExecutor as T\n"
+        "with T() as t: found = list(t.map(lambda n: search(n, k=2), range(1, 20)))\nfound[0]",
+        "async def each():\n  for n in (1, 2): yield await search(n, k=2)\n"
+        "[x async for x in each()][0]",
     ],
 )
 async def test_functions_of_the_host_are_called_as_models_call_them(code: str) -> None:
@@ -112,6 +133,24 @@ def test_modules_mounts_and_values(tmp_path: Path) -> None:
     assert not sandbox.run("open('in.txt', 'w')").ok
 
 
+def test_what_it_leaves_in_a_folder_is_no_link_and_runs_as_nobody_else(tmp_path: Path) -> None:
+    sandbox = box(mounts=[Mount("/work", tmp_path, writable=True)])
+    refused = [
+        "os.symlink('/etc/passwd', '/work/link')",
+        "os.symlink('/etc/passwd', 'link', dir_fd=os.open('/work', os.O_RDONLY))",
+        "os.chmod('/work/run', 0o4755)",
+        "os.fchmod(os.open('/work/run', os.O_WRONLY), 0o2755)",
+        "os.open('/work/other', os.O_CREAT | os.O_WRONLY, 0o4755)",
+        "os.mkfifo('/work/fifo')",
+    ]
+    assert sandbox.run("import os\nopen('/work/run', 'w').write('x')").ok
+    errors = [sandbox.run(code).error for code in refused]
+    assert [each.type if each else "" for each in errors] == ["PermissionError"] * len(refused)
+    assert sandbox.run("os.chmod('/work/run', 0o755)\nos.mkdir('/work/more')").ok
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["more", "run"]
+    assert (tmp_path / "run").stat().st_mode & 0o7777 == 0o755
+
+
 def test_nothing_of_the_host_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYAGENTS_CANARY", CANARY)
     secret, out = tmp_path / "secret.txt", tmp_path / "out.txt"
@@ -151,7 +190,7 @@ def test_nothing_of_the_host_is_reached(tmp_path: Path, monkeypatch: pytest.Monk
         ("import os; os.abort()", "crash"),
         ("import sys; sys.stdout._wire._out = 999\n1", "crash"),
         ("wire().say('done', 'forged')\nwire().say('done', 'forged')", "none"),
-        ("wire().say('call', 1, 'nothing', {'t': 'tuple', 'v': []}, {}, False)", "crash"),
+        ("wire().say('call', 1, 'nothing', False, {'t': 'tuple', 'v': []}, {})", "crash"),
         ("wire().say('wait', [1, 2])", "crash"),
         ("wire().say('done', {'t': 'what', 'v': 1})", "crash"),
         ("wire().say('nonsense')", "crash"),
@@ -160,8 +199,8 @@ def test_nothing_of_the_host_is_reached(tmp_path: Path, monkeypatch: pytest.Monk
         ("import os\nwhile True: os.write(wire()._out, b'x' * 10**6)", "limit"),
         ("import os; os.write(wire()._out, b'\\xff\\xfe\\n')", "crash"),
         ("wire().cell = 99\n1", "crash"),
-        ("import sys; sys.set_int_max_str_digits(0)\n10**5000", "crash"),
-        ("x = [1]\nfor i in range(60): x = [x, x]\nx", "limit"),
+        ("import sys; sys.set_int_max_str_digits(0)\nwire().say('done', 10**5000)", "crash"),
+        ("wire().say('withheld')", "crash"),
     ],
 )
 def test_whatever_it_does_ends_in_time_and_the_next_cell_is_answered_by_itself(
@@ -178,6 +217,61 @@ def test_whatever_it_does_ends_in_time_and_the_next_cell_is_answered_by_itself(
         assert after.error.kind == "crash"
         after = sandbox.run("'after'")
     assert after.value == "after"
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("list(range(2_000_000))", "more than 1,000,000 parts"),
+        ("x = [1]\nfor i in range(60): x = [x, x]\nx", "more than 1,000,000 parts"),
+        ("x = []\nfor i in range(150): x = [x]\nx", "nested too deeply"),
+        ("import sys; sys.set_int_max_str_digits(0)\n10**5000", "more than 4,200 digits"),
+        ("'x' * 20_000_000", "too long when written out"),
+        ("class A:\n  size = 2_000_000\n  def tolist(self): return [0]\nA()", "parts"),
+    ],
+)
+def test_a_value_that_is_too_much_stays_inside_and_costs_no_variables(code: str, why: str) -> None:
+    def take(value: object) -> None:
+        raise AssertionError("it never comes here")
+
+    sandbox = box(tools=[take], time_limit_s=10)
+    sandbox.run("kept = 1")
+    result = sandbox.run(code)
+    assert result.ok
+    assert (type(result.value), why in result.value.why) == (Withheld, True)
+    *before, last = code.splitlines()
+    given = "\n".join((*before, f"take({last})"))
+    error = sandbox.run(given).error
+    assert error is not None
+    assert error.message.startswith("take() cannot be given this: ")
+    assert sandbox.run("kept").value == 1
+
+
+def test_a_value_that_takes_too_long_to_write_out_stays_inside() -> None:
+    sandbox = box(time_limit_s=0.3)
+    sandbox.run("class Slow:\n  def tolist(self):\n    while True: pass\nkept = 1")
+    value = sandbox.run("Slow()").value
+    assert value.why == "writing it out takes longer than the time limit"
+    assert sandbox.run("kept").value == 1
+
+
+def test_a_long_text_is_printed_up_to_the_limit() -> None:
+    assert len(box(max_output_chars=3_000_000).run("print('é' * 2_500_000)").printed) == 2_500_001
+    error = box(max_output_chars=3_000_000).run("print('x' * 20_000_000)").error
+    assert error is not None
+    assert "max_output_chars=3000000" in error.message
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="needs numpy")
+def test_numpy_can_be_computed_with() -> None:
+    sandbox = box(memory_limit_mb=1024, time_limit_s=10)
+    code = "import numpy as np\na = np.arange(6.0).reshape(2, 3)\na @ a.T"
+    assert sandbox.run(code).value == [[5.0, 14.0], [14.0, 50.0]]
+    assert sandbox.run("a.mean(), np.int64(7), {'max': a.max()}").value == (2.5, 7, {"max": 5.0})
+    assert sandbox.run("np.ones((2_000, 2_000))").value.type == "ndarray"
+    assert sandbox.run("np.linalg.inv(np.eye(2))").value == [[1.0, 0.0], [0.0, 1.0]]
+    assert not sandbox.run("np.ones((40_000, 40_000))").ok
+    assert sandbox.run("float(a.sum())").value == 15.0
 
 
 def test_a_session_that_is_lost_says_so() -> None:

@@ -3,9 +3,11 @@
 from typing import Any, cast
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
-from tests.telemetry.collecting import Traces, notes
-from tinyagents import Agent, Event, telemetry
+from tests.journal.test_event_data import documented
+from tests.telemetry.collecting import Traces, notes, traced
+from tinyagents import Agent, Event, telemetry, tool
 from tinyagents.telemetry.kinds import KINDS as TABLE
 from tinyagents.telemetry.spans import HANDLERS
 from tinyagents.testing import ScriptedModel
@@ -21,6 +23,57 @@ def test_the_table_has_every_kind() -> None:
 
 def test_what_is_no_note_is_handled_and_a_note_is_not() -> None:
     assert {kind for kind, each in TABLE.items() if each.becomes != "note"} == set(HANDLERS)
+
+
+def test_the_table_names_no_field_that_no_event_has() -> None:
+    published = documented()
+    wrong: dict[str, set[str]] = {}
+    for kind, note in TABLE.items():
+        named = {each.partition(".")[0] for each in (*note.facts, *note.content)} - {"*"}
+        if unknown := named - published[kind]:
+            wrong[kind] = unknown
+    assert wrong == {}
+
+
+def told(span: ReadableSpan, at: int) -> dict[str, Any]:
+    """The attributes of one of its events."""
+    return dict(span.events[at].attributes or {})
+
+
+@tool
+async def look(what: str) -> str:
+    """Look."""
+    return f"a {what}"
+
+
+async def test_a_cell_of_code_tells_what_became_of_it() -> None:
+    script = ["```python\nprint(look('pear'))\n```", "```python\n1 / 0\n```", "Done."]
+    agent = Agent(ScriptedModel(script), tools=[look], dialect="codeact")
+    with traced(content=True) as traces:
+        await agent.run("Go")
+    cells = [each for each in traces.spans if each.name == "execute_tool python"]
+    assert [notes(each) for each in cells] == [
+        ["tinyagents.code.generated", "tinyagents.code.executed"]
+    ] * 2
+    first, second = [told(each, 1) for each in cells]
+    assert first["tinyagents.ok"] is True
+    assert first["tinyagents.n_calls"] == 1
+    assert "a pear" in first["tinyagents.output"]
+    assert first["tinyagents.call_id"]
+    assert first["tinyagents.seconds"] > 0
+    assert second["tinyagents.ok"] is False
+    assert second["error.type"] == "ZeroDivisionError"
+    assert second["tinyagents.error.kind"] == "code"
+    assert "look('pear')" in told(cells[0], 0)["tinyagents.code"]
+    called = traces.one("execute_tool look")
+    assert traces.chain(called)[:2] == ["execute_tool look", "execute_tool python"]
+
+
+async def test_without_content_a_cell_tells_neither_code_nor_output(traces: Traces) -> None:
+    script = ["```python\nprint('secret')\n```", "Done."]
+    await Agent(ScriptedModel(script), dialect="codeact").run("Go")
+    (cell,) = [each for each in traces.spans if each.name == "execute_tool python"]
+    assert "secret" not in str([dict(each.attributes or {}) for each in cell.events])
 
 
 async def test_an_unknown_kind_is_noted_with_nothing_of_its_data(traces: Traces) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -174,9 +175,42 @@ def test_an_absent_collector_is_told_once_and_harms_no_run() -> None:
     assert "Traceback" not in done.stderr
 
 
+EXIT = """
+import time
+agent.run_sync("Go")
+begun = time.monotonic()
+telemetry.shutdown({deadline})
+print(time.monotonic() - begun)
+"""
+
+
+@pytest.mark.parametrize("metrics", ["none", "otlp"])
+def test_an_absent_collector_is_not_waited_for_at_exit(metrics: str) -> None:
+    with collector() as there:
+        gone = there.url
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": gone, "OTEL_METRICS_EXPORTER": metrics}
+    done = run(EXIT.format(deadline=9), env)
+    assert float(done.stdout.split()[-1]) < 4, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "takes no spans (nothing listens there)" in done.stderr
+
+
+def test_one_that_hangs_is_waited_for_as_long_as_the_variable_says() -> None:
+    code = 'agent.run_sync("Go")\nimport time; begun = time.monotonic()\n'
+    code += "import atexit; from tinyagents.telemetry import setting_up\n"
+    code += "atexit.unregister(setting_up._at_exit)\n"
+    code += "setting_up._at_exit(); print(time.monotonic() - begun)"
+    with collector(0) as there:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": there.url, "OTEL_BSP_EXPORT_TIMEOUT": "700"}
+        done = run(code, env)
+    assert 0.6 < float(done.stdout.split()[-1]) < 4, done.stderr
+    assert "did not take all spans within 0.7 s at exit" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("env", "message"),
     [
+        ({"OTEL_BSP_EXPORT_TIMEOUT": "soon"}, "OTEL_BSP_EXPORT_TIMEOUT='soon': give milliseconds"),
         ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER='jaeger': choose otlp, console"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "pip install opentelemetry-exporter-otlp-proto"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "udp"}, "OTEL_EXPORTER_OTLP_PROTOCOL='udp': choose http/"),
@@ -282,3 +316,11 @@ def test_setting_it_up_again_takes_the_place_of_before(caplog: pytest.LogCapture
     telemetry.shutdown()
     assert "trace" not in Agent(ScriptedModel(["x"])).run_sync("Go").events[0].data
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("given", ["x", 1, None, telemetry])
+@pytest.mark.parametrize("name", ["telemetry", "verbose"])
+def test_what_is_on_or_off_is_nothing_else(name: str, given: object) -> None:
+    wrong: dict[str, Any] = {name: given}
+    with pytest.raises(ConfigError, match=rf"Agent\({name}=.*\): give True or False"):
+        Agent(ScriptedModel(["x"]), **wrong)

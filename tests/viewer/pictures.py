@@ -12,7 +12,8 @@ from tests.project import ROOT
 from tests.viewer.conftest import chromium_path, in_thread
 from tests.viewer.scenes import clerk, pipeline
 from tests.viewer.trees import Line, origin
-from tinyagents import SqliteJournal
+from tinyagents import Agent, SqliteJournal, tool
+from tinyagents.testing import ScriptedModel
 from tinyagents.viewer import Viewer
 from tinyagents_graph import Event
 
@@ -21,6 +22,7 @@ SHOTS: Sequence[tuple[str, str, str, Sequence[str]]] = (
     ("tree", "#/run/report?at=root/planner[0]", "light", []),
     ("timeline", "#/run/report?view=timeline", "dark", []),
     ("inbox", "#/inbox", "light", ["Edit arguments"]),
+    ("cells", "#/run/count?tab=cells", "light", []),
 )
 
 
@@ -93,10 +95,26 @@ def report() -> Iterator[Line]:
             yield path, "run.completed", {"output": page, "usage": usage(3), "tree_usage": usage(6)}
 
 
+def counter() -> Agent[Any, str]:
+    """Counts by code."""
+    script = [
+        "I count them.\n```python\npages = search(query='tea')\nprint(pages)\nlen(pages)\n```",
+        "```python\nfinish('Three pages.')\n```",
+    ]
+    look = tool(name="search")(found)
+    return Agent(ScriptedModel(script), name="counter", tools=[look], dialect="codeact")
+
+
+async def found(query: str) -> str:
+    """Search for something."""
+    return f"three pages about {query}"
+
+
 async def write(path: Path) -> SqliteJournal:
     """A journal that looks as one does after a while; as long as it is there, a run is at work."""
     journal = SqliteJournal(path)
     await pipeline().run({"topic": "tea"}, run_id="flow", journal=journal)
+    await counter().run("How many pages are about tea?", run_id="count", journal=journal)
     await clerk().run("Pay invoice 7.", run_id="invoice-7", journal=journal)
     opening = await journal.open("report", name="editor", task="A guide to four Swiss cities")
     lines = list(report())

@@ -112,6 +112,20 @@ def pipeline() -> Any:
     return graph.compile()
 
 
+def office() -> Any:
+    """A graph with another one in it, and an agent."""
+
+    async def draft(state: Draft) -> dict[str, Any]:
+        return {"text": f"on {state.topic}"}
+
+    graph = StateGraph(Draft, name="office")
+    graph.add_node("draft", draft)
+    graph.add_node("review", pipeline())
+    graph.add_node("writer", Agent(turns("A text."), name="writer"), output="text")
+    graph.add_sequence(START, "draft", "review", "writer", END)
+    return graph.compile()
+
+
 async def fill(journal: Journal) -> None:
     """Runs of every kind."""
     await team().run(f"A report on tea. {HOSTILE}", run_id="team", journal=journal)

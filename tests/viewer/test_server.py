@@ -13,11 +13,13 @@ import anyio
 import httpx2 as httpx
 import pytest
 
-from tests.viewer.scenes import HOSTILE, cells, fill
+from tests.viewer.scenes import HOSTILE, cells, fill, office
 from tests.viewer.trees import Line, large, write_tree
 from tinyagents import ConfigError, MemoryJournal, SqliteJournal
 from tinyagents.cli.commands import invoke
 from tinyagents.viewer import Viewer, export_html
+from tinyagents.viewer.following import Trees
+from tinyagents.viewer.graphs import drawn_graph, graph_facts
 from tinyagents.viewer.page import bundle
 
 pytestmark = pytest.mark.timeout(60)
@@ -189,6 +191,23 @@ def test_a_graph_is_drawn_with_the_run_on_it(client: httpx.Client) -> None:
     assert picture.headers["content-type"].startswith("image/svg+xml")
     assert "script" not in picture.headers["content-security-policy"]
     assert ">mend</text>" in picture.text
+
+
+@pytest.mark.anyio
+async def test_a_graph_in_a_graph_is_drawn_with_what_happened_in_it() -> None:
+    journal = MemoryJournal()
+    await office().run({"topic": "tea"}, run_id="office", journal=journal)
+    tree = await Trees(journal).tree("office")
+    while await tree.catch_up(1):
+        pass
+    said = await graph_facts(journal, tree, "")
+    assert {node["name"]: node["visits"] for node in said["nodes"]} == {
+        "draft": 1, "review": 1, "review/write": 1, "review/check": 1, "review/mend": 0,
+        "writer": 1,
+    }  # fmt: skip
+    picture = await drawn_graph(journal, tree, "")
+    for name in ("draft", "review", "write", "check", "mend", "writer"):
+        assert f">{name}</text>" in picture
 
 
 def test_what_is_wrong_with_a_request_is_said(client: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.viewers.servers import ask, eventually, free_port, serving
+from tests.viewers.servers import ask, free_port, serving
 
 
 class Viewer(NamedTuple):
@@ -37,9 +37,8 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
         "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
     }
     command = [str(_bin("TINYAGENTS_PHOENIX") / "phoenix"), "serve"]
-    with serving(command, env, folder / "log"):
-        url = f"http://127.0.0.1:{port}"
-        eventually(lambda: ask(f"{url}/healthz") is not None)
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, env, folder / "log", lambda: ask(f"{url}/healthz") is not None):
         yield Viewer(url, folder)
 
 
@@ -52,7 +51,6 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
         "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
         "--default-artifact-root", str(folder / "artifacts"), "--workers", "1",
     ]  # fmt: skip
-    with serving(command, env, folder / "log"):
-        url = f"http://127.0.0.1:{port}"
-        eventually(lambda: ask(f"{url}/health") == "OK")
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, env, folder / "log", lambda: ask(f"{url}/health") == "OK"):
         yield Viewer(url, folder)

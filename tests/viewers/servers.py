@@ -54,13 +54,29 @@ def eventually(look: Callable[[], T | None], seconds: float = 50) -> T:
 
 
 @contextmanager
-def serving(command: list[str], env: Mapping[str, str], log: Path) -> Generator[None]:
-    """A server, and all that it starts, for as long as the block lasts."""
+def serving(
+    command: list[str], env: Mapping[str, str], log: Path, answers: Callable[[], bool]
+) -> Generator[None]:
+    """A server, and all that it starts, for as long as the block lasts.
+
+    Args:
+        command: What starts it.
+        env: Its variables, beside those of this process.
+        log: Where it writes what it says.
+        answers: Whether it is up. The first start after an installation takes minutes on a machine
+            that does other things; one that has ended is not waited for.
+    """
     with log.open("w") as file:
         process = subprocess.Popen(
             command, env={**os.environ, **env}, stdout=file, stderr=file, start_new_session=True
         )
+
+    def is_up() -> bool:
+        assert process.poll() is None, log.read_text()[-2_000:]
+        return answers()
+
     try:
+        eventually(is_up, 240)
         yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)  # its own group, and nobody else's

@@ -85,8 +85,16 @@ class RunJournal(SqliteJournal):
         self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
     ) -> Opening:
         """Take a tree; see `Journal.open`."""
-        told = {**(about or {}), **self._note}
-        return await super().open(run_id, name=name, task=task, about=told)
+        return await super().open(run_id, name=name, task=task, about=self._told(about))
+
+    async def begin(
+        self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
+    ) -> Opening | None:
+        """Make a tree and take it; see `Journal.begin`."""
+        return await super().begin(run_id, name=name, task=task, about=self._told(about))
+
+    def _told(self, about: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {**(about or {}), **self._note}
 
 
 def journal_for_runs(path: Path | None) -> RunJournal:

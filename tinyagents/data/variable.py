@@ -16,7 +16,10 @@ from tinyagents.data.text import TextData
 from tinyagents.data.views import Data
 from tinyagents_graph.threads import in_thread
 
-__all__ = ["LOOK", "PRELUDE", "assignment", "is_variable", "look"]
+__all__ = [
+    "LOOK", "NO_TEXT", "PRELUDE", "assignment", "is_taken_for_text", "is_variable", "look",
+    "part_of",
+]  # fmt: skip
 
 LOOK = "_look"
 """The function by which the variable asks."""
@@ -39,10 +42,23 @@ class Data:
     def __repr__(self):
         return f"<Data: {self.kind}, length {self.length:,}; text(start, stop) shows what is in it>"
 
+    def __len__(self):
+        return self.length
+
     def __getitem__(self, key):
-        if not isinstance(key, slice):
-            raise TypeError("data[start:stop] is a part of it; see text(), record() and file()")
+        if not isinstance(key, slice) or key.step not in (None, 1):
+            one = {"records": "data.record(i)", "folder": "data.file(name)"}
+            one = one.get(self.kind, "data.text(start, stop)")
+            raise TypeError(f"data[start:stop] is a part of it, and {one} what is in it")
         return self.slice(key.start or 0, key.stop)
+
+    def __contains__(self, text):
+        raise TypeError("write data.find(text) >= 0 instead of: text in data")
+
+    def __iter__(self):
+        whole = {"records": "data.records()", "folder": "data.names()"}
+        whole = whole.get(self.kind, "data.lines()")
+        raise TypeError(f"it is read in parts: write {whole} or data.chunks(chars) after: in")
 
     def slice(self, start=0, stop=None):
         length = self.length
@@ -54,6 +70,8 @@ class Data:
         return Data(self.ref[:-2] + [first + start, first + stop], self.kind, stop - start)
 
     def split(self, n):
+        if not isinstance(n, int) or n < 1:
+            raise TypeError("data.split(n) makes n parts; see lines() and chunks(chars)")
         step = max(1, -(-self.length // n))
         return [self.slice(at, at + step) for at in range(0, self.length, step)]
 
@@ -89,8 +107,20 @@ class Data:
 
     def records(self, start=0, stop=None):
         return _look(self.ref, "records", start, stop)
+
+_len = len
+
+def len(value):
+    return value.length if isinstance(value, Data) else _len(value)
 """
-"""What makes the variable's class in a sandbox, in the Python that every engine knows."""
+"""What makes the variable's class in a sandbox, in the Python that every engine knows.
+
+monty ignores `__len__`, hence the function. It knows `__contains__`, `__iter__` and `__getitem__`,
+but nothing in these may ask the host: they say what to write instead.
+"""
+
+NO_TEXT = "The data and its parts are no texts: data.text(start, stop) is one."
+"""What code is told that takes it for a text."""
 
 _METHODS = (
     "text", "find", "count", "grep", "count_lines", "lines", "chunks", "names", "file", "record",
@@ -108,6 +138,16 @@ def is_variable(value: Any) -> bool:
     return isinstance(value, Mapping) and set(cast("Any", value)) == {"ref", "kind", "length"}
 
 
+def is_taken_for_text(error: str, message: str) -> bool:
+    """Whether code failed because it did with the variable what only a text can do.
+
+    Args:
+        error: Name of the exception's type.
+        message: What it says.
+    """
+    return error in ("TypeError", "AttributeError") and "Data" in message.replace("'", " ").split()
+
+
 async def look(data: Data, ref: Sequence[int], what: str, *given: Any) -> Any:
     """Answer what the code asks of a part of the data.
 
@@ -122,7 +162,7 @@ async def look(data: Data, ref: Sequence[int], what: str, *given: Any) -> Any:
     """
     if what not in _METHODS:
         raise ValueError(f"there is no {what!r}; there is {', '.join(sorted(_METHODS))}")
-    part = _part(data, ref)
+    part = part_of(data, ref)
     work = partial(_ask, part, what, given)
     return work() if part.fits(_QUICK) else await in_thread(work)
 
@@ -149,10 +189,16 @@ def _check_shown(part: Data, what: str, given: Sequence[Any]) -> None:
         )
 
 
-def _part(data: Data, ref: Sequence[int]) -> Data:
-    if not isinstance(cast("object", ref), list) or not all(type(each) is int for each in ref):
+def part_of(data: Data, ref: object) -> Data:
+    """The part that the code means by a reference.
+
+    Raises:
+        ValueError: There is none.
+    """
+    numbers = cast("list[Any]", ref)
+    if not isinstance(ref, list) or not all(type(each) is int for each in numbers):
         raise ValueError(f"{ref!r} is no part of the data")
-    return data.at(ref)
+    return data.at(numbers)
 
 
 def _told(found: Any) -> Any:

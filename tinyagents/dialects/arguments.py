@@ -27,13 +27,14 @@ def arguments_of(text: str, parameters: Mapping[str, Any]) -> dict[str, Any] | N
         parameters: JSON Schema of the tool's arguments.
 
     Returns:
-        The arguments, yet to be checked; `None` if the text cannot be told apart into them.
+        The arguments, yet to be checked, none for an empty text; `None` if the text cannot be told
+        apart into them.
     """
     fence = _FENCE.match(text.strip())
     text = (fence["body"] if fence is not None else text).strip()
     fields: Mapping[str, Any] = parameters.get("properties", {})
     needed: Sequence[str] = parameters.get("required", ())
-    if text.lower() in _EMPTY and not needed:
+    if not text or (text.lower() in _EMPTY and not needed):
         return {}
     data = _data(text)
     if isinstance(data, dict) and _is_meant(cast("dict[str, Any]", data), fields, needed):
@@ -41,7 +42,8 @@ def arguments_of(text: str, parameters: Mapping[str, Any]) -> dict[str, Any] | N
     if (named := _written_out(text, fields, needed)) is not None:
         return named
     only = needed[0] if len(needed) == 1 else next(iter(fields)) if len(fields) == 1 else None
-    if only is None:
+    is_broken = data is _NO_DATA and text[:1] == "{" and len(fields) > 1
+    if only is None or is_broken:
         return None
     return {only: _value(text, data, fields[only])}
 

@@ -30,6 +30,8 @@ __all__ = ["Cells", "Finished"]
 _logger = logging.getLogger("tinyagents.codeact")
 _KEY = "sandbox/key"
 _LOST = "(The variables of earlier turns are gone: the sandbox cannot read what it wrote.)"
+_UNWRITTEN = "(The variables of earlier turns are gone: they could not be written down.)"
+_GONE = "gone"  # in the place of what a turn left
 
 
 class Finished(NamedTuple):
@@ -79,9 +81,6 @@ class Cells:
         if self._session is not None:
             return self._session
         self._session = opened
-        given = ctx.run.work.input
-        if given is not None and given.code:
-            await opened.run(given.code)
         key = await _key_of(ctx.run.tree.ledger)
         missing = await self._take_up(ctx, opened, key)
         for cell in missing:
@@ -104,7 +103,9 @@ class Cells:
             data = written.get(done[n - 1].ctx.call_id)
             if data is not None and await _restored(session, data, key):
                 return done[n:]
-        if self.variables is not None and not await _restored(session, self.variables, key):
+        if self.variables == _GONE:
+            self.remark = _UNWRITTEN
+        elif self.variables is not None and not await _restored(session, self.variables, key):
             self.remark = _LOST
         return done
 
@@ -117,9 +118,11 @@ class Cells:
             data = await session.dump(key=await _key_of(ledger))
         except SandboxError as error:
             _logger.info("variables of %s are not written down: %s", ctx.path, error)
+            self.variables = _GONE
             return
         if len(data) > max_bytes:
-            self.variables = None if ledger is None else self.variables
+            _logger.info("variables of %s are not written down: %d bytes", ctx.path, len(data))
+            self.variables = _GONE
             return
         self.variables = b64encode(data).decode()
         if ledger is not None:
@@ -140,7 +143,7 @@ class Cells:
         last = self._finished[-1].ctx
         assert last.run.tree.ledger is not None
         written = _written(last.run.tree.ledger, last.run.path)
-        self.variables = written.get(last.call_id, self.variables)
+        self.variables = written.get(last.call_id, _GONE)
 
 
 def _written(ledger: Ledger, path: str) -> dict[str, str]:

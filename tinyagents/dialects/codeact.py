@@ -65,8 +65,9 @@ class CodeAct:
         sandbox: Where the code runs, with its limits, files and modules; one with the usual limits
             if not given. Runs do not share variables.
         prompt: How the model is told to work, in place of the text of this package, behind the
-            agent's instructions. `{functions}` in it becomes the tools as functions, `{finish}` how
-            to finish, `{answer}` what the answer has to be, `{card}` which Python there is.
+            agent's instructions. `{functions}` in it becomes the tools as functions, with what the
+            sandbox has, `{finish}` how to finish, `{answer}` what the answer has to be, `{card}`
+            which Python there is.
         thinking_tag: Name of tags in which the model says what it is up to, as `thinking` events.
         finish: A tool of the agent's own to finish with: what it returns is the answer.
         max_output_chars: Longer output is cut in the middle for the model.
@@ -117,7 +118,10 @@ class CodeAct:
             own = self.finish if isinstance(self.finish, Tool) else Tool(self.finish)
             finish = FinishWith(own, output)
             if finish.name in table:
-                raise ConfigError(f"CodeAct(finish=…): another tool is called {finish.name!r}")
+                raise ConfigError(
+                    f"CodeAct(finish=…): there is a tool {finish.name!r} already; the one that "
+                    "finishes is not among the agent's tools as well"
+                )
             table[finish.name] = finish
         if PYTHON in table:
             raise ConfigError(f"a tool is called {PYTHON!r}, which codeact needs for its code")
@@ -137,7 +141,7 @@ class CodeAct:
         answer = "" if output.is_text else f"The answer has to fit this JSON Schema: {output.shape}"
         places = {
             "{thinking}": thinking,
-            "{functions}": "\n\n".join(map(told, functions.values())),
+            "{functions}": _all_there_is(functions.values(), python.sandbox),
             "{finish}": next(name for name, each in functions.items() if each is finish) + "(…)",
             "{answer}": answer,
             "{card}": python.sandbox.card,
@@ -147,6 +151,13 @@ class CodeAct:
             # Not by `format`: a prompt of one's own may have braces in it.
             prompt = prompt.replace(place, text) if place in prompt else prompt
         return prompt
+
+
+def _all_there_is(functions: Iterable[Tool], sandbox: Sandbox) -> str:
+    parts = [*map(told, functions), sandbox.describe()]
+    if found := sandbox.inventory():
+        parts.append(f"There are also:\n{found}")
+    return "\n\n".join(filter(None, parts))
 
 
 class _CodeSpeech:

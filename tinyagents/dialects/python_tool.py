@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from tinyagents.context import RunContext
-from tinyagents.data.variable import LOOK
+from tinyagents.data.variable import LOOK, NO_TEXT, is_taken_for_text
 from tinyagents.dialects.signatures import function_name
 from tinyagents.errors import ConfigError
 from tinyagents.middleware import Finish
@@ -19,7 +19,7 @@ from tinyagents_graph.usage import Usage
 
 if TYPE_CHECKING:
     from tinyagents.dialects.cells import Cells
-    from tinyagents.sandbox import CellResult, Sandbox
+    from tinyagents.sandbox import CellError, CellResult, Sandbox
     from tinyagents.state import AgentRun
 
 __all__ = ["PythonTool", "named"]
@@ -56,7 +56,7 @@ class PythonTool(Tool):
         max_saved_mb: float = 8.0,
         name: str = "python",
     ) -> None:
-        if sandbox is not None and not hasattr(sandbox, "session"):
+        if sandbox is not None and not hasattr(sandbox, "inventory"):
             raise ConfigError(f"sandbox={sandbox!r}: give a Sandbox(…)")
         if isinstance(functions, str):
             raise ConfigError(f"functions={functions!r}: give a list of names")
@@ -71,10 +71,21 @@ class PythonTool(Tool):
         self._max_saved_bytes = int(max_saved_mb * _MB)
         self.makes_calls = True
         self.outlives_its_call = True  # its variables do
-        if self._functions:
-            called = ", ".join(f"{function_name(each)}()" for each in self._functions)
-            self.description += f"\n\nTools of yours that the code may call: {called}."
-            self.spec = type(self.spec)(name, self.description, self.parameters, self.spec.strict)
+        called = [function_name(each) for each in self._functions]
+        if sandbox is not None:
+            sandbox.check_functions(called)
+        self._tell_more(called)
+
+    def _tell_more(self, called: Sequence[str]) -> None:
+        """Put into the description what there is for the code."""
+        if called:
+            names = ", ".join(f"{each}()" for each in called)
+            self.description += f"\n\nTools of yours that the code may call: {names}."
+        if self._sandbox is not None and (own := self._sandbox.describe()):
+            self.description += f"\n\nFunctions that it may call:\n\n{own}"
+        if self._sandbox is not None and (found := self._sandbox.inventory()):
+            self.description += f"\n\nThere are also:\n{found}"
+        self.spec = type(self.spec)(self.name, self.description, self.parameters, self.spec.strict)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -98,8 +109,10 @@ class PythonTool(Tool):
         cells = self._cells(ctx)
         calls = CellCalls(ctx, functions)
         given = ctx.run.work.input
-        names = (*functions, LOOK) if given is not None and given.code else tuple(functions)
-        session = await cells.session(ctx, self.sandbox.session(functions=names))
+        prelude = "" if given is None else given.code
+        names = (*functions, LOOK) if prelude else tuple(functions)
+        opened = self.sandbox.session(functions=names, prelude=prelude)
+        session = await cells.session(ctx, opened)
         try:
             result = await session.run(code, on_call=calls.answer)
         except Finish:
@@ -150,13 +163,17 @@ class PythonTool(Tool):
 
     def _output(self, result: CellResult, functions: Iterable[str]) -> str:
         text = result.feedback(self._max_output_chars)
-        error = result.error
-        if error is not None and error.type == "NameError":
-            missing = _NOT_DEFINED.search(error.message)
-            near = difflib.get_close_matches(missing[1], list(functions), 1) if missing else []
-            if near:
-                text = f"{text}\nDid you mean {near[0]}()?"
-        return text
+        hint = "" if result.error is None else _hint(result.error, functions)
+        return f"{text}\n{hint}" if hint else text
+
+
+def _hint(error: CellError, functions: Iterable[str]) -> str:
+    """What the model may have meant; empty if there is nothing to tell."""
+    if error.type == "NameError":
+        missing = _NOT_DEFINED.search(error.message)
+        near = difflib.get_close_matches(missing[1], list(functions), 1) if missing else []
+        return f"Did you mean {near[0]}()?" if near else ""
+    return NO_TEXT if is_taken_for_text(error.type, error.message) else ""
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinyagents.dialect import Reading, Speech
 from tinyagents.dialects.arguments import arguments_of
-from tinyagents.dialects.react_text import Action, Steps, parse, render
+from tinyagents.dialects.react_text import Action, Steps, asked_in_json, parse, render
 from tinyagents.errors import ConfigError
 from tinyagents.messages import (
     AssistantMessage,
@@ -123,12 +123,23 @@ class _ReactSpeech:
             actions = [Action(each.name, _input_of(each)) for each in native]
             steps = Steps(text, tuple(actions), None, render(text, actions))
         else:
-            steps = parse(text)
+            steps = self._steps(text)
         calls = [self._call(each, f"{call_id}.{n}") for n, each in enumerate(steps.actions)]
         remark = _EARLY if steps.is_early else ""
         mistake = _NO_STEP if not calls and steps.answer is None else ""
         told = _with_text(message, steps.text)
         return Reading(told, tuple(calls), steps.answer, mistake, remark)
+
+    def _steps(self, text: str) -> Steps:
+        steps = parse(text)
+        if steps.answer is None or steps.answer != steps.text.strip():
+            return steps
+        # There is no label. It may be an action all the same, if it is one of a tool that there is.
+        asked = asked_in_json(steps.answer)
+        if asked is None or not asked.name or _key(asked.name) not in self._names:
+            return steps
+        is_action = '"action"' in steps.answer or asked.input != "{}"
+        return Steps("", (asked,), None, steps.text) if is_action else steps
 
     def _call(self, action: Action, call_id: str) -> ToolCall:
         name = self._names.get(_key(action.name), action.name)

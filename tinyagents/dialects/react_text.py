@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from json import JSONDecoder
 from typing import Any, NamedTuple, cast
 
-__all__ = ["LABEL", "Action", "Steps", "parse", "render"]
+__all__ = ["LABEL", "Action", "Steps", "asked_in_json", "parse", "render"]
 
 LABEL = re.compile(
     r"^[ \t]*(?:[#>*\-•]+[ \t]*|\d+[.)][ \t]*)?[*_`]*"
@@ -150,7 +150,7 @@ class _Reader:
     def _take_action(self, at: int) -> int:
         whole = self._end_of_value(at)
         if whole is not None:
-            end, asked = whole, _as_asked(self.text[at:whole])
+            end, asked = whole, asked_in_json(self.text[at:whole])
             if asked is not None:
                 self._act(asked.name, asked.input, end)
                 return end
@@ -223,7 +223,7 @@ def _split(text: str) -> tuple[str, str]:
     return found["name"], rest
 
 
-def _as_asked(text: str) -> Action | None:
+def asked_in_json(text: str) -> Action | None:
     """An action that is JSON as a whole: `{"action": "search", "action_input": …}`."""
     fence = _FENCE.match(text)
     try:

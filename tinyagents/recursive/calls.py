@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from tinyagents.context import RunContext
 from tinyagents.data import Data, as_data
-from tinyagents.data.variable import is_variable
+from tinyagents.data.variable import is_variable, part_of
 from tinyagents.errors import ModelRetry, ToolError
 from tinyagents.execute import execute
 from tinyagents.inputs import check_fits
@@ -33,7 +33,7 @@ _RECURSE = (
     "what it finds. For parts that are too much for one prompt."
 )
 _DATA = Field(
-    description="What it gets to see: a part of the context, a text, or a list of records."
+    description="What it gets to see: a part of the context, a text, a record, or a list of them."
 )
 
 
@@ -53,10 +53,10 @@ class PartTool(SubAgentTool):
     Args:
         agent: Who does it.
         name: `"llm"` or `"recurse"`.
-        fits_chars: How many characters of data it may be given, if that is not its own matter.
+        fits_chars: How many characters a prompt may hold.
     """
 
-    def __init__(self, agent: Agent[Any, Any], name: str, fits_chars: int | None) -> None:
+    def __init__(self, agent: Agent[Any, Any], name: str, fits_chars: int) -> None:
         asks, told = (_Prompt, _LLM) if name == "llm" else (_Task, _RECURSE)
         super().__init__(SubAgent(agent), name=name, description=told, input_type=asks)
         self._agent = agent
@@ -67,11 +67,15 @@ class PartTool(SubAgentTool):
         return Tool.validate(self, arguments)
 
     def _open(self, ctx: RunContext[Any], arguments: dict[str, Any]) -> Opened:
+        is_plain = "prompt" in arguments
+        prompt: str = arguments["prompt" if is_plain else "task"]
+        _check_prompt(prompt, self._fits_chars)
         return self._agent.open(
-            arguments["prompt" if "prompt" in arguments else "task"],
+            prompt,
             place=ctx,
             path=ctx.path if not ctx.attempt else ctx.run.next_path(self.name),
-            data=_part(ctx, arguments.get("data"), self._fits_chars),
+            # How much data it can take is the matter of an agent like the one that asks.
+            data=_part(ctx, arguments.get("data"), self._fits_chars if is_plain else None),
         )
 
 
@@ -97,6 +101,8 @@ def map_tool(agent: Agent[Any, Any], max_concurrency: int, how: Recursion) -> To
         jobs = [
             (prompt, _part(ctx, part, how.fits_chars)) for prompt, part in _paired(prompts, data)
         ]
+        for prompt, _ in jobs:
+            _check_prompt(prompt, how.fits_chars)
         # Numbered before any starts: a child's address must not depend on who is quicker.
         paths = [ctx.next_path(agent.name) for _ in jobs]
         results = _Answers(how.on_failure)
@@ -189,10 +195,23 @@ def _data(ctx: RunContext[Any], given: Any) -> Data:
         inside = ctx.run.work.input
         if inside is None:
             raise ModelRetry("this run was given no data, so there are no parts of it")
-        whole: Data = inside.data
-        return whole.at(given["ref"])
+        return part_of(inside.data, given["ref"])
     if isinstance(given, str):
         return as_data(given)
-    if isinstance(given, list) and not any(map(is_variable, cast("list[Any]", given))):
-        return as_data(cast("list[Any]", given))
-    raise ModelRetry("data is one part of the context, a text, or a list of records")
+    records = cast("list[Any]", given if isinstance(given, list) else [given])
+    if any(map(is_variable, records)):
+        raise ModelRetry("data is one part of the context; of several, llm_map(prompt, parts)")
+    return as_data(records)
+
+
+def _check_prompt(prompt: str, chars: int) -> None:
+    """What is long is data.
+
+    Raises:
+        ModelRetry: It is too long for a prompt.
+    """
+    if len(prompt) > chars:
+        raise ModelRetry(
+            f"the prompt has {len(prompt):,} characters, and one may hold {chars:,}: hand on a "
+            "part of the context, or a text, as the second argument"
+        )

@@ -9,7 +9,7 @@ __all__ = ["guidance"]
 _GUIDANCE = """\
 You answer questions about data that is too long to read at once. Where you are given such data, it
 is the variable `context`, an object that shows parts of itself:
-- context.kind ("text", "folder" or "records"); context.length (characters, files or records)
+- context.kind ("text", "folder" or "records"); len(context) (characters, files or records)
 - context.text(start, stop), context.lines(start, stop): what is there, as text or as a list of
   lines; context.record(i), context.records(start, stop); context.names(), context.file(name)
 - context.find(text, start), context.count(text); context.grep(pattern, limit) gives

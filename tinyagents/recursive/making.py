@@ -38,5 +38,5 @@ def calls_of(itself: Agent[Any, Any], given: Mapping[str, Any], how: Recursion) 
     return [
         PartTool(reader, "llm", how.fits_chars),
         map_tool(reader, given["max_concurrency"], how),
-        PartTool(itself, "recurse", None),
+        PartTool(itself, "recurse", how.fits_chars),
     ]

@@ -16,6 +16,9 @@ Span: TypeAlias = tuple[int, int]
 """Where an expression begins and ends, in bytes of UTF-8."""
 
 _MAX_CHARS = 200_000
+_WORDS = ("await", "gather", "asyncio")
+# Functions whose first argument is awaited; `run` only as that of asyncio.
+_AWAITING = frozenset({"create_task", "ensure_future", "run_until_complete", "shield", "wait_for"})
 
 
 def awaited_calls(code: str) -> frozenset[Span]:
@@ -24,7 +27,7 @@ def awaited_calls(code: str) -> frozenset[Span]:
     Args:
         code: Source that the engine has read, which bounds how deep it is nested.
     """
-    if ("await" not in code and "gather" not in code) or len(code) > _MAX_CHARS:
+    if not any(word in code for word in _WORDS) or len(code) > _MAX_CHARS:
         return frozenset()
     try:
         return frozenset(_Finder(code).find())
@@ -44,12 +47,12 @@ class _Finder:
         for node in self._nodes:
             if isinstance(node, ast.Await):
                 yield from self._awaited(node.value, names)
-            elif isinstance(node, ast.Call) and _name(node) == "gather":
-                yield from self._gathered(node, names)
+            elif isinstance(node, ast.Call):
+                yield from self._of_asyncio(node, names)
         for node in self._nodes:
             if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                if any(isinstance(each, ast.Name) and each.id in names for each in targets):
+                if any(_bound(each) in names for each in targets):
                     yield from self._calls_in(node.value)
             elif isinstance(node, ast.Call) and _is_added_to(node, names):
                 for each in node.args:
@@ -63,13 +66,22 @@ class _Finder:
         elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             names.add(node.value.id)
 
-    def _gathered(self, call: ast.Call, names: set[str]) -> Iterator[Span]:
-        for each in call.args:
-            inner = each.value if isinstance(each, ast.Starred) else each
-            if isinstance(inner, ast.Name):
-                names.add(inner.id)
-            else:
-                yield from self._calls_in(inner)
+    def _of_asyncio(self, call: ast.Call, names: set[str]) -> Iterator[Span]:
+        name = _name(call)
+        if name == "gather":
+            for each in call.args:
+                yield from self._given(each, names)
+        elif call.args and (name in _AWAITING or _is_run(call)):
+            yield from self._given(call.args[0], names)
+
+    def _given(self, node: ast.expr, names: set[str]) -> Iterator[Span]:
+        inner = node.value if isinstance(node, ast.Starred) else node
+        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+            inner = inner.func.value if inner.func.attr == "values" else inner  # of a dict
+        if isinstance(inner, ast.Name):
+            names.add(inner.id)
+        else:
+            yield from self._calls_in(inner)
 
     def _calls_in(self, node: ast.expr) -> Iterator[Span]:
         """The calls that `node` is made of, without those whose values these take."""
@@ -98,6 +110,23 @@ def _name(call: ast.Call) -> str:
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else ""
+
+
+def _is_run(call: ast.Call) -> bool:
+    function = call.func
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr == "run"
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "asyncio"
+    )
+
+
+def _bound(target: ast.expr) -> str:
+    """The name that an assignment binds, or puts something into; empty if it is none."""
+    if isinstance(target, ast.Subscript):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else ""
 
 
 def _is_added_to(call: ast.Call, names: set[str]) -> bool:

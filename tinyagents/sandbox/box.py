@@ -153,10 +153,22 @@ class Sandbox:
         """Signatures and docstrings of its tools, as a model reads them."""
         return "\n\n".join(describe(name, each) for name, each in self._rules.tools.items())
 
+    def inventory(self) -> str:
+        """The files, modules and variables that code finds in it, as a model reads them."""
+        settings = self._rules.settings
+        lines = [each.told for each in settings.mounts]
+        lines += [each.told for each in settings.modules]
+        lines += [f"the variable {name}" for name in self._values]
+        return "\n".join(f"- {line}" for line in lines)
+
     # --- for agents ----------
 
     def session(
-        self, *, functions: Iterable[str] = (), values: Mapping[str, Any] | None = None
+        self,
+        *,
+        functions: Iterable[str] = (),
+        values: Mapping[str, Any] | None = None,
+        prelude: str = "",
     ) -> Session:
         """Open a REPL of its own: `async with box.session() as session`.
 
@@ -164,19 +176,32 @@ class Sandbox:
             functions: Names that the code may call besides the sandbox's tools; whoever runs a cell
                 answers them.
             values: Variables it starts with, besides those of the sandbox.
+            prelude: Code of yours that runs before its first cell.
 
         Raises:
             ConfigError: A name is none in Python, or is that of a tool.
+        """
+        names = self.check_functions(functions)
+        session = Session(self._rules, names, self._values, prelude)
+        session.assign(values or {})
+        return session
+
+    def check_functions(self, functions: Iterable[str]) -> tuple[str, ...]:
+        """Names that sessions may be given as functions.
+
+        Raises:
+            ConfigError: A name is none in Python, or is that of a tool of the sandbox.
         """
         names = tuple(functions)
         for name in names:
             if not name.isidentifier():
                 raise ConfigError(f"session(functions=…): {name!r} is no name in Python")
             if name in self._rules.tools:
-                raise ConfigError(f"session(functions=…): {name!r} is a tool of the sandbox")
-        session = Session(self._rules, names, self._values)
-        session.assign(values or {})
-        return session
+                raise ConfigError(
+                    f"session(functions=…): {name!r} is a tool of the sandbox already: give one "
+                    "of the two another name"
+                )
+        return names
 
     def close(self) -> None:
         """End its processes. Cells that run fail."""
@@ -226,8 +251,14 @@ def _check(
         "workers": (1 if workers is None else workers, 1),
     }
     for name, (value, least) in bounds.items():
-        if not value >= least or value == float("inf"):
+        is_number = _is_a(int | float, value) and not _is_a(bool, value)
+        if not is_number or not value >= least or value == float("inf"):
             raise ConfigError(f"Sandbox({name}={value!r}): use a number of at least {least}")
+    for kind, given in ((Mount, settings.mounts), (Module, settings.modules)):
+        for each in given:
+            if not _is_a(kind, each):
+                where = f"{kind.__name__.lower()}s"
+                raise ConfigError(f"Sandbox({where}=…): {each!r} is no {kind.__name__}")
     if settings.hardened not in (False, "seccomp", "bwrap"):
         raise ConfigError(f"Sandbox(hardened={settings.hardened!r}): use False, 'seccomp', 'bwrap'")
     if key is not None and len(key) < 16:
@@ -270,3 +301,8 @@ def _run_here(call: Callable[[], Awaitable[CellResult]]) -> CellResult:
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def _is_a(kind: Any, given: object) -> bool:
+    # Whoever runs a type checker knows it; this is for whoever does not.
+    return isinstance(given, kind)

@@ -10,10 +10,10 @@ from tinyagents_graph.frozen import frozen
 
 __all__ = ["CellError", "CellResult", "ErrorKind", "Frame", "HostCall", "shorten"]
 
-ErrorKind: TypeAlias = Literal["syntax", "type", "code", "limit", "crash", "host"]
-"""Why a cell failed: it is no Python that the sandbox knows (`"syntax"`), a type check refused it
-(`"type"`), it raised (`"code"`), it reached a limit (`"limit"`), its process died (`"crash"`), or
-something went wrong on the host's side of it (`"host"`)."""
+ErrorKind: TypeAlias = Literal["syntax", "code", "limit", "crash", "host"]
+"""Why a cell failed: it is no Python that the sandbox knows (`"syntax"`), it raised (`"code"`), it
+reached a limit (`"limit"`), its process died (`"crash"`), or something went wrong on the host's
+side of it (`"host"`)."""
 
 _MAX_MESSAGE = 4_000
 _MAX_LINE = 200

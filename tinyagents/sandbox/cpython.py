@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from tinyagents.errors import ConfigError, SandboxError
-from tinyagents.sandbox import awaited, cpython_guest, seccomp
+from tinyagents.sandbox import awaited, cpython_guest, cpython_values, seccomp
 from tinyagents.sandbox.cell import CellError, ErrorKind, Frame, shorten
-from tinyagents.sandbox.cpython_guest import decode, encode
+from tinyagents.sandbox.cpython_values import decode, encode
 from tinyagents.sandbox.engine import (
     Answer,
     Asked,
@@ -46,6 +46,11 @@ network, no other process can be started, and only files that are named here can
 _GRACE_S = 0.5
 _START_S = 20.0
 _HOME = "/.sandbox"
+_GUEST = f"{_HOME}/guest"
+_START = (
+    f"import sys; sys.path.insert(0, {_GUEST!r}); "
+    "from tinyagents.sandbox.cpython_guest import main; main()"
+)
 _KINDS: Mapping[str, ErrorKind] = {"syntax": "syntax", "limit": "limit"}
 # Read as JSON it may take twenty times that on the host.
 _MAX_LINE = 16 << 20
@@ -91,12 +96,14 @@ class CPythonWorkers:
     def __init__(self, settings: Settings, command: list[str], packages: list[str]) -> None:
         self.settings = settings
         # All of Python stands in a folder of its own there, away from what is mounted.
-        prefix, guest = Path(sys.base_prefix).resolve(), Path(cpython_guest.__file__).resolve()
+        prefix = Path(sys.base_prefix).resolve()
         python = Path(sys.executable).resolve().relative_to(prefix)
         there = {f"{_HOME}/packages{n}": each for n, each in enumerate(packages)}
-        seen = {f"{_HOME}/python": prefix, f"{_HOME}/guest.py": guest, **there}
+        seen: dict[str, str | Path] = {f"{_HOME}/python": prefix, **there}
+        for module in (cpython_guest, cpython_values, awaited):
+            seen[f"{_GUEST}/{module.__name__.replace('.', '/')}.py"] = Path(module.__file__ or "")
         for path, here in seen.items():
-            command += ["--ro-bind", str(here), path]
+            command += ["--ro-bind", str(Path(here).resolve()), path]
         for mount in settings.mounts:
             if not mount.host.exists():
                 mount.host.touch()
@@ -107,7 +114,7 @@ class CPythonWorkers:
         # Each thread of its own takes address space, which is what the memory limit counts.
         command += ["--setenv", "OPENBLAS_NUM_THREADS", "1"]
         self._command = [*command, "--remount-ro", "/", "--chdir", "/"]
-        self._python = [f"{_HOME}/python/{python.as_posix()}", "-IS", f"{_HOME}/guest.py"]
+        self._python = [f"{_HOME}/python/{python.as_posix()}", "-IS", "-c", _START]
         self._packages = list(there)
         self._living: set[CPythonWorker] = set()
 
@@ -146,7 +153,6 @@ class CPythonWorkers:
             "recursion_limit": settings.recursion_limit,
             "modules": modules,
             "path": self._packages,
-            "awaited": Path(awaited.__file__).read_text(encoding="utf-8"),
         }
 
     def forget(self, worker: CPythonWorker) -> None:
@@ -304,12 +310,14 @@ class CPythonWorker:
             return Waits(ids)
         if kind == "done":
             return Finished(safe(decode(facts[0]), self._most_bytes))
+        if kind == "withheld":
+            return Finished(Withheld(str(facts[0])[:200], str(facts[1])[:200]))
         what, name, text, frames = facts
         known = _KINDS.get(what, "code")
         places = tuple(Frame(int(n), str(f), str(s), int(c), int(w)) for n, f, s, c, w in frames)
         return Failed(CellError(known, str(name)[:200], shorten(str(text), 10_000), places))
 
-    def _call(self, id: int, name: str, args: Any, kwargs: Any, is_awaited: bool) -> Stop | None:
+    def _call(self, id: int, name: str, is_awaited: bool, args: Any, kwargs: Any) -> Stop | None:
         assert self._feed is not None
         given = safe((decode(args), decode(kwargs)), self._most_bytes)
         modules = {f"{m.name}.{f}" for m in self._home.settings.modules for f in m.functions}

@@ -1,26 +1,34 @@
 """What runs inside the container of the `"cpython"` engine: a REPL that speaks lines of JSON.
 
-It starts without any package, and next to code that may rewrite all of it: whatever it says, the
-host checks.
+It starts without any package but the two modules that it imports, and next to code that may rewrite
+all of it: whatever it says, the host checks.
 """
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import json
 import linecache
 import os
 import selectors
 import signal
 import sys
+import threading
 import types
 from typing import Any
+
+from tinyagents.sandbox.awaited import awaited_calls
+from tinyagents.sandbox.cpython_values import TooMuch, decode, encode
 
 __all__ = ["main"]
 
 _MAX_MESSAGE = 10_000
 _MAX_FRAMES = 20
+_MAX_PARTS = 1_000_000
+_MAX_LINE = 15 << 20  # somewhat less than what the host reads
+_MAX_PRINTED = 1 << 20
 
 
 class TimeUp(BaseException):
@@ -39,7 +47,12 @@ class Wire:
             os.dup2(nothing, fd)
 
     def say(self, *message: Any) -> None:
-        data = (json.dumps([self.cell, *message]) + "\n").encode()
+        self.send(self.line(*message))
+
+    def line(self, *message: Any) -> bytes:
+        return (json.dumps([self.cell, *message]) + "\n").encode()
+
+    def send(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._out, data) :]
 
@@ -67,8 +80,9 @@ class Printer:
         self._wire = wire
 
     def write(self, text: str) -> int:
-        if text:
-            self._wire.say("print", text.encode("utf-8", "replace").decode())
+        for at in range(0, len(text), _MAX_PRINTED):
+            part = text[at : at + _MAX_PRINTED]
+            self._wire.say("print", part.encode("utf-8", "replace").decode())
         return len(text)
 
     def flush(self) -> None:
@@ -89,41 +103,55 @@ class HostFunction:
         self.__name__ = self.__qualname__ = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        number = self._repl.call(self.__name__, args, kwargs, False)
-        return self._repl.outcome(self._repl.wire.answer()[str(number)])
+        with self._repl.turn:
+            number = self._repl.call(self.__name__, args, kwargs, False)
+            told = self._repl.wire.answer()[str(number)]
+        return self._repl.outcome(told)
 
     def later(self, *args: Any, **kwargs: Any) -> Any:
-        number = self._repl.call(self.__name__, args, kwargs, True)
-        self._repl.wire.answer()
+        with self._repl.turn:
+            number = self._repl.call(self.__name__, args, kwargs, True)
+            self._repl.wire.answer()
+        return self._kept(number)
+
+    async def _kept(self, number: int) -> Any:
+        # The call is made at once, and belongs to the event loop that waits for it.
         promise = asyncio.get_running_loop().create_future()
         self._repl.promises[number] = promise
-        return promise
+        return await promise
 
     def __repr__(self) -> str:
         return f"<function {self.__name__}>"
 
 
 class Idle(selectors.DefaultSelector):
-    """Asks the host for what was promised when the event loop has nothing else to do."""
+    """Asks the host for what was promised when the event loop has nothing else to do.
+
+    It comes before what waits for the clock: whoever waits for both is woken a little late.
+    """
 
     def __init__(self, repl: Repl) -> None:
         super().__init__()
         self._repl = repl
 
     def select(self, timeout: float | None = None) -> Any:
+        loop = asyncio._get_running_loop()
         promises = self._repl.promises
-        if timeout is None and promises:
-            self._repl.wire.say("wait", list(promises))
-            for number, told in self._repl.wire.answer().items():
-                promise = promises.pop(int(number))
-                if promise.done():
-                    continue
-                try:
-                    promise.set_result(self._repl.outcome(told))
-                except Exception as error:
-                    promise.set_exception(error)
-            return []
-        return super().select(timeout)
+        mine = {n: each for n, each in promises.items() if each.get_loop() is loop}
+        if timeout == 0 or not mine:
+            return super().select(timeout)
+        with self._repl.turn:
+            self._repl.wire.say("wait", list(mine))
+            answers = self._repl.wire.answer()
+        for number, told in answers.items():
+            promise = promises.pop(int(number))
+            if promise.done():
+                continue
+            try:
+                promise.set_result(self._repl.outcome(told))
+            except Exception as error:
+                promise.set_exception(error)
+        return []
 
 
 class Awaiting(ast.NodeTransformer):
@@ -148,11 +176,11 @@ class Awaiting(ast.NodeTransformer):
 class Repl:
     """Runs cells in one namespace."""
 
-    def __init__(self, settings: dict[str, Any], wire: Wire, awaited_calls: Any) -> None:
+    def __init__(self, settings: dict[str, Any], wire: Wire) -> None:
         self.wire = wire
+        self.turn = threading.RLock()
         self.promises: dict[int, Any] = {}
         self._settings = settings
-        self._awaited_calls = awaited_calls
         self._n_calls = 0
         self._n_cells = 0
         self._names: dict[str, Any] = {"__name__": "__main__", "__later__": _later}
@@ -175,43 +203,71 @@ class Repl:
         signal.setitimer(signal.ITIMER_REAL, self._settings["time_limit_s"])
         try:
             value = self._value(code, name)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self.wire.say("done", encode(value))
+            self._finish(value)
         except BaseException as error:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.wire.say("failed", *_told(error, name))
+
+    def _finish(self, value: Any) -> None:
+        """Say what the cell came to; a value that is too much stays here, as it does no harm."""
+        line, why = b"", ""
+        try:
+            line = self._line("done", value)
+        except TooMuch as error:
+            why = str(error)
+        except TimeUp:
+            why = "writing it out takes longer than the time limit"
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if why:
+            line = self.wire.line("withheld", type(value).__name__, why)
+        self.wire.send(line)
 
     def _value(self, code: str, name: str) -> Any:
         tree = ast.parse(code, name)
         starts = [0]
         for line in code.encode().splitlines(keepends=True):
             starts.append(starts[-1] + len(line))
-        spans = self._awaited_calls(code)
+        spans = awaited_calls(code)
         if spans:
-            tree = ast.fix_missing_locations(Awaiting(spans, starts).visit(tree))
-        last = None
+            tree = Awaiting(spans, starts).visit(tree)
         if tree.body and isinstance(end := tree.body[-1], ast.Expr):
-            tree.body.pop()
-            last = ast.Expression(end.value)
-        self._execute(compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
-        if last is None:
-            return None
-        return self._execute(compile(last, name, "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
-
-    def _execute(self, code: types.CodeType) -> Any:
-        if not code.co_flags & 0x80:  # CO_COROUTINE: it awaits
-            return eval(code, self._names)
-        loop = asyncio.SelectorEventLoop(Idle(self))
+            value = ast.Assign([ast.Name("__value__", ast.Store())], end.value)
+            tree.body[-1] = ast.copy_location(value, end)
+        ast.fix_missing_locations(tree)
+        compiled = compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         try:
-            return loop.run_until_complete(types.FunctionType(code, self._names)())
+            if compiled.co_flags & 0x80:  # CO_COROUTINE: it awaits
+                asyncio.run(types.FunctionType(compiled, self._names)())
+            else:
+                exec(compiled, self._names)
         finally:
-            loop.close()
+            value = self._names.pop("__value__", None)
+        return value
 
     def call(self, name: str, args: Any, kwargs: Any, is_awaited: bool) -> int:
         """Tell the host of a call; its number."""
         self._n_calls += 1
-        self.wire.say("call", self._n_calls, name, encode(args), encode(kwargs), is_awaited)
-        return self._n_calls
+        number = self._n_calls
+        try:
+            line = self._line("call", args, kwargs, facts=(number, name, is_awaited))
+        except TooMuch as error:
+            raise ValueError(f"{name}() cannot be given this: {error}") from None
+        self.wire.send(line)
+        return number
+
+    def _line(self, kind: str, *values: Any, facts: tuple[Any, ...] = ()) -> bytes:
+        """What says something with values of the code's.
+
+        Raises:
+            TooMuch: They cannot leave.
+        """
+        try:
+            line = self.wire.line(kind, *facts, *(encode(each, _MAX_PARTS) for each in values))
+        except RecursionError:
+            raise TooMuch("it is nested too deeply") from None
+        if len(line) > _MAX_LINE:
+            raise TooMuch("its texts are too long when written out")
+        return line
 
     def outcome(self, told: Any) -> Any:
         """The value of a call, or its exception."""
@@ -248,60 +304,6 @@ def _told(error: BaseException, name: str) -> tuple[str, str, str, list[Any]]:
     return kind, type(error).__name__, message, frames[-_MAX_FRAMES:]
 
 
-def encode(value: Any, depth: int = 0) -> Any:
-    """A value as JSON, with a tag where JSON has no such type."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if depth > 100:
-        raise ValueError("a value nested more than 100 deep cannot leave the sandbox")
-    if isinstance(value, list):
-        return _encoded(value, depth)
-    if isinstance(value, dict):
-        return {"t": "dict", "v": [_encoded(pair, depth) for pair in _pairs(value)]}
-    for kind in (tuple, set, frozenset):
-        if isinstance(value, kind):
-            return {"t": kind.__name__, "v": _encoded(value, depth)}
-    if isinstance(value, (bytes, bytearray)):
-        return {"t": "bytes", "v": value.hex()}
-    if hasattr(value, "tolist"):  # an array
-        return encode(value.tolist(), depth + 1)
-    if hasattr(value, "__dataclass_fields__"):
-        return encode({name: getattr(value, name) for name in value.__dataclass_fields__}, depth)
-    return repr(value)[:_MAX_MESSAGE]
-
-
-def _encoded(values: Any, depth: int) -> list[Any]:
-    return [encode(each, depth + 1) for each in values]
-
-
-def _pairs(values: Any) -> Any:
-    return values.items()
-
-
-def decode(data: Any) -> Any:
-    """The value that `encode` wrote.
-
-    Raises:
-        ValueError, TypeError, LookupError, RecursionError: It wrote no such thing.
-    """
-    if isinstance(data, list):
-        return _decoded(data)
-    return _untagged(data) if isinstance(data, dict) else data
-
-
-def _untagged(data: Any) -> Any:
-    kind, parts = data["t"], data["v"]
-    if kind == "dict":
-        return {decode(key): decode(each) for key, each in parts}
-    if kind == "bytes":
-        return bytes.fromhex(parts)
-    return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](_decoded(parts))
-
-
-def _decoded(parts: Any) -> list[Any]:
-    return [decode(each) for each in parts]
-
-
 def _stop(*_: Any) -> None:
     raise TimeUp
 
@@ -318,13 +320,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(settings["recursion_limit"] + 50)
-    sys.path[:0] = settings["path"]
+    sys.path[:1] = settings["path"]  # in the place of where this was found
     printer: Any = Printer(wire)
     sys.stdout = sys.stderr = printer
     signal.signal(signal.SIGALRM, _stop)
-    source: dict[str, Any] = {"__name__": "awaited"}
-    exec(settings["awaited"], source)
-    repl = Repl(settings, wire, source["awaited_calls"])
+    repl = Repl(settings, wire)
+    # What all event loops of the code are made with.
+    selectors.DefaultSelector = functools.partial(Idle, repl)  # type: ignore[misc, assignment]
     wire.say("ready")
     while True:
         repl.run(*wire.hear())
@@ -332,6 +334,3 @@ def main() -> None:
 
 # What the interpreter itself needs, with the address space of its threads.
 _OWN_MEMORY = 256 << 20
-
-if __name__ == "__main__":
-    main()

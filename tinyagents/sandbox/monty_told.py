@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pydantic_monty as monty
@@ -19,12 +20,15 @@ _MAX_MESSAGE = 10_000
 _MAX_FRAMES = 20
 _MAX_LINE = 500
 _UNKNOWN = "The monty syntax parser does not yet support "
+_NO_STOP = re.compile(r"external function '(\w+)' cannot suspend in this synchronous context")
+_CALLED_BELOW = (
+    "{}() was given to you and cannot be called inside of map, filter, sorted(key=…) or a method "
+    "such as __repr__: use a comprehension or a loop"
+)
 
 
 def failure(error: monty.MontyError) -> Failed:
     """Why a cell failed, and whether its worker can go on."""
-    if isinstance(error, monty.MontyTypingError):
-        return Failed(CellError("type", "TypeError", error.display()))
     if isinstance(error, (monty.MontySyntaxError, monty.MontyRuntimeError)):
         return _failure_of_code(error)
     if isinstance(error, monty.MontyCrashedError) and error.timed_out:
@@ -42,6 +46,8 @@ def _failure_of_code(error: monty.MontySyntaxError | monty.MontyRuntimeError) ->
     if message.startswith(_UNKNOWN):
         kind = "syntax"
         message = f"this sandbox's Python does not know {message.removeprefix(_UNKNOWN)}"
+    elif (unstoppable := _NO_STOP.search(message)) is not None:
+        message = _CALLED_BELOW.format(unstoppable[1])
     is_limit = name in ("MemoryError", "TimeoutError", "RuntimeError") and any(
         each in message for each in _LIMITS
     )

@@ -49,6 +49,12 @@ class Mount:
         how = ", writable=True" if self.writable else ""
         return f"Mount({self.inside!r}, {str(self.host)!r}{how})"
 
+    @property
+    def told(self) -> str:
+        """What a model reads of it."""
+        what = "folder" if self.is_folder else "file"
+        return f"the {what} {self.inside}, to read{' and write' if self.writable else ''}"
+
 
 def _inside(inside: str) -> str:
     path = PurePosixPath("/", inside)
@@ -89,6 +95,12 @@ class Module:
 
     def __repr__(self) -> str:
         return f"Module({self.name!r}, {sorted((*self.constants, *self.functions))})"
+
+    @property
+    def told(self) -> str:
+        """What a model reads of it."""
+        members = [*self.constants, *(f"{name}()" for name in self.functions)]
+        return f"the module {self.name}, with {', '.join(members)}"
 
 
 def overlapping(mounts: tuple[Mount, ...]) -> str | None:

@@ -40,16 +40,17 @@ PROCESS_CALLS = {
     "setresgid": (119, 149), "setgroups": (116, 159), "capset": (126, 91), "shmget": (29, 194),
     "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180), "inotify_init": (253, -1),
     "inotify_init1": (294, 26), "fanotify_init": (300, 262), "syslog": (103, 116),
-    "execveat": (322, 281),
+    "execveat": (322, 281), "symlink": (88, -1), "symlinkat": (266, 36),
 }  # fmt: skip
-"""Calls that reach other processes, the network or the kernel's own settings."""
+"""Calls that reach other processes, the network or the kernel's own settings, or that leave links
+in a writable folder, which somebody else may follow."""
 
 WRITING_CALLS = {
     "socketpair": (53, 199), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
     "recvfrom": (45, 207), "recvmsg": (47, 212), "recvmmsg": (299, 243), "unlink": (87, -1),
     "unlinkat": (263, 35), "rename": (82, -1), "renameat": (264, 38), "renameat2": (316, 276),
-    "mkdir": (83, -1), "mkdirat": (258, 34), "rmdir": (84, -1), "symlink": (88, -1),
-    "symlinkat": (266, 36), "link": (86, -1), "linkat": (265, 37), "chmod": (90, -1),
+    "mkdir": (83, -1), "mkdirat": (258, 34), "rmdir": (84, -1), "link": (86, -1),
+    "linkat": (265, 37), "chmod": (90, -1),
     "fchmod": (91, 52), "fchmodat": (268, 53), "chown": (92, -1), "fchown": (93, 55),
     "lchown": (94, -1), "fchownat": (260, 54), "truncate": (76, 45), "creat": (85, -1),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
@@ -59,6 +60,10 @@ WRITING_CALLS = {
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _OPEN, _OPENAT, _CLONE, _CLONE3 = (2, -1), (257, 56), (56, 220), (435, 435)
+# Calls that give a file its mode, and which of their arguments that is.
+_MODES = (((90, -1), 1), ((91, 52), 1), ((268, 53), 2), ((85, -1), 1), (_OPEN, 2), (_OPENAT, 3))
+_FCHMODAT2, _OPENAT2 = (452, 452), (437, 437)
+_AS_ITS_OWNER = 0o6000  # set-user-id and set-group-id
 
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_MORE, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _REFUSE, _NO_SUCH_CALL, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
@@ -95,7 +100,14 @@ def filter_program(*, writes: bool) -> bytes:
     # Without this one the C library starts threads by the older call, whose flags can be seen.
     program += _returned(_CLONE3[column], _NO_SUCH_CALL)
     program += _looked_at(_CLONE[column], 0, _THREAD, if_set=_ALLOW, if_not=_REFUSE)
-    if not writes:
+    if writes:
+        for each in (_FCHMODAT2, _OPENAT2):  # whose arguments cannot be seen, or are new
+            program += _returned(each[column], _NO_SUCH_CALL)
+        for numbers, argument in _MODES:
+            program += _looked_at(
+                numbers[column], argument, _AS_ITS_OWNER, if_set=_REFUSE, if_not=_ALLOW
+            )
+    else:
         program += _looked_at(_OPENAT[column], 2, _WRITES, if_set=_REFUSE, if_not=_ALLOW)
         program += _looked_at(_OPEN[column], 1, _WRITES, if_set=_REFUSE, if_not=_ALLOW)
     program.append((_RETURN, 0, 0, _ALLOW))

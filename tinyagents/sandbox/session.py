@@ -33,12 +33,22 @@ class Session:
     worker back at once; one that is not closed does so when it is collected.
     """
 
-    def __init__(self, rules: Rules, functions: tuple[str, ...], values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        functions: tuple[str, ...],
+        values: Mapping[str, Any],
+        prelude: str = "",
+    ) -> None:
         self._rules = rules
         self._functions = functions
         self._place = Place()
         self._good: bytes | None = None
         self._values: dict[str, Any] = dict(values)
+        # What a worker that begins anew needs, if its engine cannot write down what it had.
+        self._given: dict[str, Any] = {} if rules.can_dump else dict(values)
+        self._prelude = prelude
+        self._needs_prelude = bool(prelude)
         self._n_calls = 0
         self._is_busy = False
         self._is_closed = False
@@ -65,21 +75,41 @@ class Session:
             SandboxError: The sandbox or the session is closed, or no process can be started.
         """
         with self._alone():
-            driver = Driver(self._rules, self._place, self._n_calls, on_call, on_print)
-            values = self._values
-            try:
-                result = await driver.run(code, values, self._functions, self._good)
-            except BaseException:
-                self._rules.pool.drop(self._place, self._good)
-                raise
-            finally:
-                self._n_calls = driver.n_calls_in_all
-            if not result.rolled_back:
-                self._good = driver.good
-                # What was set while it ran is for the next one.
-                now = self._values.items()
-                self._values = {k: v for k, v in now if k not in values or values[k] is not v}
-            return result
+            await self._begin()
+            return await self._run(code, on_call, on_print)
+
+    async def _begin(self) -> None:
+        """Run the prelude, if nothing has run yet, or all of it is lost."""
+        if self._needs_prelude:
+            result = await self._run(self._prelude, None, None)
+            if result.error is not None:
+                raise SandboxError(f"the session's prelude failed: {result.error.text}")
+            self._needs_prelude = False
+
+    async def _run(self, code: str, on_call: OnCall | None, on_print: OnPrint | None) -> CellResult:
+        driver = Driver(self._rules, self._place, self._n_calls, on_call, on_print)
+        values = self._values
+        try:
+            result = await driver.run(code, values, self._functions, self._good)
+        except BaseException:
+            self._rules.pool.drop(self._place, self._good)
+            self._go_back()
+            raise
+        finally:
+            self._n_calls = driver.n_calls_in_all
+        if result.rolled_back:
+            self._go_back()
+        else:
+            self._good = driver.good
+            # What was set while it ran is for the next one.
+            now = self._values.items()
+            self._values = {k: v for k, v in now if k not in values or values[k] is not v}
+        return result
+
+    def _go_back(self) -> None:
+        if not self._rules.can_dump:
+            self._values = {**self._given, **self._values}
+            self._needs_prelude = bool(self._prelude)
 
     async def set(self, **values: Any) -> None:
         """Set variables for the cells to come.
@@ -100,6 +130,8 @@ class Session:
             if not name.isidentifier():
                 raise ConfigError(f"{name!r} is no name for a variable")
         self._values = {**self._values, **taken}
+        if not self._rules.can_dump:
+            self._given = {**self._given, **taken}
 
     async def dump(self, *, key: bytes | None = None) -> bytes:
         """Write down the session: variables, functions and classes, as after the last good cell.
@@ -133,6 +165,7 @@ class Session:
             taken = Sealed.unseal(data, key or self._rules.key)
             self._rules.pool.drop(self._place, taken.state)
             self._good, self._n_calls, self._values = taken.state, taken.n_calls, {}
+            self._needs_prelude = False
 
     async def fork(self) -> Session:
         """Another session that stands where this one does; each then goes its own way.
@@ -170,6 +203,7 @@ class Session:
             raise SandboxError(
                 f"the engine {self._rules.engine!r} cannot write a session down or fork it"
             )
+        await self._begin()
         if self._good is not None and not self._values:
             return
         feed = Feed("None", self._values, (), lambda _: None)

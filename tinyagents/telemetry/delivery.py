@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
@@ -22,10 +25,11 @@ from opentelemetry.sdk.trace.export import (
 
 from tinyagents.errors import ConfigError
 from tinyagents.telemetry.ids import Ids
+from tinyagents_graph.frozen import frozen
 
 __all__ = [
-    "Delivery", "global_provider", "is_disabled", "meter_provider_by_env", "provider_by_env",
-    "within",
+    "Delivery", "Way", "begun", "exit_seconds", "global_provider", "is_absent", "is_disabled",
+    "meter_provider_by_env", "provider_by_env", "within",
 ]  # fmt: skip
 
 _logger = logging.getLogger("tinyagents.telemetry")
@@ -35,6 +39,22 @@ _QUEUE, _DELAY_MS = 20_000, 1_000
 where the SDK's 5 s make a run look as if it stood still."""
 
 _HTTP = ("http/protobuf", "http/json")
+_AT_EXIT_S = 5.0
+_PROBE_S = 1.0
+_PORTS = {"http": 80, "https": 443}
+
+
+@frozen
+class Way:
+    """Where one of our own exporters sends to.
+
+    Attributes:
+        url: Where that is.
+        give_up: Ends what the exporter waits for; it takes no more.
+    """
+
+    url: str
+    give_up: Callable[[], None]
 
 
 class Delivery(SpanExporter):
@@ -43,24 +63,30 @@ class Delivery(SpanExporter):
     Args:
         exporter: The exporter; it is called in a thread of its own.
         where: What it is called in the messages.
+        url: Where it sends to; empty if that is no server.
 
     Attributes:
         where: What it is called.
+        way: Where it sends to; `None` if that is no server.
         lost: How many spans it did not take.
     """
 
-    def __init__(self, exporter: SpanExporter, where: str) -> None:
+    def __init__(self, exporter: SpanExporter, where: str, url: str = "") -> None:
         self._exporter = exporter
         self.where = where
+        self.way = Way(url, self._give_up) if url else None
         self._is_down = False
+        self._has_given_up = False
         self.lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Hand over a batch."""
+        result, error = SpanExportResult.FAILURE, ""
         try:
-            result, why = self._exporter.export(spans), "it says why above"
-        except Exception as error:
-            result, why = SpanExportResult.FAILURE, f"{type(error).__name__}: {error}"
+            if not self._has_given_up:
+                result = self._exporter.export(spans)
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
         if result is SpanExportResult.SUCCESS:
             if self._is_down:
                 _logger.warning("%s takes spans again; %d were lost", self.where, self.lost)
@@ -74,13 +100,18 @@ class Delivery(SpanExporter):
                 "taken is lost to telemetry. Is a collector there? OTEL_EXPORTER_OTLP_ENDPOINT "
                 "says where, OTEL_SDK_DISABLED=true turns telemetry off",
                 self.where,
-                why,
+                error or ("nothing listens there" if self._has_given_up else "it says why above"),
             )
         return result
 
+    def _give_up(self) -> None:
+        self._has_given_up = True
+        self._exporter.shutdown()  # which wakes it, if it waits to try again
+
     def shutdown(self) -> None:
         """Take no more."""
-        self._exporter.shutdown()
+        if not self._has_given_up:
+            self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Hand on what it holds."""
@@ -125,16 +156,21 @@ def _span_exporter(name: str) -> Delivery:
             grpc = import_module("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
         except ImportError:
             raise ConfigError(_NO_GRPC) from None
-        return Delivery(grpc.OTLPSpanExporter(), f"the collector at {_endpoint('TRACES', 4317)}")
+        url = _endpoint("TRACES", 4317)
+        return Delivery(grpc.OTLPSpanExporter(), f"the collector at {url}", url)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     logging.getLogger(OTLPSpanExporter.__module__).addFilter(_is_final)
-    return Delivery(OTLPSpanExporter(), f"the collector at {_endpoint('TRACES', 4318)}")
+    url = _endpoint("TRACES", 4318)
+    return Delivery(OTLPSpanExporter(), f"the collector at {url}", url)
 
 
 def _is_final(record: logging.LogRecord) -> bool:
-    """Whether a message is not about a try that is followed by another one."""
-    return not str(record.msg).startswith("Transient error")
+    """Whether a message is about more than a try that another one follows, or none any more."""
+    return not str(record.msg).startswith(_PASSING)
+
+
+_PASSING = ("Transient error", "Shutdown in progress", "Exporter already shutdown")
 
 
 _NO_GRPC = (
@@ -169,7 +205,7 @@ def _resource() -> Resource:
     return found
 
 
-def meter_provider_by_env() -> MeterProvider | None:
+def meter_provider_by_env() -> tuple[MeterProvider | None, list[Way]]:
     """Who collects metrics: whoever was set for the process, or what the variables name.
 
     Without `OTEL_METRICS_EXPORTER` nobody does: many a receiver of traces takes no metrics, and
@@ -182,14 +218,14 @@ def meter_provider_by_env() -> MeterProvider | None:
 
     there = metrics.get_meter_provider()
     if isinstance(there, Provider):
-        return there
+        return there, []
     name = os.environ.get("OTEL_METRICS_EXPORTER", "").strip()
     if name in ("", "none"):
-        return None
+        return None, []
     return _own_meter_provider(name)
 
 
-def _own_meter_provider(name: str) -> MeterProvider:
+def _own_meter_provider(name: str) -> tuple[MeterProvider, list[Way]]:
     from opentelemetry.sdk.metrics import MeterProvider as Provider
     from opentelemetry.sdk.metrics.export import (
         ConsoleMetricExporter,
@@ -198,19 +234,23 @@ def _own_meter_provider(name: str) -> MeterProvider:
     )
 
     exporter: MetricExporter
+    ways: list[Way] = []
     if name == "console":
         exporter = ConsoleMetricExporter()
     elif name == "otlp" and _protocol("METRICS") != "grpc":
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
+        logging.getLogger(OTLPMetricExporter.__module__).addFilter(_is_final)
         exporter = OTLPMetricExporter()
+        untyped: Any = exporter  # its `shutdown` takes what it does not tell
+        ways.append(Way(_endpoint("METRICS", 4318), untyped.shutdown))
     else:
         raise ConfigError(
             f"OTEL_METRICS_EXPORTER={name!r}: choose otlp (over http/protobuf), console or none; "
             "any other one can be given with telemetry.setup(meter_provider=…)"
         )
     reader = PeriodicExportingMetricReader(exporter)
-    return Provider([reader], resource=_resource(), shutdown_on_exit=False)
+    return Provider([reader], resource=_resource(), shutdown_on_exit=False), ways
 
 
 def global_provider() -> Any:
@@ -219,13 +259,52 @@ def global_provider() -> Any:
     return None if isinstance(there, trace.ProxyTracerProvider) else there
 
 
+def exit_seconds() -> float:
+    """How long handing over may take at exit: `OTEL_BSP_EXPORT_TIMEOUT` (ms), or 5 s.
+
+    Raises:
+        ConfigError: That is no number of milliseconds.
+    """
+    given = os.environ.get("OTEL_BSP_EXPORT_TIMEOUT", "").strip()
+    if not given:
+        return _AT_EXIT_S
+    if not given.isdecimal():
+        raise ConfigError(f"OTEL_BSP_EXPORT_TIMEOUT={given!r}: give milliseconds, as in 5000")
+    return int(given) / 1_000
+
+
+def is_absent(url: str) -> bool:
+    """Whether nobody listens at `url`, so that waiting for it is in vain.
+
+    One that is slow is not absent, nor is one that a proxy leads to.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname
+    if host is None or (getproxies().get(parts.scheme) and not proxy_bypass(host)):
+        return False
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, 80)
+        socket.create_connection((host, port), _PROBE_S).close()
+    except (ConnectionRefusedError, socket.gaierror):
+        return True
+    except (OSError, ValueError):  # a port that is no number: the exporter says so
+        return False
+    return False
+
+
+def begun(do: Callable[[], object]) -> threading.Thread:
+    """Something that goes on in a thread which holds up nobody, not even the end of the process."""
+    worker = threading.Thread(target=do, name="tinyagents-telemetry", daemon=True)
+    worker.start()
+    return worker
+
+
 def within(seconds: float, do: Callable[[], object]) -> bool:
     """Whether something was done in time; if not, it goes on in a thread that holds up nobody.
 
     The SDK takes deadlines for its flushes and its shutdown, and keeps to none of them while an
     exporter waits for a collector that is gone.
     """
-    worker = threading.Thread(target=do, name="tinyagents-telemetry", daemon=True)
-    worker.start()
+    worker = begun(do)
     worker.join(seconds)
     return not worker.is_alive()

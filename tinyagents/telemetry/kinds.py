@@ -33,11 +33,8 @@ class Note(NamedTuple):
 _OPENS, _CLOSES, _TELLS = Note("opens"), Note("closes"), Note("tells")
 _ERROR = ("error.type",)
 _WORDS = ("error.message",)
-_STEER = Note(
-    "note", ("steer_id", "to", "by", "command", "step"), ("message", "instruction", "reason")
-)
+_STEER = ("steer_id", "to", "by", "command")
 _LIMIT = Note("note", ("limit", "allowed", "used", "path", "message"))
-_ASK = ("ask_id", "what", "to", "by", "verdict", "timeout_s", "node", "tool")
 
 KINDS: Mapping[EventKind, Note] = {
     "run.started": _OPENS,
@@ -52,7 +49,7 @@ KINDS: Mapping[EventKind, Note] = {
     "model.completed": _CLOSES,
     "model.failed": _CLOSES,
     "model.retried": Note("note", ("attempt", "reason", "delay_s", *_ERROR), _WORDS),
-    "model.fallback": Note("note", ("to", "skipped", *_ERROR), _WORDS),
+    "model.fallback": Note("note", ("to", "skipped", "lacking", *_ERROR), _WORDS),
     "model.cached": Note("note", ("key",)),
     "tool.started": _OPENS,
     "tool.progress": Note("note", ("done", "total"), ("message",)),
@@ -66,28 +63,38 @@ KINDS: Mapping[EventKind, Note] = {
     "subagent.completed": Note("note", ("name", "path", "status")),
     "subagent.failed": Note("note", ("name", "path", *_ERROR), _WORDS),
     "subagent.cancelled": Note("note", ("name", "path"), ("reason",)),
-    "steer.received": _STEER,
-    "steer.applied": _STEER,
-    "steer.denied": _STEER,
-    "steer.expired": _STEER,
-    "ask.raised": Note("note", _ASK, ("question", "arguments")),
-    "ask.answered": Note("note", _ASK, ("answer", "value", "reason")),
-    "ask.expired": Note("note", _ASK, ("reason", "default")),
+    "steer.received": Note(
+        "note", (*_STEER, "about", "is_passive"), ("message", "instruction", "metadata", "reason")
+    ),
+    "steer.applied": Note("note", (*_STEER, "step")),
+    "steer.denied": Note("note", _STEER, ("reason",)),
+    "steer.expired": Note("note", (*_STEER, "called_off"), ("reason",)),
+    "ask.raised": Note(
+        "note",
+        ("ask_id", "what", "to", "timeout_s", "expires_at", "node", "key", "tool"),
+        ("question", "arguments", "reasoning"),
+    ),
+    "ask.answered": Note(
+        "note", ("ask_id", "verdict", "by"), ("answer", "value", "arguments", "reason")
+    ),
+    "ask.expired": Note("note", ("ask_id", "called_off"), ("reason", "default")),
     "limit.reached": _LIMIT,
     "budget.exceeded": _LIMIT,
     "budget.reserved": Note("note", ("limits",)),
     "budget.released": Note("note", ("unused",)),
-    "code.generated": Note("note", ("call_id", "language"), ("code",)),
-    "code.executed": Note("note", ("call_id", "status", "exit_code", "seconds", *_ERROR), _WORDS),
-    "guardrail.blocked": Note("note", ("guardrail", "where", "tool", "path", "rule"), ("reason",)),
+    "code.generated": Note("note", ("call_id",), ("code",)),
+    "code.executed": Note(
+        "note", ("call_id", "ok", "n_calls", "seconds", "error.kind", *_ERROR), ("output",)
+    ),
+    "guardrail.blocked": Note("note"),  # nothing publishes it yet
     "graph.step.started": _OPENS,
     "graph.step.completed": _CLOSES,
     "node.started": _OPENS,
     "node.completed": _CLOSES,
     "node.failed": _CLOSES,
-    "node.retried": Note("note", ("attempt", "delay_s", "reason", *_ERROR), _WORDS),
+    "node.retried": Note("note", ("node", "path", "attempt", "delay_s", "reason", *_ERROR), _WORDS),
     "state.updated": Note("note", ("step", "keys")),
-    "route.selected": Note("note", ("node", "to")),
+    "route.selected": Note("note", ("node", "path", "to")),
     "checkpoint.saved": Note("note", ("name", "step", "session", "path")),
     "checkpoint.restored": Note("note", ("epoch", "n_events", "n_steps")),
     "custom": Note("note", ("name",), ("*",)),

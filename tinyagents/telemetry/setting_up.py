@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -19,7 +20,11 @@ from opentelemetry.trace import TracerProvider
 from tinyagents.errors import ConfigError
 from tinyagents.telemetry.delivery import (
     Delivery,
+    Way,
+    begun,
+    exit_seconds,
     global_provider,
+    is_absent,
     is_disabled,
     meter_provider_by_env,
     provider_by_env,
@@ -50,7 +55,8 @@ _PLACES: Mapping[str, tuple[bool, bool]] = {
     "EVENT_ONLY": (False, True),
     "SPAN_AND_EVENT": (True, True),
 }
-_AT_EXIT_S = 5.0
+_PATIENCE_S = 0.3
+"""After so long without an answer it is looked whether anybody is there at all."""
 
 
 class Telemetry:
@@ -62,9 +68,12 @@ class Telemetry:
         deliveries: The exporters, if they are our own.
         is_own: Whether the provider is our own, to be shut down at exit.
         others: What else is to be flushed and shut down with it.
+        ways: Where exporters of our own for these send to.
+        exit_s: Seconds that handing over may take at exit.
 
     Attributes:
         deliveries: As given.
+        exit_s: As given.
     """
 
     def __init__(
@@ -75,12 +84,16 @@ class Telemetry:
         *,
         is_own: bool = False,
         others: Iterable[Any] = (),
+        ways: Iterable[Way] = (),
+        exit_s: float = 5.0,
     ) -> None:
         self._style = style
         self._provider = provider
         self.deliveries = tuple(deliveries)
         self._is_own = is_own
         self._others = tuple(others)
+        self._ways = (*(each.way for each in self.deliveries if each.way is not None), *ways)
+        self.exit_s = exit_s
         self._live: weakref.WeakSet[TreeTracing] = weakref.WeakSet()
 
     @property
@@ -106,17 +119,12 @@ class Telemetry:
             Whether that was done in time, and all of them were taken.
         """
         lost = self.lost
-        parts = (self._provider, *self._others)
-
-        def flush_all() -> None:
-            for part in parts:
-                if (force_flush := getattr(part, "force_flush", None)) is not None:
-                    force_flush(int(timeout_s * 1_000))
-
-        return within(timeout_s, flush_all) and self.lost == lost
+        return within(timeout_s, partial(self._flush_all, timeout_s)) and self.lost == lost
 
     def shutdown(self, timeout_s: float = 5.0) -> bool:
         """End the spans of the runs that are under way, hand over all of them, and stop.
+
+        Where nobody listens, it is not waited for anybody.
 
         Args:
             timeout_s: Seconds it may take, whatever the collector does.
@@ -126,12 +134,28 @@ class Telemetry:
         """
         for each in list(self._live):
             each.close("telemetry was shut down")
-        until = monotonic() + timeout_s
-        done = self.flush(timeout_s)
+        until, lost = monotonic() + timeout_s, self.lost
+        worker = begun(partial(self._flush_all, timeout_s))
+        worker.join(min(timeout_s, _PATIENCE_S))
+        if worker.is_alive():
+            within(until - monotonic(), self._give_up_what_is_absent)
+            worker.join(max(until - monotonic(), 0))
+        done = not worker.is_alive() and self.lost == lost
         if self._is_own:
             for part in (self._provider, *self._others):
                 within(max(until - monotonic(), 0.05), getattr(part, "shutdown", _nothing))
         return done
+
+    def _flush_all(self, timeout_s: float) -> None:
+        for part in (self._provider, *self._others):
+            if (force_flush := getattr(part, "force_flush", None)) is not None:
+                force_flush(int(timeout_s * 1_000))
+
+    def _give_up_what_is_absent(self) -> None:
+        absent = {url for url in {way.url for way in self._ways} if is_absent(url)}
+        for way in self._ways:
+            if way.url in absent:
+                way.give_up()
 
 
 _current: list[Telemetry] = []
@@ -199,17 +223,20 @@ def _turn_on(
         made = _turned_off(names)
         _current.append(made)
         return made
+    exit_s = exit_seconds()
     deliveries: list[Delivery] = []
     provider = tracer_provider or global_provider()
     is_own = provider is None
     if provider is None:
         provider, deliveries = provider_by_env()
         trace.set_tracer_provider(provider)
-    meters = meter_provider or meter_provider_by_env()
+    meters, ways = (meter_provider, []) if meter_provider else meter_provider_by_env()
     counted = None if meters is None else Metrics(meters, names.version)
     style = Style(*_tracer_of(provider), names, *places, clean, counted, pending_spans)
     others = [] if meters is None or meters is meter_provider else [meters]
-    made = Telemetry(style, provider, deliveries, is_own=is_own, others=others)
+    made = Telemetry(
+        style, provider, deliveries, is_own=is_own, others=others, ways=ways, exit_s=exit_s
+    )
     _current.append(made)
     trace_trees(made.trace)
     return made
@@ -340,12 +367,13 @@ def _nothing() -> None:
 
 @atexit.register
 def _at_exit() -> None:
+    seconds = max((made.exit_s for made in _current), default=0.0)
     deliveries = [each for made in _current for each in made.deliveries]
     lost = [each.lost for each in deliveries]
-    if not shutdown(_AT_EXIT_S) and lost == [each.lost for each in deliveries]:
+    if not shutdown(seconds) and lost == [each.lost for each in deliveries]:
         where = ", ".join(each.where for each in deliveries) or "the exporters"
         _logger.warning(
             "telemetry: %s did not take all spans within %g s at exit; is it there?",
             where,
-            _AT_EXIT_S,
+            seconds,
         )

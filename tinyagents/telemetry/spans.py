@@ -118,9 +118,15 @@ class TreeSpans(RunSpans):
         self._put_text(begin.attributes, "input", data.get("arguments"), "arguments")
         key = key_of("tool", event.path, str(data.get("call_id", "")))
         path = str(data.get("path", ""))
-        opened = self._begin(key, begin, run.context, event, place=path)
+        above = self._cell_of(event, path) or run
+        opened = self._begin(key, begin, above.context, event, place=path)
         opened.facts["tool"] = data.get("tool")
         return opened
+
+    def _cell_of(self, event: Event, path: str) -> Opened | None:
+        """The cell of code that a call was made from; `None` if its model made it."""
+        above = path.rpartition("/")[0]
+        return None if above == event.path else self._places.get(above)
 
     def on_tool_ends(self, event: Event) -> None:
         """It has returned, or failed."""

@@ -46,12 +46,13 @@ class RunRow:
         parent: The row above it; -1 for the root.
         now: What it does, or what came of it: a text, or a call as its tool and arguments, which is
             put into words only when somebody looks.
+        said: The `seq` of the last end of a model call; -1 before the first one.
         spans: Numbers of its calls and visits among those of the tree.
     """
 
     __slots__ = (
         "asks", "calls", "ended", "failures", "first", "kind", "last", "model", "n_events", "name",
-        "now", "number", "parent", "path", "spans", "started", "status", "task", "tokens",
+        "now", "number", "parent", "path", "said", "spans", "started", "status", "task", "tokens",
         "tree_tokens", "tree_unpriced", "tree_usd", "turns", "unpriced", "usd",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class RunRow:
         self.usd = self.tree_usd = 0.0
         self.asks = 0
         self.first = self.last = event.seq
+        self.said = -1
         self.spans = array("L")
 
     @property
@@ -159,13 +161,27 @@ class Folded:
         """The run with that path."""
         return next((row for row in self.rows if row.path == path), None)
 
-    def seqs(self, row: RunRow | None, kinds: Sequence[str], since: int = 0) -> Sequence[int]:
+    def row_number(self, seq: int) -> int:
+        """The number of the row that an event is of; -1 if it is of none that is known."""
+        number = self._row_of[seq] if seq < len(self._row_of) else _NO_ROW
+        return -1 if number == _NO_ROW else number
+
+    def seqs(
+        self,
+        row: RunRow | None,
+        kinds: Sequence[str],
+        since: int = 0,
+        *,
+        with_old_deltas: bool = True,
+    ) -> Sequence[int]:
         """Which events are of a run and of some kinds.
 
         Args:
             row: The run; `None` for all.
             kinds: Kinds, or groups such as `tool.*`; all if empty.
             since: Only from this `seq` on.
+            with_old_deltas: Whether pieces of a run's replies are among them when the reply is
+                there, too.
         """
         first, end = since, self.n_events
         if row is not None:
@@ -175,10 +191,14 @@ class Folded:
         wanted = {n for n, kind in enumerate(self.kinds) if _is_among(kind, kinds)}
         of, at = self._kind_of, self._row_of
         number = -1 if row is None else row.number
+        old = self._kind_numbers.get("model.delta", _NO_KIND)
+        said = -1 if row is None or with_old_deltas else row.said
         return [
             seq
             for seq in range(first, min(end, len(of)))
-            if (number < 0 or at[seq] == number) and (not kinds or of[seq] in wanted)
+            if (number < 0 or at[seq] == number)
+            and (not kinds or of[seq] in wanted)
+            and (seq > said or of[seq] != old)
         ]
 
     def spans(self, row: RunRow) -> list[list[Any]]:
@@ -251,9 +271,14 @@ class Folded:
         self._begin(row, 0, data.get("call_id"), str(data.get("model", "")), event)
         row.now = "thinking"
 
+    def on_delta(self, row: RunRow, event: Event, data: Mapping[str, Any]) -> None:
+        """Its model is writing."""
+        row.now = "writing"
+
     def on_model_completed(self, row: RunRow, event: Event, data: Mapping[str, Any]) -> None:
         """Its model has answered."""
         row.turns += 1
+        row.said = event.seq
         self._end(row, 0, data.get("call_id"), event)
         spent = data.get("spent") or data.get("usage")
         if isinstance(spent, Mapping):
@@ -262,6 +287,7 @@ class Folded:
 
     def on_model_failed(self, row: RunRow, event: Event, data: Mapping[str, Any]) -> None:
         """Its model has not."""
+        row.said = event.seq
         self._end(row, 0, data.get("call_id"), event, is_bad=True)
         row.failures += 1
 
@@ -355,6 +381,7 @@ _TAKE: Mapping[str, _Take] = {
     "run.paused": Folded.on_run_paused,
     "run.resumed": Folded.on_run_resumed,
     "model.started": Folded.on_model_started,
+    "model.delta": Folded.on_delta,
     "model.completed": Folded.on_model_completed,
     "model.failed": Folded.on_model_failed,
     "tool.started": Folded.on_tool_started,

@@ -16,6 +16,7 @@ import anyio
 
 from tinyagents.errors import ConfigError
 from tinyagents.viewer.folding import Folded
+from tinyagents.viewer.searching import Texts
 from tinyagents_graph import Event
 from tinyagents_graph.events import RunStatus
 from tinyagents_graph.journal.protocol import AskRecord, TreeRecord
@@ -78,12 +79,14 @@ class Tree:
         run_id: Id of its root.
         record: How the journal lists it.
         folded: Its runs.
+        texts: What was said in it, as far as somebody has searched.
     """
 
     def __init__(self, source: Source, record: TreeRecord) -> None:
         self.run_id = record.run_id
         self.record = record
         self.folded = Folded()
+        self.texts = Texts()
         self._source = source
         self._lock = anyio.Lock()
         self._watchers: list[Watcher] = []
@@ -118,6 +121,27 @@ class Tree:
                 await anyio.lowlevel.checkpoint()
         return False
 
+    async def read_texts(self, seconds: float) -> bool:
+        """Take up what was said in the events that are known, for about so long.
+
+        Returns:
+            Whether there is more.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        until = monotonic() + seconds
+        async with self._lock:
+            while self.texts.n_events < self.folded.n_events:
+                events = await self._source.read(self.run_id, self.texts.n_events, _PAGE)
+                if not events:
+                    return False
+                self.texts.take(events)
+                if monotonic() > until:
+                    return True
+                await anyio.lowlevel.checkpoint()
+        return False
+
     async def _look(self) -> None:
         record = await self._source.find(self.run_id)
         if record is None:
@@ -125,7 +149,7 @@ class Tree:
         is_other = record.created != self.record.created or record.n_events < self.folded.n_events
         self.record = record
         if is_other:  # it was dropped, and one of the same name has begun
-            self.folded = Folded()
+            self.folded, self.texts = Folded(), Texts()
             for watcher in self._watchers:
                 watcher.is_reset, watcher.changed = True, set()
 

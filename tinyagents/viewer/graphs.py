@@ -58,7 +58,7 @@ async def drawn_graph(source: Source, tree: Tree, path: str) -> str:
     shape = _shape_for(shapes, path)
     if shape is None:
         return svg(_delegated(tree))
-    return svg(_sketch(shape), overlay=await _overlay(source, tree, shape))
+    return svg(_sketch(shape), overlay=await _overlay(source, tree, shape), xray=True)
 
 
 def _shape_for(shapes: Sequence[Event], path: str) -> Event | None:
@@ -80,8 +80,9 @@ def _sketch(shape: Event) -> Any:
     from tinyagents_graph.stategraph.sketch import Sketch, SketchArrow, SketchNode
 
     data = shape.data
+    inner = {name: Sketch.from_data(each) for name, each in data.get("inner", {}).items()}
     nodes = {
-        name: SketchNode(name, cast("Any", _kind(kind)))
+        name: SketchNode(name, cast("Any", _kind(kind)), inner=inner.get(name))
         for name, kind in cast("Mapping[str, str]", data["nodes"]).items()
     }
     arrows = [
@@ -127,16 +128,23 @@ def _delegations(folded: Folded) -> list[dict[str, Any]]:
 
 
 def _delegated(tree: Tree) -> Any:
+    from tinyagents_graph.stategraph.routing import END, START
     from tinyagents_graph.stategraph.sketch import Sketch, SketchArrow, SketchNode
 
     folded = tree.folded
     names = _named(folded)
     ways = Counter((names[row.parent], names[row.number]) for row in folded.rows if row.parent >= 0)
     nodes = {
-        node["name"]: SketchNode(node["name"], "agent", f"{node['visits']} runs")
+        node["name"]: SketchNode(node["name"], "agent", _runs(node["visits"]))
         for node in _delegations(folded)
     }
     arrows = [
         SketchArrow(above, below, "route", f"{count}×") for (above, below), count in ways.items()
     ]
+    for name in dict.fromkeys(names[row.number] for row in folded.rows if row.parent < 0):
+        arrows += [SketchArrow(START, name, "edge"), SketchArrow(name, END, "edge")]
     return Sketch(tree.record.name or "run", nodes, tuple(arrows))
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -21,6 +21,7 @@ from tinyagents.viewer.following import Source, Tree, Trees
 from tinyagents.viewer.graphs import drawn_graph, graph_facts
 from tinyagents.viewer.page import page_of
 from tinyagents.viewer.plain import as_json
+from tinyagents.viewer.searching import by_run
 from tinyagents.viewer.sessions import session_facts, sessions_of
 from tinyagents.viewer.shapes import events_at, open_asks, rows_of, told, tree_facts
 from tinyagents.viewer.watching import stream
@@ -196,10 +197,20 @@ class _Viewing:
         if path and row is None:
             raise ConfigError(f"{tree.run_id} has no run {path!r}")
         kinds = [each for each in query.get("kinds", "").split(",") if each]
-        seqs = tree.folded.seqs(row, kinds, _number(query, "since", 0))
+        seqs = tree.folded.seqs(
+            row, kinds, _number(query, "since", 0), with_old_deltas=query.get("deltas") != "new"
+        )
         offset, limit = _number(query, "offset", 0), _number(query, "limit", 200)
         found = await events_at(self.source, tree.run_id, seqs[offset : offset + min(limit, _MOST)])
         return {"total": len(seqs), "offset": offset, "events": [told(event) for event in found]}
+
+    async def search(self, query: Mapping[str, str]) -> Any:
+        """Which runs of a tree said some words, as far as was read; the rest if asked again."""
+        tree = await self.tree(query)
+        is_behind = await tree.catch_up(_OPEN_S)
+        is_behind = await tree.read_texts(_OPEN_S) or is_behind
+        seqs = tree.texts.find(query.get("q", "").split())
+        return {"rows": by_run(seqs, tree.folded), "is_behind": is_behind}
 
     async def event(self, query: Mapping[str, str]) -> Any:
         """One event, all of it."""
@@ -274,6 +285,7 @@ _LOOKS: Mapping[str, _Look] = {
     "trees": _Viewing.all_trees,
     "tree": _Viewing.one_tree,
     "events": _Viewing.events,
+    "search": _Viewing.search,
     "event": _Viewing.event,
     "spans": _Viewing.spans,
     "graph": _Viewing.graph,

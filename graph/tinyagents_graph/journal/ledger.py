@@ -98,8 +98,8 @@ class Ledger(Asking):
         self.error: Exception | None = None
         self.drift: list[Mapping[str, Any]] = []
         self._sink = sink
-        self._loop = EventLoop()
         self._mailbox = Mailbox.here()
+        self._loop = self._mailbox.loop
         self._lock = threading.RLock()  # the garbage collector may close a run, which emits
         self._order = threading.Lock()  # of two threads that write at once
         self._flusher = 0
@@ -358,11 +358,12 @@ class Ledger(Asking):
     async def close(self) -> None:
         """Write what is left, and give the tree up. What went wrong is in `error`."""
         with anyio.CancelScope(shield=True):
+            self.flush()
+            if self._lease is not None:
+                try:  # right behind what is left, which it waits for
+                    await self.journal.close(self._lease)
+                except JournalError as error:  # nothing is lost by that
+                    _logger.warning("run %s is held for a while yet: %s", self._lease.run_id, error)
             with suppress(JournalError, RunConflict):  # which is in `error`
                 await self.settle()
-            if self._lease is None:
-                return
-            try:
-                await self.journal.close(self._lease)
-            except JournalError as error:  # nothing is lost by that
-                _logger.warning("run %s is held for some time yet: %s", self._lease.run_id, error)
+        self._on_error = self._on_steer = None  # which know the run, and it this

@@ -124,13 +124,25 @@ class MemoryJournal:
                     f"run {run_id!r}",
                     "this process has it under way; wait for it, or give another run_id",
                 )
-            record = tree.record
-            self._trees[run_id] = self._trees.pop(run_id, tree)  # to the end, as the last opened
-            tree.epoch += 1
-            tree.is_held, tree.broken = True, None
-            tree.n_known = len(tree.deliveries)
-            lease = Lease(run_id, tree.epoch, tree.number)
-            return Opening(lease, record, tuple(tree.events), tuple(tree.deliveries.values()))
+            return self._take(tree)
+
+    def _take(self, tree: _Tree) -> Opening:
+        record, run_id = tree.record, tree.run_id
+        self._trees[run_id] = self._trees.pop(run_id, tree)  # to the end, as the last opened
+        tree.epoch += 1
+        tree.is_held, tree.broken = True, None
+        tree.n_known = len(tree.deliveries)
+        lease = Lease(run_id, tree.epoch, tree.number)
+        return Opening(lease, record, tuple(tree.events), tuple(tree.deliveries.values()))
+
+    async def begin(
+        self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
+    ) -> Opening | None:
+        """Make a tree and take it; see `Journal.begin`."""
+        with self._lock:
+            if run_id in self._trees:
+                return None
+            return self._take(self._made(run_id, name, task, about or {}))
 
     def _made(self, run_id: str, name: str, task: str, about: Mapping[str, Any]) -> _Tree:
         self._n_made += 1

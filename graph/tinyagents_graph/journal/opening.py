@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from tinyagents_graph.commands import SteerCommand
-from tinyagents_graph.errors import ConfigError
+from tinyagents_graph.errors import ConfigError, JournalError
 from tinyagents_graph.journal.candidates import find_candidates
 from tinyagents_graph.journal.ledger import Ledger
-from tinyagents_graph.journal.protocol import Delivery, Journal
+from tinyagents_graph.journal.protocol import Delivery, Journal, Opening, TreeRecord
 from tinyagents_graph.pausing import exclusive
 from tinyagents_graph.run import Run
 from tinyagents_graph.sink import EventSink
@@ -54,19 +55,19 @@ async def open_tree(
         RunConflict: Somebody else holds it.
         JournalError: The journal cannot be read or written.
     """
-    record = await journal.find(run_id)
-    if record is None and is_resumed:
-        raise ConfigError(await unknown_run(journal, "resume", run_id))
-    if record is not None and record.status in _AT_REST:
-        past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
-        is_paused = record.status == "paused"
-        candidates = await find_candidates(journal, record.about, past) if is_paused else None
-        ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
-        if not is_paused or not (has_news or ledger.has_news):
-            ledger.candidates = None
-            sink.publish(past, is_new=False)
-            return ledger
-    opening = await journal.open(run_id, name=name, task=task, about=about)
+    opening: Opening | None = None
+    if not is_resumed:
+        with suppress(JournalError):  # a store that cannot be written can be looked at
+            opening = await journal.begin(run_id, name=name, task=task, about=about)
+    if opening is None:
+        record = await journal.find(run_id)
+        if record is None and is_resumed:
+            raise ConfigError(await unknown_run(journal, "resume", run_id))
+        if record is not None and record.status in _AT_REST:
+            ledger = await _looked_at(journal, record, sink, has_news)
+            if ledger is not None:
+                return ledger
+        opening = await journal.open(run_id, name=name, task=task, about=about)
     about = opening.record.about
     try:
         candidates = await find_candidates(journal, about, opening.past)
@@ -77,6 +78,22 @@ async def open_tree(
         journal, opening.lease, opening.past, opening.deliveries, sink, about, candidates
     )
     sink.publish(opening.past, is_new=False)
+    return ledger
+
+
+async def _looked_at(
+    journal: Journal, record: TreeRecord, sink: EventSink, has_news: bool
+) -> Ledger | None:
+    """The ledger of a tree in which nothing will happen; `None` if there is something to do."""
+    run_id = record.run_id
+    past, deliveries = await journal.read(run_id), await journal.deliveries(run_id)
+    is_paused = record.status == "paused"
+    candidates = await find_candidates(journal, record.about, past) if is_paused else None
+    ledger = Ledger(journal, None, past, deliveries, sink, record.about, candidates)
+    if is_paused and (has_news or ledger.has_news):
+        return None
+    ledger.candidates = None
+    sink.publish(past, is_new=False)
     return ledger
 
 

@@ -58,6 +58,7 @@ _LOOSE = frozenset({"custom", "limit.reached", "budget.exceeded", "checkpoint.sa
 _LOOKED_UP = frozenset({"model", "tool"})
 
 _NEVER = -1
+_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -101,7 +102,8 @@ class Past:
         self.n_events = len(events)
         self._events = events
         self._used: Mapping[str, float] | None = None
-        self._facts: dict[Key, Event] = {}
+        # By group and path first: a key for each of many thousand steps would be kept as well.
+        self._facts: defaultdict[tuple[str, str], dict[Any, Event]] = defaultdict(dict)
         self._begun: dict[Key, tuple[int, Event]] = {}
         self._doubted: dict[Key, tuple[int, Event]] = {}
         self._loose: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -111,7 +113,7 @@ class Past:
         self._spent: defaultdict[str, dict[str, Event]] = defaultdict(dict)
         self._n_below: defaultdict[str, int] = defaultdict(int)
         self._parents: dict[str, str] = {}
-        self._places: dict[tuple[str, str], str] = {}
+        self._places: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.saved: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.asks: dict[str, Event] = {}
         self.open_asks: dict[str, Event] = {}
@@ -128,7 +130,7 @@ class Past:
         self._read(brief(events) if is_brief else events)
         for _, event in self._begun.values():
             self._repeat(event)
-        self.n_steps = len(self._facts)
+        self.n_steps = sum(map(len, self._facts.values()))
         for found in self._repeats.values():
             found.reverse()  # they are taken from the end
 
@@ -140,7 +142,7 @@ class Past:
                 self.visits.read(event)
             if (group := _OPENERS.get(kind)) is not None:
                 if kind == "tool.started":
-                    self._places[path, data["call_id"]] = data["path"]
+                    self._places[path][data["call_id"]] = data["path"]
                 key = group, path, data[_NAMES[group]]
                 doubted = self._doubted.pop(key, None)  # it stays so until it is tried again
                 self._begun[key] = (at if doubted is None else doubted[0]), event
@@ -168,8 +170,9 @@ class Past:
             if opened is not None and event.data.get("in_doubt"):
                 self._doubted[key] = opened
             return  # it will be done again, and be told again
-        self._facts[key] = event
-        if key[0] in _LOOKED_UP:
+        group, path, name = key
+        self._facts[group, path][name] = event
+        if group in _LOOKED_UP:
             return
         if opened is not None:
             self._repeat(opened[1])
@@ -283,11 +286,11 @@ class Past:
             path: The run it belongs to.
             name: Its id there: of a call its id, of a node its address.
         """
-        return self._facts.get((group, path, name))
+        return self._facts.get((group, path), _NOTHING).get(name)
 
     def place_of_call(self, path: str, call_id: str) -> str:
         """Address of a call that is a fact; empty if it was refused before it got one."""
-        place: str = self._places.get((path, call_id), "")
+        place: str = self._places.get(path, _NOTHING).get(call_id, "")
         return place
 
     def begun(self, group: str, path: str, name: Any) -> Begun | None:
@@ -335,9 +338,8 @@ class Past:
 
     def calls_in(self, path: str, place: str) -> Set[str]:
         """Addresses of the calls that a run made in the middle of one of its calls."""
-        there = f"{place}/"
-        own = (each for (run, _), each in self._places.items() if run == path)
-        return {each for each in own if each.startswith(there)}
+        own: Mapping[str, str] = self._places.get(path, _NOTHING)
+        return {each for each in own.values() if each.startswith(f"{place}/")}
 
     def places_in(self, path: str) -> list[str]:
         """The places in a run from which runs were started that have ended."""

@@ -163,6 +163,21 @@ class Journal(Protocol):
         """
         ...
 
+    async def begin(
+        self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
+    ) -> Opening | None:
+        """Make a tree and take it, as `open` does, unless there is one with this id.
+
+        Of several that begin the same at once one gets it.
+
+        Returns:
+            The new tree; `None` if there is one, and then nothing has changed.
+
+        Raises:
+            JournalError: The store cannot be written.
+        """
+        ...
+
     def append(self, lease: Lease, events: Sequence[Event], done: Done) -> None:
         """Keep events that follow on what the tree has; all of them, or none.
 

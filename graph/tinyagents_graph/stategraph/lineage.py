@@ -30,7 +30,8 @@ _FIRST = -1
 def shape_of(declared: Declared) -> Shape:
     """What a graph looks like, as data."""
     drawn = sketch(declared)
-    return {
+    inner = {name: node.inner.to_data() for name, node in drawn.nodes.items() if node.inner}
+    shape = {
         "graph_hash": graph_hash(drawn),
         "version": declared.version,
         "nodes": {
@@ -53,6 +54,8 @@ def shape_of(declared: Declared) -> Shape:
             name for name, field in declared.state.model_fields.items() if field.is_required()
         ),
     }
+    # Nothing compares it, for the hashes do; whoever draws the run from its journal needs it.
+    return {**shape, "inner": inner} if inner else shape
 
 
 class Lineage:

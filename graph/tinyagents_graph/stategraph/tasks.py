@@ -175,10 +175,10 @@ class NodeContext(Place):
         given: What the body was given, in a tree that is kept.
     """
 
-    __slots__ = ("_graph", "_task", "attempt", "can_park", "given")
+    __slots__ = ("_graph", "_run", "_task", "attempt", "can_park", "given")
 
     def __init__(self, run: Run, task: Task, graph: str, can_park: bool) -> None:
-        self.run = run
+        self._run = run
         self.path = task.path
         self._counts = task.counts
         self._task = task
@@ -186,6 +186,11 @@ class NodeContext(Place):
         self.attempt = 0
         self.can_park = can_park
         self.given: Any = None
+
+    @property
+    def run(self) -> Run:
+        """The live run."""
+        return self._run
 
     @property
     def node(self) -> str:

@@ -158,7 +158,7 @@ async def test_a_run_that_takes_too_long_ends_at_once() -> None:
     """Behaviour 109: the time of a run. Ours does not wait for the end of the step."""
     graph = StateGraph(Log).add_node("a", says("a")).add_node("n", hang)
     graph.add_sequence(START, "a", "n", END)
-    error, partial = await fail(graph.compile(), LimitExceeded, limits=RunLimits(max_seconds=0.02))
+    error, partial = await fail(graph.compile(), LimitExceeded, limits=RunLimits(max_seconds=0.25))
     assert error.limit == "max_seconds"
     assert partial.output.said == ["a"]
     assert partial.status == "failed"

@@ -88,6 +88,12 @@ class WatchedJournal(SqliteJournal):
         self._boundary()
         return opening
 
+    async def begin(self, run_id: str, **about: Any) -> Opening | None:
+        self._boundary()
+        opening = await super().begin(run_id, **about)
+        self._boundary()
+        return opening
+
     async def close(self, lease: Lease) -> None:
         self._boundary()
         await super().close(lease)

@@ -24,6 +24,23 @@ async def a_tree_is_held_by_one(journal: Journal) -> None:
     assert second.record.epoch == 1, "the record is not how the tree stood before"
 
 
+async def what_is_there_is_not_begun_again(journal: Journal) -> None:
+    first = await journal.begin("r", name="boss", task="Go", about={"a": 1})
+    assert first is not None, "a new tree was not begun"
+    assert first.lease.epoch == first.record.epoch + 1 == 1, f"the first epoch is {first.lease}"
+    assert not first.past, f"a new tree has a past: {first.past}"
+    assert await append(journal, first.lease, [event("r", 0)]) is None, "append was refused"
+    assert await journal.begin("r", name="other", about={}) is None, "begun while it is held"
+    assert await append(journal, first.lease, [event("r", 1)]) is None, "begin took the lease away"
+    await journal.close(first.lease)
+    assert await journal.begin("r") is None, "begun a second time"
+    second = await journal.open("r")
+    assert second.lease.epoch == 2, f"begin changed the epoch to {second.lease.epoch}"
+    record = second.record
+    found = record.name, record.task, record.about
+    assert found == ("boss", "Go", {"a": 1}), f"what was begun is listed as {found}"
+
+
 async def an_old_lease_may_not_append(journal: Journal) -> None:
     first = await opened(journal, "r", event("r", 0))
     await journal.close(first.lease)
@@ -127,6 +144,7 @@ async def it_can_be_used_again_after_aclose(journal: Journal) -> None:
 
 RULES: Sequence[Callable[[Journal], Awaitable[None]]] = (
     a_tree_is_held_by_one,
+    what_is_there_is_not_begun_again,
     an_old_lease_may_not_append,
     a_lease_of_a_tree_that_was_dropped_may_not_append,
     what_does_not_follow_is_refused_as_a_whole,

@@ -86,16 +86,35 @@ function answerFrom(all, what, query) {
   if (what === "spans") {
     return { spans: Object.fromEntries(query.rows.split(",").map((n) => [n, all.spans[n] || []])) };
   }
+  if (what === "search") return { rows: hitsIn(all, query.q.toLowerCase().split(/\s+/).filter(Boolean)), is_behind: false };
   if (what === "event") return all.events.find((event) => event.seq === Number(query.seq));
   if (what === "events") {
     const kinds = (query.kinds || "").split(",").filter(Boolean);
     const since = Number(query.since || 0);
     const found = all.events.filter((event) => event.seq >= since
       && (!query.path || event.path === query.path)
-      && (!kinds.length || kinds.includes(event.kind)));
+      && (query.deltas !== "new" || event.kind !== "model.delta")
+      && (!kinds.length || kinds.some((kind) => event.kind === kind || (kind.endsWith(".*") && event.kind.startsWith(kind.slice(0, -1))))));
     const offset = Number(query.offset || 0);
     const limit = Number(query.limit || 200);
     return { total: found.length, offset, events: found.slice(offset, offset + limit) };
   }
   throw new Error("this is a file: it has one run, and nothing else");
+}
+
+/** The same answer as of the server, from the events of a file. */
+function hitsIn(all, words) {
+  const rows = new Map(all.tree.rows.map(([n, path]) => [path, n]));
+  const found = new Map();
+  for (const event of all.events) {
+    if (event.kind === "model.delta" || !words.length) continue;
+    const text = (JSON.stringify(event.data) || "").toLowerCase();
+    if (!words.every((word) => text.includes(JSON.stringify(word).slice(1, -1)))) continue;
+    const n = rows.get(event.path);
+    if (n === undefined) continue;
+    const known = found.get(n) || [n, 0, event.seq];
+    known[1] += 1;
+    found.set(n, known);
+  }
+  return [...found.values()];
 }

@@ -31,7 +31,7 @@ class App {
     const theme = button("◐", () => this.turn(), { class: "quiet", title: "Light, dark, or as the system", "aria-label": "Theme" });
     fill(root,
       h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); this.main.focus(); } }, "Skip to the page"),
-      h("header", { class: "top" }, h("strong", { class: "brand" }, "tinyagents"), isExport ? null : h("nav", { "aria-label": "Pages" }, this.links), this.where, h("span", { class: "grow" }), this.state, theme, button("?", () => this.help(), { class: "quiet", title: "Keys", "aria-label": "Help" })),
+      h("header", { class: "top" }, h("strong", { class: "brand" }, "tinyagents"), isExport ? null : h("nav", { "aria-label": "Pages" }, this.links), h("span", { class: "grow" }), this.where, this.state, theme, button("?", () => this.help(), { class: "quiet", title: "Keys", "aria-label": "Help" })),
       this.bar, this.main, h("div", { id: "live", class: "sr", role: "status", "aria-live": "polite" }));
     addEventListener("hashchange", () => this.go());
     addEventListener("unhandledrejection", (event) => {
@@ -57,7 +57,10 @@ class App {
   async go() {
     const { what, id, query } = route();
     const key = `${what}/${id}/${what === "compare" ? query : ""}`;
-    if (key === this.at) return;
+    if (key === this.at) {
+      this.page?.revisit?.(query);
+      return;
+    }
     this.at = key;
     this.page?.close();
     this.stopListening?.();

@@ -6,11 +6,12 @@ import { get } from "./api.js";
 import { EventList } from "./events.js";
 import { Transcript } from "./transcript.js";
 import { askCard } from "./inbox.js";
+import { mark } from "./marking.js";
 import { steerForm } from "./actions.js";
 
 const TABS = [["messages", "Messages"], ["cells", "Cells"], ["events", "Events"], ["steer", "Steer"], ["facts", "Facts"]];
 const MESSAGE_PAGE = 200;
-const CELLS = "code.generated,code.executed";
+const CELLS = "code.*,tool.*,subagent.started";
 
 export class Detail {
   /** @param page the page of the tree: its store, and what links lead to */
@@ -97,14 +98,29 @@ export class Detail {
       path: (path) => this.page.showPath(path), fork: (event) => this.fork(event),
       seq: (seq) => this.page.showEvent(this.row, seq),
     };
-    this.transcript = new Transcript(hear, !this.page.isReadOnly);
-    this.read = 0;
+    this.transcript = new Transcript(hear, !this.page.isReadOnly, this.tab === "cells");
+    this.next = 0;
     this.asks = h("div", { class: "inbox" });
     this.more = button("More", () => this.load(), { class: "more" });
     this.more.hidden = true;
-    this.body.append(this.transcript.node, this.more, this.asks);
-    await this.load();
+    this.body.append(this.asks, this.transcript.node, this.more);
     this.drawAsks();
+    await this.load();
+    await this.find();
+  }
+
+  /** Show where the words stand that are searched for. */
+  async find() {
+    const { words, hits } = this.page.store;
+    const { transcript, row } = this;
+    const seq = hits.get(row.n)?.[1];
+    if (!transcript) return;
+    mark(transcript.node, words);
+    if (seq === undefined || !words.length) return;
+    while (transcript === this.transcript && this.next <= seq && !this.more.hidden) await this.load();
+    if (transcript !== this.transcript) return;
+    const first = mark(transcript.node, words);
+    (transcript.node.querySelector(`#event-${seq}`) || first)?.scrollIntoView({ block: "center" });
   }
 
   /** Read on, as far as one page. */
@@ -118,13 +134,18 @@ export class Detail {
     try {
       const isAtEnd = this.body.scrollTop > 0 && this.body.scrollTop + this.body.clientHeight >= this.body.scrollHeight - 40;
       const kinds = this.tab === "cells" ? CELLS : "";
-      const found = await get("events", { run: this.page.run, path: row.path, kinds, offset: this.read, limit: MESSAGE_PAGE });
+      const found = await get("events", { run: this.page.run, path: row.path, kinds, since: this.next, limit: MESSAGE_PAGE, deltas: "new" });
       if (transcript !== this.transcript) return;
+      const left = found.total - found.events.length;
+      this.empty?.remove();
       transcript.add(found.events);
-      this.read += found.events.length;
-      this.more.hidden = this.read >= found.total;
-      this.more.textContent = `${(found.total - this.read).toLocaleString()} more events`;
-      if (!found.total && this.tab === "cells") transcript.node.textContent = "No code was run here.";
+      this.next = found.events.length ? found.events.at(-1).seq + 1 : this.next;
+      this.more.hidden = left === 0;
+      this.more.textContent = `${left.toLocaleString()} more events`;
+      if (this.tab === "cells" && !left && !transcript.node.childElementCount) {
+        this.empty = h("p", { class: "empty" }, "No code was run here.");
+        this.body.append(this.empty);
+      }
       if (isAtEnd) this.body.scrollTop = this.body.scrollHeight;
     } finally {
       if (this.isLoading === row) this.isLoading = null;

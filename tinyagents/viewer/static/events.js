@@ -101,6 +101,7 @@ export class EventList {
     fill(this.detail, h("p", { class: "row" }, h("strong", {}, `#${event.seq} ${visible(event.kind)}`), h("code", {}, visible(event.path)), h("span", { class: "muted" }, new Date(event.time * 1000).toISOString()), h("span", { class: "grow" }),
       this.hear.fork ? h("button", { type: "button", class: "small", onclick: () => this.hear.fork(whole) }, "Fork here") : null),
       value(whole.data, 400));
+    if (index === this.selected) this.list.scrollTo(index); // the list has got lower
   }
 
   /** Show an event by its number. */

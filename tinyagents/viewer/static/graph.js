@@ -22,13 +22,13 @@ export class GraphView {
           found.graphs.map((path) => h("option", { value: path, selected: path === found.path }, visible(path)))) : null,
         h("span", { class: "muted" }, isDeclared
           ? `the declared graph of ${found.path}, with the run on it; what it did not come to is pale`
-          : "who delegated to whom; no graph was declared")),
+          : "who delegated to whom; the run has no graph of its own")),
       h("div", { class: "graph-body" },
         h("div", { class: "picture-box" }, h("img", { src: pictureAddress(this.run, found.path), alt: `The graph as a drawing; the table says the same.` })),
         h("table", { class: "table" },
-          h("thead", {}, h("tr", {}, ["Node", "Visits", "Failed", "Time", "Tokens", "Cost"].map((name) => h("th", { scope: "col" }, name)))),
+          h("thead", {}, h("tr", {}, ["Node", isDeclared ? "Visits" : "Runs", "Failed", "Time", "Tokens", "Cost"].map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", {}, found.nodes.map((node) => h("tr", { class: node.is_critical ? "is-critical" : null },
-            h("th", { scope: "row" }, h("button", { type: "button", class: "link", onclick: () => this.hear.node(node.name) }, visible(node.name)), node.is_critical ? h("span", { class: "muted" }, " critical") : null),
+            h("th", { scope: "row" }, h("button", { type: "button", class: "link", onclick: () => this.hear.node(node.name.split("/").at(-1)) }, visible(node.name)), node.is_critical ? h("span", { class: "muted" }, " critical") : null),
             h("td", {}, node.visits), h("td", {}, node.failures || ""), h("td", {}, duration(node.seconds)), h("td", {}, tokens(node.tokens)), h("td", {}, dollars(node.usd))))))));
   }
 }

@@ -16,8 +16,8 @@ export function askCard(ask, about, withRun = true) {
     withRun ? [h("a", { href: address("run", ask.run_id, { at: ask.path }) }, visible(ask.run_id)), " "] : null,
     h("code", {}, visible(ask.path)), `, ${ago(ask.raised)}`,
     ask.expires_at ? `, expires in ${duration(ask.expires_at - Date.now() / 1000)}` : "");
-  const card = h("article", { class: "card is-ask ask", "data-ask": `${ask.run_id} ${ask.id}` },
-    h("header", {}, h("h3", {}, title)), h("div", { class: "card-body" }, facts,
+  const card = h("article", { class: "card is-ask ask", "data-ask": `${ask.run_id} ${ask.id}`, "aria-label": isCall ? `Wants to call ${visible(ask.tool || "?")}` : visible(ask.question || "Asks") },
+    h("header", {}, h("h2", {}, title)), h("div", { class: "card-body" }, facts,
       isCall && ask.question ? h("p", { class: "prose" }, visible(ask.question)) : null,
       ask.reasoning ? h("blockquote", {}, prose(ask.reasoning)) : null,
       ask.tool ? argumentsOf(ask.arguments) : null,
@@ -28,6 +28,7 @@ export function askCard(ask, about, withRun = true) {
 function form(ask, out, option) {
   const reason = h("input", { type: "text", name: "reason", placeholder: "Reason (optional)", "aria-label": "Reason" });
   const answer = (body) => attempt(out, async () => {
+    out.replaceChildren("Sending…"); // a card with an outcome stays, though the question is no longer open
     const said = await post("answer", { run: ask.run_id, ask: ask.id, reason: reason.value, ...body });
     const done = said.is_taken
       ? `Answered. ${said.is_live ? "It goes on." : "No process has the run; to go on:"}`

@@ -13,6 +13,7 @@ import { attempt, forkDialog, sendCommand } from "./actions.js";
 
 const VIEWS = [["tree", "Tree"], ["timeline", "Timeline"], ["graph", "Graph"], ["events", "Events"]];
 const LIVE_MS = 1000;
+const FIND_MS = 200;
 
 export class RunPage {
   constructor(main, app, id, query) {
@@ -37,7 +38,11 @@ export class RunPage {
       asks: ({ asks }) => this.app.hearAsks(asks), state: (state) => this.app.setState(state),
       trouble: ({ message }) => this.app.trouble(message),
     }));
-    const clock = setInterval(() => { if (this.store.tree.is_live && !document.hidden) this.redraw(); }, LIVE_MS);
+    const clock = setInterval(() => {
+      if (!this.store.tree.is_live || document.hidden) return;
+      if (this.store.text && this.foundAt !== this.store.seq && !this.isFinding) this.guarded(this.find());
+      this.redraw();
+    }, LIVE_MS);
     this.closers.push(() => clearInterval(clock));
   }
 
@@ -65,8 +70,8 @@ export class RunPage {
 
   toolbar() {
     this.input = h("input", {
-      type: "search", class: "search", placeholder: "Search runs  ( / )", "aria-label": "Search runs",
-      oninput: () => { this.store.set({ text: this.input.value.trim() }); this.redraw(); this.tellCount(); },
+      type: "search", class: "search", placeholder: "Search runs and messages  ( / )", "aria-label": "Search runs and messages",
+      oninput: () => this.typed(),
       onkeydown: (event) => { if (event.key === "Escape") this.search(""); if (event.key === "ArrowDown") { event.preventDefault(); this.tree.node.focus(); } },
     });
     this.count = h("span", { class: "muted count-line" });
@@ -80,9 +85,9 @@ export class RunPage {
     }, { class: "quiet small" });
     const failed = () => this.store.rows.find((row) => row && row.status === "failed" && !this.store.children[row.n].some((n) => this.store.rows[n].status === "failed"));
     return h("div", { class: "toolbar" }, this.tabs, this.input, this.chips, this.count, h("span", { class: "grow" }),
-      h("span", { class: "muted" }, "Go to"), jump("first failure", failed),
-      jump("slowest", () => this.store.most((row) => (row.parent < 0 ? null : this.store.secondsOf(row)))),
-      jump("costliest", () => this.store.most((row) => row.usd || row.tokens / 1e9)));
+      h("div", { class: "row jumps", role: "group", "aria-label": "Go to" }, h("span", { class: "muted", "aria-hidden": "true" }, "Go to"), jump("first failure", failed),
+        jump("slowest", () => this.store.most((row) => (row.parent < 0 ? null : this.store.secondsOf(row)))),
+        jump("costliest", () => this.store.most((row) => row.usd || row.tokens / 1e9))));
   }
 
   /** The border between tree and detail can be moved, also by keys. */
@@ -150,7 +155,7 @@ export class RunPage {
       fill(this.chips, Object.keys(STATUS).filter((status) => counts[status] || this.store.statuses.has(status)).map((status) =>
         button(`${STATUS[status][0]} ${(counts[status] || 0).toLocaleString()} ${status}`, () => this.filter(status), { class: `chip is-${status.replace(" ", "-")}`, "aria-pressed": String(this.store.statuses.has(status)) })));
     }
-    this.count.textContent = this.store.isFiltered ? `${this.store.matching.toLocaleString()} of ${this.store.rows.length.toLocaleString()}` : "";
+    this.count.textContent = this.isFinding ? "searching…" : this.store.isFiltered ? `${this.store.matching.toLocaleString()} of ${this.store.rows.length.toLocaleString()}` : "";
     this.events.setKinds(this.store.kinds);
   }
 
@@ -168,9 +173,33 @@ export class RunPage {
 
   search(text) {
     this.input.value = text;
-    this.store.set({ text });
     this.setView(this.view === "timeline" ? "timeline" : "tree");
+    this.typed();
+  }
+
+  typed() {
+    this.store.set({ text: this.input.value.trim(), hits: new Map() });
     this.redraw();
+    if (!this.store.text) this.guarded(this.detail.find()); // nothing is marked any more
+    clearTimeout(this.finding);
+    this.finding = setTimeout(() => this.guarded(this.find()), FIND_MS);
+  }
+
+  /** Ask the server in which runs these words were said; what is above is known here. */
+  async find() {
+    const { text } = this.store;
+    const isSame = () => text && text === this.store.text && !this.isClosed;
+    this.foundAt = this.store.seq;
+    for (let isBehind = Boolean(text); isBehind && isSame();) {
+      this.isFinding = true;
+      const found = await get("search", { run: this.run, q: text }).finally(() => { this.isFinding = false; });
+      if (!isSame()) return;
+      isBehind = this.isFinding = found.is_behind;
+      this.store.set({ hits: new Map(found.rows.map(([n, count, seq]) => [n, [count, seq]])) });
+      this.redraw();
+    }
+    this.tellCount();
+    if (!this.isClosed) await this.detail.find();
   }
 
   focusOn(n) {
@@ -199,6 +228,14 @@ export class RunPage {
 
   remember(changes) {
     amend(changes);
+  }
+
+  /** The address says something else of the same tree: a link was followed, or the browser went back. */
+  revisit(query) {
+    this.query = query;
+    this.setView(VIEWS.some(([name]) => name === query.get("view")) ? query.get("view") : "tree");
+    const n = this.store.byPath.get(query.get("at") || "root");
+    if (n !== undefined) this.select(n);
   }
 
   /** A run was chosen: in the tree (which knows), or by a link. */
@@ -256,6 +293,8 @@ export class RunPage {
   }
 
   close() {
+    this.isClosed = true;
+    clearTimeout(this.finding);
     for (const close of this.closers) close();
     this.detail?.close();
     this.events?.close();

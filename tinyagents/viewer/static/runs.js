@@ -66,12 +66,24 @@ export class RunsPage {
     this.shown = [...this.trees.values()].filter((tree) => (!status || tree.status === status)
       && words.every((word) => `${tree.run_id} ${tree.name} ${tree.task} ${tree.status}`.toLowerCase().includes(word)))
       .sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
-    fill(this.head, RUN_HEADS.map(([label, order]) => h("div", { class: "cell", role: "columnheader", "aria-sort": order && order === this.order ? "descending" : null },
-      order ? h("button", { type: "button", onclick: () => { this.order = order; this.filtered(); } }, label, order === this.order ? " ▾" : "") : label)));
+    this.drawHead();
     this.count.textContent = this.shown.length === this.trees.size ? plural(this.trees.size, "run") : `${this.shown.length.toLocaleString()} of ${plural(this.trees.size, "run")}`;
     this.grid.setAttribute("aria-rowcount", this.shown.length + 1);
     this.grid.setAttribute("aria-activedescendant", `tree-${this.at}`);
     this.list.refresh(this.shown.length);
+  }
+
+  drawHead() {
+    if (this.headOrder === this.order) return; // somebody may be about to press a button of it
+    this.headOrder = this.order;
+    fill(this.head, RUN_HEADS.map(([label, order]) => h("div", { class: "cell", role: "columnheader", "aria-sort": order && order === this.order ? "descending" : null },
+      order ? h("button", { type: "button", "data-order": order, onclick: () => this.sort(order) }, label, order === this.order ? " ▾" : "") : label)));
+  }
+
+  sort(order) {
+    this.order = order;
+    this.filtered();
+    this.head.querySelector(`[data-order=${order}]`).focus();
   }
 
   row(index) {
@@ -81,7 +93,7 @@ export class RunsPage {
       class: `runs-row is-${tree.status.replace(" ", "-")}${index === this.at ? " is-selected" : ""}`, role: "row", id: `tree-${index}`, tabindex: "-1",
       "aria-rowindex": index + 2, href: address("run", tree.run_id), "aria-selected": String(index === this.at),
     },
-    h("span", { class: "cell", role: "gridcell" }, h("span", { class: "status" }, h("span", { class: "icon", "aria-hidden": "true" }, STATUS[tree.status]?.[0] ?? "?"), ` ${tree.status}`), asks ? h("span", { class: "badge ask" }, asks === 1 ? "asks" : `${asks} ask`) : null),
+    h("span", { class: "cell", role: "gridcell" }, h("span", { class: "status" }, h("span", { class: "icon", "aria-hidden": "true" }, STATUS[tree.status]?.[0] ?? "?"), ` ${tree.status} `), asks ? h("span", { class: "badge ask" }, asks === 1 ? "asks" : `${asks} ask`) : null),
     h("span", { class: "cell", role: "gridcell" }, h("strong", {}, visible(tree.name || tree.run_id)), " ", h("code", { class: "muted" }, visible(tree.run_id))),
     h("span", { class: "cell", role: "gridcell", title: tree.task }, visible(tree.task)),
     h("span", { class: "cell num", role: "gridcell" }, tree.tokens ? tokens(tree.tokens) : ""),
@@ -97,6 +109,7 @@ export class RunsPage {
   }
 
   key(event) {
+    if (event.target !== this.grid) return; // a button of the head
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: this.list.pageSize, PageUp: -this.list.pageSize, Home: -Infinity, End: Infinity }[event.key];
     if (event.key === "Enter" && this.shown[this.at]) location.hash = address("run", this.shown[this.at].run_id);
     if (step === undefined || !this.shown.length) return;

@@ -4,7 +4,7 @@ import { fill, h } from "./dom.js";
 import { STATUS, ago, dollars, duration, plural, tokens, visible } from "./format.js";
 import { get } from "./api.js";
 import { address } from "./router.js";
-import { content, prose } from "./text.js";
+import { content, media, prose } from "./text.js";
 
 export class SessionsPage {
   constructor(main) {
@@ -42,9 +42,12 @@ export class SessionPage {
   }
 
   message(message) {
-    const parts = message.parts || null;
-    const body = parts ? parts.map((part) => (part.type === "text" ? prose(part.text) : part.type === "tool_call" ? h("p", {}, "Call ", h("code", {}, visible(part.name))) : null)) : content(message.content);
-    return h("article", { class: `card is-${message.role}` }, h("header", {}, h("span", { class: "role" }, message.role)), h("div", { class: "card-body" }, body));
+    const part = (each) => (each.type === "text" ? prose(each.text)
+      : each.type === "tool_call" ? h("p", {}, "Call ", h("code", {}, visible(each.name)))
+        : each.type === "thinking" ? h("details", { class: "thinking" }, h("summary", {}, "Thinking"), prose(each.text || "")) : media(each));
+    const title = { user: "User", assistant: "Assistant", system: "Instructions", tool: "Tool" }[message.role] || message.role;
+    return h("article", { class: `card is-${message.role}`, "aria-label": title }, h("header", {}, h("span", { class: "role" }, title)),
+      h("div", { class: "card-body" }, message.parts ? message.parts.map(part) : content(message.content)));
   }
 
   close() {}

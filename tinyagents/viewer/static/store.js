@@ -14,6 +14,8 @@ export class TreeStore {
     this.kinds = [];
     this.seq = 0;
     this.text = "";
+    /** By row: how often what is searched for was said in it, and the event of the first time. */
+    this.hits = new Map();
     this.statuses = new Set();
     this.order = "began";
     this.focus = -1;
@@ -78,15 +80,20 @@ export class TreeStore {
     return this.focus < 0 ? -1 : this.rows[this.focus].parent;
   }
 
+  /** What is searched for. */
+  get words() {
+    return this.text.toLowerCase().split(/\s+/).filter(Boolean);
+  }
+
   get isFiltered() {
     return Boolean(this.text) || this.statuses.size > 0;
   }
 
   matches(row) {
     if (this.statuses.size && !this.statuses.has(this.statusOf(row))) return false;
-    if (!this.text) return true;
+    if (!this.text || this.hits.has(row.n)) return true;
     const text = `${row.path} ${row.name} ${row.task} ${row.doing} ${row.model}`.toLowerCase();
-    return this.text.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+    return this.words.every((word) => text.includes(word));
   }
 
   sorted(numbers) {

@@ -1,24 +1,32 @@
 // The messages of one run, from its events: what it was told, said, called and got.
 
-import { h } from "./dom.js";
+import { append, fill, h } from "./dom.js";
 import { canEdit } from "./actions.js";
-import { dollars, duration, tokens, visible } from "./format.js";
+import { dollars, duration, plural, tokens, visible } from "./format.js";
 import { argumentsOf, code, content, folded, media, prose, value } from "./text.js";
 
-const HIDDEN = new Set(["model.started", "model.delta", "graph.step.started", "graph.step.completed", "checkpoint.restored", "budget.reserved", "budget.released", "thinking", "subagent.completed", "state.updated", "run.resumed"]);
+const HIDDEN = new Set(["model.started", "graph.step.started", "graph.step.completed", "checkpoint.restored", "budget.reserved", "budget.released", "thinking", "subagent.completed", "state.updated", "run.resumed"]);
+const TITLES = {
+  "run.paused": "Paused", "model.retried": "The model is asked again", "model.fallback": "Another model is asked", "model.cached": "From the cache",
+  "tool.retried": "The call is tried again", "tool.progress": "Progress", "node.retried": "The node is tried again", "limit.reached": "A limit was reached",
+  "budget.exceeded": "The budget is spent", "subagent.failed": "The sub-agent failed", "subagent.cancelled": "The sub-agent was cancelled", "checkpoint.saved": "Saved",
+};
 
 export class Transcript {
   /**
    * @param hear `{path(path), fork(event), seq(seq)}`: what is done when somebody follows a link
    * @param canFork whether forks can be made
+   * @param onlyCells whether only cells of code are shown, with what they called
    */
-  constructor(hear, canFork) {
+  constructor(hear, canFork, onlyCells = false) {
     this.hear = hear;
     this.canFork = canFork;
+    this.onlyCells = onlyCells;
     this.node = h("div", { class: "transcript" });
     this.calls = new Map();
+    this.within = new Map(); // what a call, a cell or a visit has in it, by its address
     this.begun = 0;
-    this.asked = new Map();
+    this.writing = new Map();
   }
 
   add(events) {
@@ -26,25 +34,34 @@ export class Transcript {
       if (!this.begun) this.begun = event.time;
       const draw = DRAW[event.kind];
       if (draw) draw.call(this, event, event.data || {});
-      else if (!HIDDEN.has(event.kind)) this.note(event, event.kind, event.data);
+      else if (!HIDDEN.has(event.kind)) this.note(event, TITLES[event.kind] || event.kind, event.data);
     }
   }
 
   card(event, kind, title, ...body) {
-    const node = h("article", { class: `card is-${kind}`, id: `event-${event.seq}`, "data-seq": event.seq, tabindex: "-1" },
-      h("header", {}, h("span", { class: "role" }, title), h("span", { class: "facts" }), this.tools(event)),
+    const role = h("span", { class: "role" }, title);
+    const node = h("article", { class: `card is-${kind}`, id: `event-${event.seq}`, "data-seq": event.seq, tabindex: "-1", "aria-label": role.textContent },
+      h("header", {}, role, h("span", { class: "facts" }), this.tools(event)),
       h("div", { class: "card-body" }, body));
-    this.node.append(node);
+    this.place(event).append(node);
     return node;
+  }
+
+  /** Where a card stands: a child in the call or the visit that began it, a call in its cell of code. */
+  place(event) {
+    const path = event.data?.path;
+    if (typeof path !== "string") return this.node;
+    const isOf = event.kind.startsWith("subagent.") || event.kind === "node.retried";
+    return this.within.get(isOf ? path : path.slice(0, path.lastIndexOf("/"))) || this.node;
   }
 
   tools(event) {
     return h("span", { class: "tools" },
       event.is_cut ? h("span", { class: "muted" }, "cut") : null,
       this.canFork && canEdit(event)
-        ? h("button", { type: "button", class: "small quiet", title: "A new run with this past", onclick: () => this.hear.fork(event) }, "Fork")
+        ? h("button", { type: "button", class: "small quiet", "aria-label": `Fork at #${event.seq}`, title: "A new run with this past", onclick: () => this.hear.fork(event) }, "Fork")
         : null,
-      h("button", { type: "button", class: "small quiet seq", title: "The event", onclick: () => this.hear.seq(event.seq) },
+      h("button", { type: "button", class: "small quiet seq", title: `Event #${event.seq}, ${duration(event.time - this.begun)} after the run began`, onclick: () => this.hear.seq(event.seq) },
         `+${duration(event.time - this.begun)} #${event.seq}`));
   }
 
@@ -88,7 +105,39 @@ export class Transcript {
     return media(part);
   }
 
+  /** The model is writing: its reply grows until it is there as a whole. */
+  delta(event, data) {
+    let known = this.writing.get(data.call_id);
+    if (!known) {
+      const text = h("div", { class: "prose" });
+      const thought = h("div", { class: "prose" });
+      const thinking = h("details", { class: "thinking", hidden: true, open: true }, h("summary", {}, "Thinking"), thought);
+      const calling = h("p", { class: "muted", hidden: true });
+      const card = this.card(event, "assistant", "Assistant", thinking, text, calling);
+      card.classList.add("is-writing");
+      this.facts(card, "is writing");
+      known = { card, text, thought, thinking, calling, tools: new Set() };
+      this.writing.set(data.call_id, known);
+    }
+    const piece = visible(String(data.text ?? ""));
+    if (data.type === "thinking") {
+      known.thinking.hidden = false;
+      known.thought.append(piece);
+    } else if (data.type === "tool_call") {
+      known.tools.add(data.tool || data.tool_call_id);
+      known.calling.hidden = false;
+      known.calling.textContent = `calls ${visible([...known.tools].filter(Boolean).join(", "))}…`;
+    } else known.text.append(piece);
+  }
+
+  /** What was being written is there as a whole, or is void. */
+  written(callId) {
+    this.writing.get(callId)?.card.remove();
+    this.writing.delete(callId);
+  }
+
   reply(event, data) {
+    this.written(data.call_id);
     const parts = data.message?.parts;
     const body = Array.isArray(parts) ? parts.map((part) => this.part(part)) : value(data.message ?? data);
     const card = this.card(event, "assistant", "Assistant", body);
@@ -103,16 +152,20 @@ export class Transcript {
 
   call(event, callId) {
     const data = event.data || {};
-    const known = this.calls.get(callId);
-    if (known) {
-      known.begun = event.time;
-      return;
-    }
+    const known = this.calls.get(callId) || this.newCall(event, data, callId);
+    if (event.kind) known.begun = event.time;
+    if (typeof data.path === "string") this.within.set(data.path, known.within);
+  }
+
+  newCall(event, data, callId) {
     const output = h("div", { class: "output" }, h("p", { class: "muted pending" }, "no result yet"));
-    const isCode = data.tool === "python" && typeof data.arguments?.code === "string";
-    const card = this.card(event, "tool", h("span", {}, "Call ", h("code", {}, visible(String(data.tool)))),
-      isCode ? code(data.arguments.code, "python") : argumentsOf(data.arguments), output);
-    this.calls.set(callId, { card, output, begun: event.time });
+    const given = h("div", {}, argumentsOf(data.arguments));
+    const within = h("div", { class: "within" });
+    const card = this.card(event, "tool", h("span", {}, "Call ", h("code", {}, visible(String(data.tool)))), given, within, output);
+    const made = { card, given, within, output, begun: event.time, isCell: false, isRun: false };
+    if (this.onlyCells && this.place(event) === this.node) card.remove(); // unless code shows up in it
+    this.calls.set(callId, made);
+    return made;
   }
 
   called(event, data) {
@@ -121,27 +174,33 @@ export class Transcript {
 
   result(event, data) {
     const known = this.calls.get(data.call_id);
+    if (!known && this.onlyCells) return;
     const isBad = event.kind !== "tool.completed";
     const shown = data.parts ? content(data.parts) : value(data.content ?? data.errors ?? "");
     if (!known) {
       this.card(event, isBad ? "error" : "tool", `Result of ${visible(String(data.tool))}`, shown);
       return;
     }
-    known.output.replaceChildren(h("div", { class: "output-head" }, h("span", {}, isBad ? `failed${data.category ? `: ${data.category}` : ""}` : "result"), this.tools(event)), ...[shown].flat(Infinity));
+    const head = h("div", { class: "output-head" }, h("span", {}, isBad ? `failed${data.category ? `: ${data.category}` : ""}` : known.isCell ? "output" : "result"), this.tools(event));
+    if (known.isRun && !isBad) { // the cell said itself what came out of it, but for pictures
+      known.output.prepend(head);
+      append(known.output, data.parts ? [shown] : []);
+    } else fill(known.output, head, shown);
+    if (known.isCell) return;
     known.card.classList.toggle("is-error", isBad);
     this.facts(known.card, duration(event.time - known.begun));
   }
 
   child(event, data) {
     const link = h("button", { type: "button", class: "link", onclick: () => this.hear.path(data.path) }, visible(String(data.path)));
-    this.card(event, "child", event.kind === "subagent.reused" ? "Goes on with" : "Delegates to", link,
-      data.task ? folded(String(data.task), { class: "prose" }, 12, "div") : null);
+    const isInCall = this.place(event) !== this.node; // which has the task already
+    this.card(event, "child", [event.kind === "subagent.reused" ? "Goes on with " : "Delegates to ", link],
+      data.task && !isInCall ? folded(String(data.task), { class: "prose" }, 12, "div") : null);
   }
 
   asks(event, data) {
-    const card = this.card(event, "ask", "Asks", h("p", { class: "prose" }, visible(String(data.question || ""))),
+    this.card(event, "ask", "Asks", h("p", { class: "prose" }, visible(String(data.question || ""))),
       data.tool ? [h("p", {}, "Call ", h("code", {}, visible(data.tool))), argumentsOf(data.arguments)] : null);
-    this.asked.set(data.ask_id, card);
   }
 
   answered(event, data) {
@@ -160,28 +219,38 @@ export class Transcript {
     this.facts(card, data.by && `by ${visible(String(data.by))}`, data.step && `at ${data.step}`);
   }
 
+  /** Code runs: the call becomes a cell, with what the code calls in it. */
   cell(event, data) {
+    const known = this.calls.get(data.call_id) || this.newCall(event, { ...data, tool: "python", arguments: {} }, data.call_id);
     if (event.kind === "code.generated") {
-      const output = h("div", { class: "output" });
-      const card = this.card(event, "cell", "Cell", code(String(data.code ?? ""), "python"), output);
-      this.calls.set(`cell ${data.call_id}`, { card, output, begun: event.time });
+      known.isCell = true;
+      known.card.className = "card is-cell";
+      entitle(known.card, "Cell");
+      fill(known.given, code(String(data.code ?? ""), "python"));
+      fill(known.output, h("p", { class: "muted" }, "under way"));
+      if (this.onlyCells) this.node.append(known.card);
+      this.withoutCode(String(data.code ?? ""));
       return;
     }
-    const known = this.calls.get(`cell ${data.call_id}`);
-    const shown = value(data.output ?? "");
-    if (!known) {
-      this.card(event, data.ok === false ? "error" : "cell", "Output", shown);
-      return;
-    }
-    known.output.replaceChildren(shown);
+    known.isRun = true;
+    fill(known.output, data.output ? value(data.output) : h("p", { class: "muted" }, "no output"));
     known.card.classList.toggle("is-error", data.ok === false);
-    this.facts(known.card, data.ok === false ? "failed" : "ok", duration(data.seconds ?? event.time - known.begun), data.n_calls ? `${data.n_calls} calls` : "");
+    this.facts(known.card, data.ok === false ? "failed" : "ok", duration(data.seconds ?? event.time - known.begun), data.n_calls ? plural(data.n_calls, "call") : "");
+  }
+
+  /** A block of code that stands in a cell is not shown twice: the reply that it came from leads there. */
+  withoutCode(text) {
+    for (const block of this.said?.card.querySelectorAll(".code") || []) {
+      if (block.querySelector("pre")?.textContent.trim() === visible(text).trim()) block.replaceWith(h("p", { class: "muted" }, "↓ the cell"));
+    }
   }
 
   visit(event, data) {
     if (event.kind === "node.started") {
       const output = h("div", { class: "output" }, h("p", { class: "muted" }, "under way"));
-      const card = this.card(event, "node", h("span", {}, "Node ", h("code", {}, visible(String(data.node)))), output);
+      const within = h("div", { class: "within" });
+      const card = this.card(event, "node", h("span", {}, "Node ", h("code", {}, visible(String(data.node)))), within, output);
+      this.within.set(data.path, within);
       this.calls.set(`node ${data.path}`, { card, output, begun: event.time });
       return;
     }
@@ -191,7 +260,7 @@ export class Transcript {
       this.card(event, data.error ? "error" : "node", visible(`Node ${data.node}`), shown);
       return;
     }
-    known.output.replaceChildren(h("div", { class: "output-head" }, h("span", {}, data.error ? "failed" : "update"), this.tools(event)), shown);
+    fill(known.output, h("div", { class: "output-head" }, h("span", {}, data.error ? "failed" : "update"), this.tools(event)), shown);
     known.card.classList.toggle("is-error", Boolean(data.error));
     this.facts(known.card, duration(event.time - known.begun), data.goto ? `goes to ${data.goto}` : "");
   }
@@ -202,16 +271,22 @@ export class Transcript {
     else if (data.status === "limited") this.note(event, `Stopped by ${data.limit}`, {}, "error");
     else if (typeof data.output === "string" && data.output && this.said?.text === data.output) {
       this.said.card.classList.add("is-output"); // it stands there already
-      this.said.card.querySelector(".role").textContent = "Answer";
+      entitle(this.said.card, "Answer");
     } else this.card(event, "output", "Answer", typeof data.output === "string" ? prose(data.output) : value(data.output ?? null, 40));
   }
+}
+
+function entitle(card, title) {
+  card.querySelector(".role").textContent = title;
+  card.setAttribute("aria-label", title);
 }
 
 const P = Transcript.prototype;
 const DRAW = {
   "run.started": P.task, "checkpoint.saved": P.checkpoint,
-  "model.completed": P.reply,
-  "model.failed": function failed(event, data) { this.note(event, "The model failed", data, "error"); },
+  "model.delta": P.delta, "model.completed": P.reply,
+  "model.retried": function again(event, data) { this.written(data.call_id); this.note(event, TITLES[event.kind], data); },
+  "model.failed": function failed(event, data) { this.written(data.call_id); this.note(event, "The model failed", data, "error"); },
   "tool.started": P.called, "tool.completed": P.result, "tool.failed": P.result, "tool.invalid": P.result, "tool.unknown": P.result,
   "subagent.started": P.child, "subagent.reused": P.child,
   "ask.raised": P.asks, "ask.answered": P.answered, "ask.expired": P.answered,

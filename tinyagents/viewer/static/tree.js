@@ -51,21 +51,32 @@ export class RunTree {
   }
 
   drawHead() {
+    const text = `${this.mode} ${this.store.order}`;
+    if (this.axisLong) this.axisLong.textContent = this.long();
+    if (this.headText === text) return; // somebody may be about to press a button of it
+    this.headText = text;
+    const focused = this.head.contains(document.activeElement) ? document.activeElement.dataset.order : null;
+    this.axisLong = null;
     this.head.replaceChildren(...HEADS[this.mode].map(([label, order, name]) => {
       const sorts = order && this.store.order === order;
       return h("div", { class: `cell ${name}`, role: "columnheader", "aria-sort": sorts && order !== "began" ? "descending" : null },
-        order ? h("button", { type: "button", tabindex: "-1", onclick: () => this.sort(order), title: `Sort by ${order}` }, label, sorts && order !== "began" ? " ▾" : "") : label,
+        order ? h("button", { type: "button", "data-order": order, onclick: () => this.sort(order), title: `Sort by ${order}` }, label, sorts && order !== "began" ? " ▾" : "") : label,
         name === "c-bar" ? this.axis() : null);
     }));
+    if (focused) this.head.querySelector(`[data-order=${focused}]`)?.focus();
+  }
+
+  long() {
+    return duration(this.store.range[1] - this.store.range[0]);
   }
 
   /** From when to when, and what the colours mean. */
   axis() {
-    const long = this.store.range[1] - this.store.range[0];
+    this.axisLong = h("span", {}, this.long());
     return [
       h("span", {}, "0s"),
       h("span", { class: "legend" }, ["model", "tool", "node"].map((what) => [h("span", { class: `key is-${what}`, "aria-hidden": "true" }), what]), h("span", { class: "key is-critical-key", "aria-hidden": "true" }), "critical path"),
-      h("span", {}, duration(long)),
+      this.axisLong,
     ];
   }
 
@@ -101,6 +112,7 @@ export class RunTree {
       h("span", { class: "status", title: status }, h("span", { class: "icon", "aria-hidden": "true" }, STATUS[status]?.[0] ?? "?"), h("span", { class: "sr" }, status)),
       h("span", { class: "name" }, visible(row.name)),
       row.asks ? h("span", { class: "badge ask" }, row.asks === 1 ? "asks" : `${row.asks} ask`) : null,
+      store.hits.has(row.n) ? h("span", { class: "badge hits", title: "events with these words" }, plural(store.hits.get(row.n)[0], "hit")) : null,
       !isOpen && below.length ? h("span", { class: "count" }, `+${below.length.toLocaleString()}`) : null,
       h("span", { class: "task", title: row.task }, visible(row.task))),
     this.mode === "tree" ? this.figures(row, status) : this.bar(row));
@@ -169,7 +181,7 @@ export class RunTree {
   /** Unfold what is above a run, bring it into view, and select it. */
   show(n) {
     if (!this.store.visible().includes(n)) {
-      if (this.store.isFiltered) this.store.set({ text: "", statuses: new Set() });
+      if (this.store.isFiltered) this.store.set({ text: "", statuses: new Set(), hits: new Map() });
       this.store.reveal(n);
       this.refresh();
     }
@@ -184,6 +196,7 @@ export class RunTree {
   }
 
   key(event) {
+    if (event.target !== this.node) return; // a button of the head
     const shown = this.store.visible();
     const at = Math.max(0, shown.indexOf(this.selected));
     const move = (index) => {

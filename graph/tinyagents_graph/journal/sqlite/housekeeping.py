@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event, RunStatus
 from tinyagents_graph.journal.protocol import TreeRecord
 from tinyagents_graph.journal.sqlite.leasing import insert_tree, is_held
 from tinyagents_graph.journal.sqlite.ledger import Ledger
-from tinyagents_graph.journal.sqlite.reading import record_of, records
+from tinyagents_graph.journal.sqlite.reading import records
 from tinyagents_graph.journal.sqlite.rows import as_events, as_stored, from_stored
 from tinyagents_graph.journal.standing import ask_changes, prunable, why_not_next
 
@@ -29,11 +30,11 @@ def add(ledger: Ledger, record: TreeRecord, events: Sequence[Event]) -> None:
     db = ledger.db
     if events and (why := why_not_next(record.run_id, 0, events)):
         raise JournalError(ledger.where, why)
-    if record_of(db, record.run_id) is not None:
-        raise RunConflict(f"run {record.run_id!r}", "there is one with this id already")
     db.execute("SAVEPOINT adding")  # an event's data may turn out to be no JSON
     try:
-        number = insert_tree(db, record, ledger.where)
+        number = insert_tree(db, replace(record, owner="", lease_until=0.0), ledger.where)
+        if number is None:
+            raise RunConflict(f"run {record.run_id!r}", "there is one with this id already")
         ledger.put(number, events)
         ledger.project(number, events, stands=False)
     except BaseException:

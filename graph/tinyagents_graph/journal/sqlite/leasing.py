@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from tinyagents_graph.errors import RunConflict
-from tinyagents_graph.journal.protocol import Delivery, Lease, TreeRecord
+from tinyagents_graph.journal.protocol import Delivery, Lease, Opening, TreeRecord
 from tinyagents_graph.journal.sqlite.owners import is_gone, this_process
 from tinyagents_graph.journal.sqlite.reading import (
     deliveries_of,
@@ -19,7 +19,7 @@ from tinyagents_graph.journal.sqlite.reading import (
 from tinyagents_graph.journal.sqlite.rows import as_stored, as_text
 
 __all__ = [
-    "deliver", "give_up", "insert_tree", "is_held", "next_seq", "renew", "save", "take",
+    "begin", "deliver", "give_up", "insert_tree", "is_held", "next_seq", "renew", "save", "take",
 ]  # fmt: skip
 
 _TASK_CHARS = 1_000
@@ -29,12 +29,12 @@ _LATEST = "(SELECT coalesce(max(opened), 0) + 1 FROM tree)"
 def take(
     db: sqlite3.Connection,
     record: TreeRecord,
-    where: str,
+    where: object,
     now: float,
     lease_s: float,
     given_up: Container[tuple[int, int]] = (),
-) -> tuple[Lease, TreeRecord, list[Delivery]]:
-    """Take a tree for this process.
+) -> Opening:
+    """Take a tree for this process, without its past.
 
     Args:
         db: The writer's connection.
@@ -48,10 +48,11 @@ def take(
         RunConflict: Somebody else holds it.
     """
     run_id = record.run_id
+    if (begun := begin(db, record, where, now, lease_s)) is not None:
+        return begun
     known = record_of(db, run_id)
-    if known is None:
-        insert_tree(db, record, where)
-    elif (
+    assert known is not None
+    if (
         is_held(known.owner, known.lease_until, now)
         and (number_of(db, where, run_id), known.epoch) not in given_up
     ):
@@ -61,14 +62,22 @@ def take(
             f"{_who(known.owner)} has it under way, and holds it until {until} at least; "
             "wait for it, or give another run_id",
         )
-    before = known or record
     db.execute(
         f"""UPDATE tree SET epoch = epoch + 1, owner = ?, lease_until = ?, opened = {_LATEST}
         WHERE run_id = ?""",
         (this_process(), now + lease_s, as_stored(run_id)),
     )
     number = number_of(db, where, run_id)
-    return Lease(run_id, before.epoch + 1, number), before, deliveries_of(db, number)
+    return Opening(Lease(run_id, known.epoch + 1, number), known, (), deliveries_of(db, number))
+
+
+def begin(
+    db: sqlite3.Connection, record: TreeRecord, where: object, now: float, lease_s: float
+) -> Opening | None:
+    """Make a tree and take it for this process, unless there is one with this id."""
+    mine = replace(record, epoch=1, owner=this_process(), lease_until=now + lease_s)
+    number = insert_tree(db, mine, where)
+    return None if number is None else Opening(Lease(record.run_id, 1, number), record, (), ())
 
 
 def _who(owner: str) -> str:
@@ -80,38 +89,34 @@ def is_held(owner: str, until: float, now: float) -> bool:
     return bool(owner) and until > now and not is_gone(owner)
 
 
-def insert_tree(db: sqlite3.Connection, record: TreeRecord, where: str) -> int:
-    """Make a tree without events, which nobody holds.
+def insert_tree(db: sqlite3.Connection, record: TreeRecord, where: object) -> int | None:
+    """Make a tree without events, unless there is one with this id.
 
     Returns:
         The journal's own name for it.
     """
     forked_run_id, forked_seq = record.forked_from or (None, None)
-    return (
-        db.execute(
-            f"""INSERT INTO tree(run_id, name, task, about, status, usage, epoch, owner,
+    done = db.execute(
+        f"""INSERT INTO tree(run_id, name, task, about, status, usage, epoch, owner,
             lease_until, opened, created, updated, forked_run_id, forked_seq)
-        VALUES (?, ?, ?, ?, ?, ?, ?, '', 0, {_LATEST}, ?, ?, ?, ?)""",
-            (
-                as_stored(record.run_id),
-                as_stored(record.name),
-                as_stored(record.task[:_TASK_CHARS]),
-                _json(where, record.about, f"what run {record.run_id!r} is about"),
-                record.status,
-                _json(where, record.usage, f"the usage of run {record.run_id!r}"),
-                record.epoch,
-                record.created,
-                record.updated,
-                None if forked_run_id is None else as_stored(forked_run_id),
-                forked_seq,
-            ),
-        ).lastrowid
-        or 0
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_LATEST}, ?, ?, ?, ?) ON CONFLICT DO NOTHING""",
+        (
+            as_stored(record.run_id),
+            as_stored(record.name),
+            as_stored(record.task[:_TASK_CHARS]),
+            as_text(str(where), record.about, f"what run {record.run_id!r} is about"),
+            record.status,
+            as_text(str(where), record.usage, f"the usage of run {record.run_id!r}"),
+            record.epoch,
+            record.owner,
+            record.lease_until,
+            record.created,
+            record.updated,
+            None if forked_run_id is None else as_stored(forked_run_id),
+            forked_seq,
+        ),
     )
-
-
-def _json(where: str, value: Mapping[str, Any], what: str) -> str:
-    return as_text(where, value, what)
+    return done.lastrowid if done.rowcount else None
 
 
 def next_seq(db: sqlite3.Connection, lease: Lease) -> int | None:

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.events import Event
-from tinyagents_graph.journal.protocol import Delivery, Done, Lease
+from tinyagents_graph.journal.protocol import Delivery, Done, Lease, Opening, TreeRecord
 from tinyagents_graph.journal.sqlite.failures import journal_error, primary_code
-from tinyagents_graph.journal.sqlite.leasing import give_up, next_seq, renew
+from tinyagents_graph.journal.sqlite.leasing import begin, give_up, next_seq, renew
 from tinyagents_graph.journal.sqlite.reading import deliveries_after
 from tinyagents_graph.journal.sqlite.rows import EventRow, as_rows, as_stored, as_text
 from tinyagents_graph.journal.sqlite.schema import immediate, open_to_write
@@ -54,13 +54,21 @@ class Job:
         do: Does it. It raises what is the caller's own mistake before it changes anything, and may
             be called again if the transaction that it was part of has failed.
         tell: Called with what it returned, or with the error, once that is durable.
+        is_apart: Whether it changes nothing for those who hold other trees.
     """
 
-    __slots__ = ("do", "tell")
+    __slots__ = ("do", "is_apart", "tell")
 
-    def __init__(self, do: Callable[[Ledger], object], tell: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        do: Callable[[Ledger], object],
+        tell: Callable[[Any], None],
+        *,
+        is_apart: bool = False,
+    ) -> None:
         self.do = do
         self.tell = tell
+        self.is_apart = is_apart
 
 
 Item: TypeAlias = Batch | Job
@@ -179,8 +187,8 @@ class Ledger:
         return outcomes
 
     def _do(self, job: Job) -> Any:
-        # It may open or close a tree, so what is known of leases is looked up again.
-        self._next.clear()
+        if not job.is_apart:  # it may take a tree away, so what is known of leases is looked up
+            self._next.clear()
         try:
             return job.do(self)
         except (LookupError, JournalError, RunConflict) as error:
@@ -269,6 +277,13 @@ class Ledger:
 
     # --- holding trees ----------
 
+    def begin(self, record: TreeRecord) -> Opening | None:
+        """Make a tree and take it, unless there is one with this id; in a job."""
+        opening = begin(self.db, record, self.where, self.clock(), self.lease_s)
+        if opening is not None:
+            self._next[opening.lease.number, opening.lease.epoch] = 0
+        return opening
+
     def hold(self, lease: Lease, last: int) -> None:
         """Keep a lease alive from now on.
 
@@ -284,6 +299,7 @@ class Ledger:
         """Hold trees no longer; in a job."""
         for lease in leases:  # kept alive no longer even if the file cannot be told
             self._forget(lease)
+            self._next.pop((lease.number, lease.epoch), None)
             self._going.add((lease.number, lease.epoch))
         for lease in leases:
             give_up(self.db, lease)

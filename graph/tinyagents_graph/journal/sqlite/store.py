@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
@@ -107,40 +108,66 @@ class SqliteJournal:
         self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
     ) -> Opening:
         """Take a tree, to append to it; see `Journal.open`."""
-        now, where = self._clock(), str(self._path)
-        record = TreeRecord(
+        record = self._new(run_id, name, task, about)
+        opening = await self._taken(
+            lambda ledger: take(
+                ledger.db, record, self._path, ledger.clock(), ledger.lease_s, ledger.given_up
+            )
+        )
+        assert opening is not None
+        return opening
+
+    async def begin(
+        self, run_id: str, *, name: str = "", task: str = "", about: Mapping[str, Any] | None = None
+    ) -> Opening | None:
+        """Make a tree and take it; see `Journal.begin`."""
+        record = self._new(run_id, name, task, about)
+        return await self._taken(lambda ledger: ledger.begin(record), is_apart=True)
+
+    def _new(
+        self, run_id: str, name: str, task: str, about: Mapping[str, Any] | None
+    ) -> TreeRecord:
+        now = self._clock()
+        return TreeRecord(
             run_id, name, "running", task, about or {}, 0, 0, "", 0.0, now, now, None, {}
         )
-        taken: list[Lease] = []
+
+    async def _taken(
+        self, take: Callable[[Ledger], Opening | None], *, is_apart: bool = False
+    ) -> Opening | None:
+        leases: list[Lease] = []
         is_wanted = True
 
-        def do(ledger: Ledger) -> tuple[Lease, TreeRecord, list[Delivery], int]:
-            now = ledger.clock()
-            opened = take(ledger.db, record, where, now, ledger.lease_s, ledger.given_up)
-            return *opened, last_delivery(ledger.db)
+        def do(ledger: Ledger) -> tuple[Opening | None, int]:
+            return take(ledger), last_delivery(ledger.db)
 
-        def keep(ledger: Ledger, opened: tuple[Lease, TreeRecord, list[Delivery], int]) -> None:
-            ledger.hold(opened[0], opened[3])
-            taken.append(opened[0])
+        def keep(ledger: Ledger, done: tuple[Opening | None, int]) -> None:
+            opening, last = done
+            if opening is None:
+                return
+            ledger.hold(opening.lease, last)
+            leases.append(opening.lease)
             if not is_wanted:
-                self._give_up(taken)
+                self._give_up(leases)
 
         await checkpoint_if_cancelled()
         try:
-            lease, before, deliveries, _ = await self._write(do, keep)
+            opening, _ = await self._write(do, keep, is_apart=is_apart)
             await checkpoint_if_cancelled()
-            past = await self.read(run_id, most=before.n_events) if before.n_events else []
+            if opening is None or not opening.record.n_events:
+                return opening
+            past = await self.read(opening.lease.run_id, most=opening.record.n_events)
         except BaseException:
             # Whoever asked will not close it. A task that asyncio itself cancels is gone at once,
             # and the tree not yet taken.
             is_wanted = False
-            self._give_up(taken)
+            self._give_up(leases)
             raise
-        return Opening(lease, before, past, deliveries)
+        return replace(opening, past=past)
 
     def _give_up(self, leases: Sequence[Lease]) -> None:
         if leases:
-            self._writer.submit(Job(lambda ledger: ledger.let_go(*leases), _skip))
+            self._writer.submit(Job(lambda ledger: ledger.let_go(*leases), _skip, is_apart=True))
 
     def append(self, lease: Lease, events: Sequence[Event], done: Done) -> None:
         """Keep events; see `Journal.append`."""
@@ -148,11 +175,11 @@ class SqliteJournal:
 
     async def close(self, lease: Lease) -> None:
         """Give up a tree; see `Journal.close`."""
-        await self._write(lambda ledger: ledger.let_go(lease))
+        await self._write(lambda ledger: ledger.let_go(lease), is_apart=True)
 
     def listen(self, lease: Lease, heard: Callable[[Delivery], None]) -> None:
         """Be told of what is delivered to a tree; see `Journal.listen`."""
-        self._writer.submit(Job(lambda ledger: ledger.listen(lease, heard), _skip))
+        self._writer.submit(Job(lambda ledger: ledger.listen(lease, heard), _skip, is_apart=True))
 
     async def deliver(self, delivery: Delivery) -> Delivery:
         """Leave something for a tree; see `Journal.deliver`."""
@@ -162,16 +189,21 @@ class SqliteJournal:
         )
 
     async def _write(
-        self, do: Callable[[Ledger], T], then: Callable[[Ledger, T], None] | None = None
+        self,
+        do: Callable[[Ledger], T],
+        then: Callable[[Ledger, T], None] | None = None,
+        *,
+        is_apart: bool = False,
     ) -> T:
         """Do something in the writer's next transaction, and wait for it even if cancelled.
 
         Args:
             do: Does it, in the writer's thread.
             then: Called there with what `do` returned, once it is durable.
+            is_apart: Whether it changes nothing for those who hold other trees.
         """
-        mailbox, over, outcomes = Mailbox.here(), anyio.Event(), list[T | BaseException]()
-        ledger = self._ledger
+        mailbox, outcomes, ledger = Mailbox.here(), list[T | BaseException](), self._ledger
+        over = mailbox.loop.new_event()
 
         def tell(outcome: T | BaseException) -> None:
             if then is not None and not isinstance(outcome, BaseException):
@@ -179,7 +211,7 @@ class SqliteJournal:
             outcomes.append(outcome)
             mailbox.post(over.set)
 
-        self._writer.submit(Job(do, tell))
+        self._writer.submit(Job(do, tell, is_apart=is_apart))
         with anyio.CancelScope(shield=True):
             await over.wait()
         outcome = outcomes[0]
