@@ -513,6 +513,21 @@ def test_at_a_terminal_the_questions_are_put_at_once(folder: Path) -> None:
     assert (folder / "paid.txt").read_text() == "10\n"
 
 
+def test_who_is_asked_at_a_terminal_is_told_that_somebody_was_quicker(
+    folder: Path, tell: Any
+) -> None:
+    screen = Screen("run", "kept_agents.py:both", "Go", "--run-id", "r-1")
+    screen.wait_for(r"root wants to run pay\(1\)\n.*q to leave it> ")
+    for ask in open_asks(tell):
+        assert tell("reject", "r-1", ask["code"], "--reason", "not today", "--by", "ann").code == 0
+    screen.type("y\n")
+    screen.wait_for(r"Somebody was quicker, and answered otherwise: that stands")
+    screen.wait_for(r"root wants to run pay\(2\)\n.*q to leave it> ")
+    screen.type("y\n")
+    assert screen.end() == 0
+    assert not (folder / "paid.txt").exists()
+
+
 def test_questions_can_be_left_for_later(folder: Path, tell: Any) -> None:
     screen = Screen("run", "kept_agents.py:boss", "Go", "--run-id", "r-1")
     screen.wait_for(r"wants to run pay\(3\)\n.*\n.*q to leave it> ")

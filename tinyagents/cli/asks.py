@@ -13,7 +13,9 @@ from tinyagents.cli.text import ago, say
 from tinyagents.console.text import call_label, one_line
 from tinyagents_graph.journal.inbox import InboxAsk
 
-__all__ = ["answer_from", "code_of", "json_of", "say_asks", "what_it_wants"]
+__all__ = ["QUICKER", "answer_from", "code_of", "json_of", "say_asks", "what_it_wants"]
+
+QUICKER = "Somebody was quicker, and answered otherwise: that stands."
 
 _CODE_CHARS = 6
 _SHOWN_CHARS = 300
@@ -77,28 +79,28 @@ async def answer_from(ask: InboxAsk, line: str, by: str) -> str:
         by: Who typed it.
 
     Returns:
-        What is wrong with it; empty if it was taken.
+        What is wrong with it, or that somebody was `QUICKER`; empty if it was taken.
     """
     word, _, rest = line.strip().partition(" ")
     if not ask.is_yes_or_no:
         return await _answered(ask, line.strip(), by)
     if word.lower() in ("y", "yes"):
-        await ask.approve(by=by)
+        was_taken = await ask.approve(by=by)
     elif word.lower() in ("n", "no"):
-        await ask.reject(rest.strip(), by=by)
+        was_taken = await ask.reject(rest.strip(), by=by)
     elif ask.what == "doubt" and line.strip():
-        await ask.answer(line.strip(), by=by)
+        was_taken = await ask.answer(line.strip(), by=by)
     else:
         return "answer y, or n and why"
-    return ""
+    return "" if was_taken else QUICKER
 
 
 async def _answered(ask: InboxAsk, text: str, by: str) -> str:
     try:
-        await ask.answer(text, by=by)
+        was_taken = await ask.answer(text, by=by)
     except ConfigError as error:
         try:
-            await ask.answer(json.loads(text), by=by)
+            was_taken = await ask.answer(json.loads(text), by=by)
         except (ConfigError, ValueError):
             return one_line(str(error))
-    return ""
+    return "" if was_taken else QUICKER

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import time
 
 from tinyagents import ConfigError
-from tinyagents.cli.asks import code_of, json_of, say_asks
+from tinyagents.cli.asks import QUICKER, code_of, json_of, say_asks
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.store import RunJournal, find_tree, is_live
 from tinyagents.cli.text import ago, print_json, say
@@ -57,7 +57,7 @@ async def respond(
         return await _tell_settled(journal, record.run_id, given, asks)
     ask = found[0]
     if not await act(ask):
-        say("Somebody was quicker, and answered otherwise: that stands.", sys.stderr)
+        say(QUICKER, sys.stderr)
         return ExitCode.FAILED
     left = len(asks) - 1
     more = f" {left} more to answer." if left else ""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, TypeAlias, cast
 
 from tinyagents import ConfigError, Event, EventSink, RunHandle
-from tinyagents.cli.asks import answer_from, say_asks, what_it_wants
+from tinyagents.cli.asks import QUICKER, answer_from, say_asks, what_it_wants
 from tinyagents.cli.exits import ExitCode
 from tinyagents.cli.outcome import Outcome, finish
 from tinyagents.cli.store import RunJournal, login_name
@@ -118,9 +118,11 @@ class Rounds:
                 return None
             if not line.strip():
                 return False
-            if not (wrong := self._runner.run(_take(ask, line))):
+            wrong = self._runner.run(_take(ask, line))
+            if wrong:
+                say(wrong, sys.stderr)
+            if wrong in ("", QUICKER):
                 return True
-            say(wrong, sys.stderr)
 
 
 _MENU = "your answer, Enter for later, q to leave it> "
@@ -139,10 +141,10 @@ async def _take(ask: InboxAsk, line: str) -> str:
             if not isinstance(arguments, dict):
                 return f"e and the arguments, as in e {json.dumps(dict(ask.arguments))}"
             given = cast("dict[str, Any]", arguments)
-            await ask.approve(arguments=given, by=login_name())
+            was_taken = await ask.approve(arguments=given, by=login_name())
         except ValueError:
             return f"e and the arguments, as in e {json.dumps(dict(ask.arguments))}"
-        return ""
+        return "" if was_taken else QUICKER
     try:
         return await answer_from(ask, line, login_name())
     except ConfigError as error:

@@ -343,12 +343,7 @@ class Past:
 
     def places_in(self, path: str) -> list[str]:
         """The places in a run from which runs were started that have ended."""
-        there = f"{path}/"
-        return [
-            place
-            for place in self._spent
-            if place.startswith(there) and "/" not in place[len(there) :]
-        ]
+        return [place for place in self._spent if place.rpartition("/")[0] == path]
 
     def spent_below(self, place: str, before: float = inf) -> list[Spent]:
         """What the runs used that a call, or a node, started and that have ended.
