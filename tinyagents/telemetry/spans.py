@@ -118,9 +118,18 @@ class TreeSpans(RunSpans):
         self._put_text(begin.attributes, "input", data.get("arguments"), "arguments")
         key = key_of("tool", event.path, str(data.get("call_id", "")))
         path = str(data.get("path", ""))
-        opened = self._begin(key, begin, run.context, event, place=path)
+        context = (self._call_around(event, path) or run).context
+        opened = self._begin(key, begin, context, event, place=path)
         opened.facts["tool"] = data.get("tool")
         return opened
+
+    def _call_around(self, event: Event, path: str) -> Opened | None:
+        """The call in whose middle another one is made, as code does; `None` if it is in none."""
+        around = path.rpartition("/")[0]
+        if around == event.path:
+            return None
+        begun = self._begun.get(around)
+        return self._places.get(around) or (None if begun is None else self._reopen(begun))
 
     def on_tool_ends(self, event: Event) -> None:
         """It has returned, or failed."""
