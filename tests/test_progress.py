@@ -111,6 +111,28 @@ async def test_a_timeline_has_every_call_where_it_belongs() -> None:
     assert timeline.roots[0].usage.total_tokens > 3 * 933
 
 
+async def test_a_timeline_has_what_code_calls_below_its_cell() -> None:
+    code = "```python\nlook('a')\nkid('b')\n```"
+    kid = Agent(ScriptedModel([call("look", at="x"), "fine"]), name="kid", tools=[look])
+    model = ScriptedModel([code, "end"])
+    agent = Agent(model, name="boss", tools=[look], subagents=[kid], dialect="codeact")
+    timeline = Timeline()
+    for event in (await agent.run("Go")).events:
+        timeline.see(event)
+    assert [f"{before}{entry.label}" for before, entry, _ in timeline.lines(0)] == [
+        "boss",
+        "├─ asks scripted",
+        """├─ python("look('a')\\nkid('b')")""",
+        '│  ├─ look("a")',
+        '│  └─ kid("b")',
+        "│     └─ kid",
+        "│        ├─ asks scripted",
+        '│        ├─ look("x")',
+        "│        └─ asks scripted",
+        "└─ asks scripted",
+    ]
+
+
 def test_the_command_line_shows_and_follows_a_kept_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

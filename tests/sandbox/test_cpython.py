@@ -78,15 +78,22 @@ def test_an_error_shows_its_line_with_a_caret() -> None:
         "import asyncio\nps = [search(n, k=2) for n in (1, 2)]\n(await asyncio.gather(*ps))[0]",
         "from concurrent.futures import ThreadPoolExecutor as T\n"
         "with T() as t: found = list(t.map(lambda n: search(n, k=2), range(1, 20)))\nfound[0]",
+        "import asyncio\nasync with asyncio.TaskGroup() as g: t = g.create_task(search(1, k=2))\n"
+        "t.result()",
+        "import asyncio\n[await each for each in asyncio.as_completed([search(1, k=2)])][0]",
+        "import asyncio\nasync def main():\n  t = asyncio.create_task(never())\n  await search(0)\n"
+        "  t.cancel()\n  return search(1, k=2)\nasyncio.run(main())",
         "async def each():\n  for n in (1, 2): yield await search(n, k=2)\n"
         "[x async for x in each()][0]",
     ],
 )
 async def test_functions_of_the_host_are_called_as_models_call_them(code: str) -> None:
     async def answer(call: HostCall) -> Any:
+        if call.name == "never":
+            await anyio.sleep_forever()
         return [call.name, *call.args, dict(call.kwargs)]
 
-    async with box().session(functions=("search",)) as session:
+    async with box().session(functions=("search", "never")) as session:
         result = await session.run(code, on_call=answer)
         assert result.value == ["search", 1, {"k": 2}], result.feedback()
 

@@ -145,3 +145,20 @@ def test_threads_and_event_loops_share_a_sandbox() -> None:
     for thread in threads:
         thread.join()
     assert sorted(found) == [n + 10 for n in range(8)]
+
+
+async def test_calls_one_after_the_other_take_one_thread() -> None:
+    """Two that take turns would be woken in turn: a call cost twice as much."""
+
+    async def answer(call: HostCall) -> int:
+        return call.n
+
+    def n_threads() -> int:
+        return sum(each.name == "tinyagents-sandbox" for each in threading.enumerate())
+
+    with Sandbox(workers=4) as box:
+        before = n_threads()
+        async with box.session(functions=("f",)) as session:
+            result = await session.run("for i in range(200): f(i)", on_call=answer)
+        assert (result.ok, result.n_calls) == (True, 200)
+        assert n_threads() - before == 1

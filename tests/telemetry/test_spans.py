@@ -10,8 +10,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tests.telemetry.collecting import Traces, facts, notes, trace_of, traced
 from tinyagents import (
     Agent,
+    Autonomy,
     EventSink,
     LimitExceeded,
+    MemoryJournal,
     ModelError,
     ModelSettings,
     Retry,
@@ -19,6 +21,7 @@ from tinyagents import (
     RunLimits,
     SubAgentSession,
     Usage,
+    inbox,
     mask,
     telemetry,
     tool,
@@ -71,6 +74,50 @@ async def test_a_tree_is_one_trace_of_agents_calls_and_models(traces: Traces) ->
     ]
     assert len({trace_of(each) for each in traces.spans}) == 1
     assert all(each.status.status_code is StatusCode.UNSET for each in traces.spans)
+
+
+async def test_what_code_calls_hangs_below_its_cell(traces: Traces) -> None:
+    code = "```python\nfor at in ('a.md', 'b.md'):\n    look(at)\nfinish(kid('Read c.md'))\n```"
+    agent = Agent(
+        ScriptedModel([code]), name="boss", tools=[look], subagents=[kid()], dialect="codeact"
+    )
+    await agent.run("Go", run_id="r-1")
+    inside = "execute_tool python < invoke_agent boss"
+    assert [" < ".join(traces.chain(each)) for each in traces.spans] == [
+        "invoke_agent boss",
+        "chat scripted < invoke_agent boss",
+        inside,
+        f"execute_tool look < {inside}",
+        f"execute_tool look < {inside}",
+        f"execute_tool kid < {inside}",
+        f"invoke_agent kid < execute_tool kid < {inside}",
+        f"chat scripted < invoke_agent kid < execute_tool kid < {inside}",
+        f"execute_tool look < invoke_agent kid < execute_tool kid < {inside}",
+        f"chat scripted < invoke_agent kid < execute_tool kid < {inside}",
+        f"execute_tool finish < {inside}",
+    ]
+
+
+async def test_also_where_a_cell_goes_on_in_another_segment(traces: Traces) -> None:
+    code = "```python\nlook('a.md')\nlook('b.md')\n```"
+    agent = Agent(
+        ScriptedModel([code, "Done."]),
+        name="boss",
+        tools=[look],
+        dialect="codeact",
+        autonomy=Autonomy(modes={"look": "assisted"}),
+    )
+    journal = MemoryJournal()
+    for _ in range(2):
+        assert (await agent.run("Go", run_id="r-1", journal=journal)).status == "paused"
+        (ask,) = await inbox(journal)
+        await ask.approve()
+    await agent.run("Go", run_id="r-1", journal=journal)
+    looks = [each for each in traces.spans if each.name == "execute_tool look"]
+    assert looks
+    assert {" < ".join(traces.chain(each)) for each in looks} == {
+        "execute_tool look < execute_tool python < invoke_agent boss"
+    }
 
 
 async def test_an_agent_says_who_it_is_and_what_its_branch_used(traces: Traces) -> None:

@@ -18,7 +18,9 @@ Span: TypeAlias = tuple[int, int]
 _MAX_CHARS = 200_000
 _WORDS = ("await", "gather", "asyncio")
 # Functions whose first argument is awaited; `run` only as that of asyncio.
-_AWAITING = frozenset({"create_task", "ensure_future", "run_until_complete", "shield", "wait_for"})
+_AWAITING = frozenset(
+    {"as_completed", "create_task", "ensure_future", "run_until_complete", "shield", "wait_for"}
+)
 
 
 def awaited_calls(code: str) -> frozenset[Span]:

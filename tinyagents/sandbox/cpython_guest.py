@@ -118,7 +118,10 @@ class HostFunction:
         # The call is made at once, and belongs to the event loop that waits for it.
         promise = asyncio.get_running_loop().create_future()
         self._repl.promises[number] = promise
-        return await promise
+        try:
+            return await promise
+        finally:
+            self._repl.promises.pop(number, None)  # nobody waits for it any more
 
     def __repr__(self) -> str:
         return f"<function {self.__name__}>"
@@ -136,17 +139,18 @@ class Idle(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         loop = asyncio._get_running_loop()
-        promises = self._repl.promises
-        mine = {n: each for n, each in promises.items() if each.get_loop() is loop}
+        mine = {
+            number: each
+            for number, each in self._repl.promises.items()
+            if each.get_loop() is loop and not each.done()
+        }
         if timeout == 0 or not mine:
             return super().select(timeout)
         with self._repl.turn:
             self._repl.wire.say("wait", list(mine))
             answers = self._repl.wire.answer()
         for number, told in answers.items():
-            promise = promises.pop(int(number))
-            if promise.done():
-                continue
+            promise = mine[int(number)]
             try:
                 promise.set_result(self._repl.outcome(told))
             except Exception as error:

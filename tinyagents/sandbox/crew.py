@@ -24,14 +24,17 @@ class Crew:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._n_busy = 0
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def do(self, job: Callable[[], None]) -> bool:
+    def do(self, job: Callable[[], Callable[[], None]]) -> bool:
         """Have a job done; it must not raise.
+
+        Args:
+            job: What to do; it returns what tells that it is done.
 
         Returns:
             False if the crew is closed.
@@ -62,7 +65,10 @@ class Crew:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            tell = job()
             del job  # what it holds may otherwise live as long as the thread waits
             with self._lock:
                 self._n_busy -= 1
+            # Only now: who is told may have the next job, and this thread is free for it.
+            tell()
+            del tell

@@ -279,11 +279,14 @@ class _Job:
         self.value: Any = None
         self.error: BaseException | None = None
 
-    def __call__(self) -> None:
+    def __call__(self) -> Callable[[], None]:
         try:
             self.value = self._work()
         except BaseException as error:
             self.error = error
+        return self._tell
+
+    def _tell(self) -> None:
         self._loop.call_soon(self.done.set)
 
 
