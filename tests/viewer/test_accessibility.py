@@ -28,8 +28,9 @@ NAMED = frozenset({
 
 def told(page: Page) -> list[tuple[str, str, dict[str, Any]]]:
     """What the browser tells a screen reader: role, name and properties of each thing, in order."""
-    session = page.context.new_cdp_session(page)
-    found = session.send("Accessibility.getFullAXTree")["nodes"]
+    session: Any = page.context.new_cdp_session(page)
+    answer = session.send("Accessibility.getFullAXTree")
+    found: list[dict[str, Any]] = answer["nodes"]
     session.detach()
     return [
         (

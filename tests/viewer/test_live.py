@@ -208,6 +208,34 @@ def test_a_tail_of_two_thousand_events_a_second_is_kept_up_with(page: Page) -> N
     assert behind < 10, f"3,000 events were shown after {behind:.1f} s"
 
 
+def test_a_reply_of_thousands_of_pieces_is_read_while_it_is_written(page: Page) -> None:
+    sink, where = EventSink(), origin("quick")
+    sink.emit("run.started", where, {"name": "quick", "task": "Hurry."})
+    with Viewer(sink) as viewer:
+        page.goto(viewer.url)
+        page.locator("a.runs-row").click()
+        expect(page.locator(".transcript")).to_contain_text("Hurry.")
+        sink.emit("model.started", where, {"call_id": "m-0", "model": "m"})
+        started = perf_counter()
+        for piece in [*["."] * 12_000, "the end"]:
+            sink.emit("model.delta", where, {"call_id": "m-0", "type": "text", "text": piece})
+        writing = page.locator(".card.is-writing")
+        expect(writing).to_contain_text("the end")
+        behind = perf_counter() - started
+        expect(writing).to_have_count(1)
+        sink.emit("model.delta", where, {"call_id": "m-0", "type": "tool_call", "tool": "search"})
+        expect(writing).to_contain_text("calls search…")
+        again = {"call_id": "m-0", "error": {"type": "ModelError", "message": "cut"}, "attempt": 1}
+        sink.emit("model.retried", where, again)  # what was written is void
+        expect(writing).to_have_count(0)
+        expect(page.locator(".transcript")).to_contain_text("The model is asked again")
+        sink.emit("model.delta", where, {"call_id": "m-0", "type": "thinking", "text": "hm"})
+        sink.emit("model.delta", where, {"call_id": "m-0", "type": "text", "text": "<b>once more"})
+        expect(writing).to_contain_text("<b>once more")
+        expect(writing.locator(".thinking")).to_contain_text("hm")
+    assert behind < 10, f"12,000 pieces were shown after {behind:.1f} s"
+
+
 def test_a_run_whose_journal_is_cut_off_is_shown_as_far_as_it_goes(
     page: Page, viewer: Viewer, path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
 
 from tinyagents.console.text import call_label, one_line
-from tinyagents.viewer.plain import as_json
+from tinyagents.viewer.plain import outcome_of
 from tinyagents_graph import Event
 
 __all__ = ["COLUMNS", "Folded", "RunRow"]
@@ -166,6 +166,10 @@ class Folded:
         number = self._row_of[seq] if seq < len(self._row_of) else _NO_ROW
         return -1 if number == _NO_ROW else number
 
+    def is_delta(self, seq: int) -> bool:
+        """Whether an event is a piece of a reply."""
+        return self._kind_of[seq] == self._kind_numbers.get("model.delta", -1)
+
     def seqs(
         self,
         row: RunRow | None,
@@ -255,7 +259,7 @@ class Folded:
         usage = data.get("usage")
         if isinstance(usage, Mapping):
             self._spend(row, cast("Mapping[str, Any]", usage), is_total=True)
-        row.now = _outcome(data)
+        row.now = outcome_of(data, 4 * _TEXT)
 
     def on_run_paused(self, row: RunRow, event: Event, data: Mapping[str, Any]) -> None:
         """It waits."""
@@ -346,19 +350,6 @@ class Folded:
             at.tree_usd += usd
             at.tree_unpriced += unpriced
             at = self.rows[at.parent] if at.parent >= 0 else None
-
-
-def _outcome(data: Mapping[str, Any]) -> str:
-    error: Any = data.get("error")
-    if data.get("status") == "limited":
-        return f"reached {data.get('limit')}"
-    if isinstance(error, Mapping):
-        said = cast("Mapping[str, Any]", error)
-        return f"{said.get('type')}: {said.get('message')}"
-    found = data.get("reason") or data.get("output")
-    if found is None or isinstance(found, str):
-        return (found or "")[: 4 * _TEXT]
-    return as_json(found).decode()[: 4 * _TEXT]
 
 
 def _number(usage: Mapping[str, Any], name: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
-__all__ = ["as_json"]
+__all__ = ["as_json", "outcome_of"]
 
 
 def as_json(value: Any) -> bytes:
@@ -35,3 +35,17 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_whole(each) for each in cast("Sequence[Any]", value)]
     return value
+
+
+def outcome_of(data: Mapping[str, Any], most: int) -> str:
+    """What came of a run, by the data of its last event: as text, of at most so many characters."""
+    error: Any = data.get("error")
+    if data.get("status") == "limited":
+        return f"reached {data.get('limit')}"
+    if isinstance(error, Mapping):
+        said = cast("Mapping[str, Any]", error)
+        return f"{said.get('type')}: {said.get('message')}"
+    found = data.get("reason") or data.get("output")
+    if found is None or isinstance(found, str):
+        return (found or "")[:most]
+    return as_json(found).decode()[:most]

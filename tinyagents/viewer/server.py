@@ -23,7 +23,15 @@ from tinyagents.viewer.page import page_of
 from tinyagents.viewer.plain import as_json
 from tinyagents.viewer.searching import by_run
 from tinyagents.viewer.sessions import session_facts, sessions_of
-from tinyagents.viewer.shapes import events_at, open_asks, rows_of, told, tree_facts
+from tinyagents.viewer.shapes import (
+    events_at,
+    open_asks,
+    pages_of_pieces,
+    pieces_joined,
+    rows_of,
+    told,
+    tree_facts,
+)
 from tinyagents.viewer.watching import stream
 from tinyagents_graph.errors import JournalError, RunConflict
 from tinyagents_graph.journal.diffing import diff
@@ -197,12 +205,18 @@ class _Viewing:
         if path and row is None:
             raise ConfigError(f"{tree.run_id} has no run {path!r}")
         kinds = [each for each in query.get("kinds", "").split(",") if each]
-        seqs = tree.folded.seqs(
-            row, kinds, _number(query, "since", 0), with_old_deltas=query.get("deltas") != "new"
-        )
-        offset, limit = _number(query, "offset", 0), _number(query, "limit", 200)
-        found = await events_at(self.source, tree.run_id, seqs[offset : offset + min(limit, _MOST)])
-        return {"total": len(seqs), "offset": offset, "events": [told(event) for event in found]}
+        since, is_transcript = _number(query, "since", 0), query.get("deltas") == "new"
+        seqs = tree.folded.seqs(row, kinds, since, with_old_deltas=not is_transcript)
+        offset, limit = _number(query, "offset", 0), min(_number(query, "limit", 200), _MOST)
+        if is_transcript:
+            chosen = pages_of_pieces(tree.folded, seqs, limit)
+            events = pieces_joined(await events_at(self.source, tree.run_id, chosen))
+        else:
+            chosen = seqs[offset : offset + limit]
+            found = await events_at(self.source, tree.run_id, chosen)
+            events = [told(event) for event in found]
+        left = len(seqs) - offset - len(chosen)
+        return {"total": len(seqs), "left": max(left, 0), "offset": offset, "events": events}
 
     async def search(self, query: Mapping[str, str]) -> Any:
         """Which runs of a tree said some words, as far as was read; the rest if asked again."""

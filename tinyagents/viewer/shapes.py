@@ -8,15 +8,20 @@ from time import time
 from typing import Any, cast
 
 from tinyagents.kept_runs import is_live, standing_of
+from tinyagents.viewer.folding import Folded
 from tinyagents.viewer.following import Source, Tree
 from tinyagents_graph import Event
 from tinyagents_graph.errors import ConfigError
 from tinyagents_graph.journal.protocol import AskRecord, Journal, TreeRecord
 from tinyagents_graph.types_as_data import type_from_data
 
-__all__ = ["events_at", "open_asks", "rows_of", "told", "tree_facts"]
+__all__ = [
+    "events_at", "open_asks", "pages_of_pieces", "pieces_joined", "rows_of", "told", "tree_facts",
+]  # fmt: skip
 
 _MOST_CHARS = 20_000
+_ALL_CHARS = 1 << 40
+_MOST_PIECES = 5_000
 _LEVELS = 100  # of lists in lists: what writes JSON has no room for many more
 _GAP = 64
 _TURN = re.compile(r"(?P<session>.+)-t(?P<turn>\d+)")
@@ -115,6 +120,39 @@ def told(event: Event, most: int = _MOST_CHARS) -> dict[str, Any]:
     }
     data, is_cut = _cut(dict(event.data), most, _LEVELS)
     return {**facts, "data": data, **({"is_cut": True} if is_cut else {})}
+
+
+def pages_of_pieces(folded: Folded, seqs: Sequence[int], most: int) -> Sequence[int]:
+    """The first events of some, of which pieces of a reply that follow each other count as one."""
+    taken, n_told, was_piece = 0, 0, False
+    for seq in seqs[:_MOST_PIECES]:
+        is_piece = folded.is_delta(seq)
+        n_told += not (is_piece and was_piece)
+        if n_told > most:
+            break
+        taken, was_piece = taken + 1, is_piece
+    return seqs[:taken]
+
+
+def pieces_joined(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events as `told` tells them, pieces of the same reply that follow each other as one."""
+    found: list[dict[str, Any]] = []
+    for event in events:
+        facts = told(event, _ALL_CHARS if event.kind == "model.delta" else _MOST_CHARS)
+        last = found[-1] if found else None
+        if last is not None and _piece_of(facts) == _piece_of(last) is not None:
+            text = f"{last['data'].get('text', '')}{facts['data'].get('text', '')}"
+            found[-1] = {**facts, "data": {**facts["data"], "text": text}}
+        else:
+            found.append(facts)
+    return found
+
+
+def _piece_of(facts: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What a piece is of; `None` of what is none."""
+    if facts["kind"] != "model.delta":
+        return None
+    return tuple(str(facts["data"].get(name)) for name in ("call_id", "type", "tool_call_id"))
 
 
 def _cut(value: Any, most: int, levels: int) -> tuple[Any, bool]:

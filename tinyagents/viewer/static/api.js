@@ -97,7 +97,7 @@ function answerFrom(all, what, query) {
       && (!kinds.length || kinds.some((kind) => event.kind === kind || (kind.endsWith(".*") && event.kind.startsWith(kind.slice(0, -1))))));
     const offset = Number(query.offset || 0);
     const limit = Number(query.limit || 200);
-    return { total: found.length, offset, events: found.slice(offset, offset + limit) };
+    return { total: found.length, left: Math.max(found.length - offset - limit, 0), offset, events: found.slice(offset, offset + limit) };
   }
   throw new Error("this is a file: it has one run, and nothing else");
 }

@@ -139,7 +139,7 @@ export class Detail {
       const kinds = this.tab === "cells" ? CELLS : "";
       const found = await get("events", { run: this.page.run, path: row.path, kinds, since: this.next, limit: MESSAGE_PAGE, deltas: "new" });
       if (transcript !== this.transcript) return;
-      const left = found.total - found.events.length;
+      const { left } = found;
       this.empty?.remove();
       transcript.add(found.events);
       this.next = found.events.length ? found.events.at(-1).seq + 1 : this.next;
@@ -149,6 +149,7 @@ export class Detail {
         this.empty = h("p", { class: "empty" }, "No code was run here.");
         this.body.append(this.empty);
       }
+      if (left && found.events.at(-1)?.kind === "model.delta") this.isWanted = true; // the rest of what is being written
       if (isAtEnd) this.body.scrollTop = this.body.scrollHeight;
     } finally {
       if (this.isLoading === row) this.isLoading = null;
@@ -164,7 +165,7 @@ export class Detail {
     this.row = row;
     this.drawHead();
     if (this.events) this.events.grow();
-    else if (this.transcript && this.more.hidden) this.load();
+    else if (this.transcript && (this.more.hidden || row.status === "running")) this.load();
     else if (this.tab === "facts") fill(this.body, this.facts());
   }
 
