@@ -122,7 +122,7 @@ async def test_a_timeline_has_what_code_calls_below_its_cell() -> None:
     assert [f"{before}{entry.label}" for before, entry, _ in timeline.lines(0)] == [
         "boss",
         "├─ asks scripted",
-        """├─ python("look('a')\\nkid('b')")""",
+        "├─ python: look('a') kid('b')",
         '│  ├─ look("a")',
         '│  └─ kid("b")',
         "│     └─ kid",

@@ -100,11 +100,7 @@ class Timeline:
         above = self._holder(event, group) or run
         self._open[event.run_id, group, _own(group, data)] = entry
         if "path" in data:
-            tree, path = event.root_run_id, str(data["path"])
-            around = path.rpartition("/")[0]
-            if around != event.path:  # of code, in the middle of its cell
-                above = self._places.get(f"{tree} {around}", above)
-            self._places[f"{tree} {path}"] = entry
+            self._places[f"{event.root_run_id} {data['path']}"] = entry
         (self.roots if above is None else above.below).append(entry)
 
     def _holder(self, event: Event, group: str) -> Entry | None:

@@ -125,7 +125,10 @@ class TreeSpans(RunSpans):
     def _cell_of(self, event: Event, path: str) -> Opened | None:
         """The cell of code that a call was made from; `None` if its model made it."""
         above = path.rpartition("/")[0]
-        return None if above == event.path else self._places.get(above)
+        if above == event.path:
+            return None
+        begun = self._begun.get(above)  # in an earlier segment, if it has no place in this one
+        return self._places.get(above) or (None if begun is None else self._reopen(begun))
 
     def on_tool_ends(self, event: Event) -> None:
         """It has returned, or failed."""
