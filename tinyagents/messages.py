@@ -164,11 +164,18 @@ class UserMessage:
     """What a human, or a delegating agent, says.
 
     Attributes:
-        content: Text, or parts in order.
+        content: Text, or parts in order; of a sequence a text is a part, too.
+
+    Raises:
+        TypeError: It is neither.
     """
 
     content: str | tuple[UserPart, ...]
     role: Literal["user"] = "user"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, str):  # a list, say, which could be changed afterwards
+            object.__setattr__(self, "content", _parts_of(self.content))
 
     @property
     def text(self) -> str:
@@ -302,20 +309,32 @@ def user_message(content: str | Message | Sequence[Any]) -> Message:
     Raises:
         TypeError: It is none of these.
     """
-    parts: tuple[Any, ...] = ()
     if isinstance(content, str):
         return UserMessage(well_formed(content))
     if isinstance(content, (SystemMessage, UserMessage, AssistantMessage, ToolMessage)):
         return content
-    if isinstance(content, (Text, Image, Document)):
-        return UserMessage((content,))
-    if isinstance(content, (list, tuple)):
-        parts = tuple(Text(part) if isinstance(part, str) else part for part in content)
-    if parts and all(isinstance(part, (Text, Image, Document)) for part in parts):
-        return UserMessage(parts)
-    raise TypeError(
+    if not content:
+        raise _no_task(content)
+    return UserMessage(_parts_of(content))
+
+
+def _parts_of(content: Any) -> tuple[UserPart, ...]:
+    are_many = isinstance(content, (list, tuple))
+    given = cast("Iterable[Any]", content if are_many else (content,))
+    parts: tuple[Any, ...] = tuple(map(_part_of, given))
+    if all(isinstance(part, (Text, Image, Document)) for part in parts):
+        return parts
+    raise _no_task(content)
+
+
+def _part_of(given: object) -> object:
+    return Text(given) if isinstance(given, str) else given
+
+
+def _no_task(given: object) -> TypeError:
+    return TypeError(
         f"a task is text, a message, or a non-empty list of text and parts, "
-        f"not {type(content).__name__}"
+        f"not {type(given).__name__}"
     )
 
 

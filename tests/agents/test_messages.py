@@ -96,6 +96,20 @@ def test_pictures_travel_as_base64() -> None:
     assert from_json(to_json([message])) == [message]
 
 
+def test_parts_may_be_given_as_a_list_and_with_plain_text() -> None:
+    picture = Image(data=b"\x89PNG\xff", media_type="image/png")
+    given: Any = ["Look:", picture]
+    message = UserMessage(given)
+    given.clear()
+    assert message == UserMessage((Text("Look:"), picture))
+    assert from_json(to_json([message])) == [message]
+    assert hash(message)
+    odd: Any
+    for odd in (7, [7], {"a": 1}):
+        with pytest.raises(TypeError, match=f"list of text and parts, not {type(odd).__name__}"):
+            UserMessage(odd)
+
+
 def test_the_artifact_of_a_result_stays_with_the_host() -> None:
     secret = object()
     message = ToolMessage("c1", "find", "found", artifact=secret)
