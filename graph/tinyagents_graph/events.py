@@ -173,7 +173,8 @@ class Matcher:
         """Whether `event` was asked for."""
         if self.kinds is not None and event.kind not in self.kinds:
             return False
-        return self.under is None or is_under(event.origin, self.under)
+        under, origin = self.under, event.origin
+        return under is None or origin.root_run_id == under or is_under(origin, under)
 
 
 def is_under(origin: Origin, under: str) -> bool:

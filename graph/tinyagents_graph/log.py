@@ -52,6 +52,12 @@ class EventLog:
         start = max(position - first, 0)
         return first + start, events[start : start + most]
 
+    def next_from(self, position: int) -> tuple[int, Event] | None:
+        """The event at `position`, or the oldest one there is after it, and where it stands."""
+        first, events = self.held
+        start = position - first if position > first else 0
+        return (first + start, events[start]) if start < len(events) else None
+
     def trim(self, wanted: float) -> None:
         """Drop what is beyond `history`, but nothing at position `wanted` or later."""
         if self.history is None:

@@ -309,7 +309,7 @@ class EventSink:
         other between taking a number and telling of it. The outer loop looks once more after
         giving up the turn, for an event appended in between.
         """
-        if self in _unheard.get(threading.get_ident(), ()):
+        if _unheard and self in _unheard.get(threading.get_ident(), ()):
             return
         while True:
             with _lock:
@@ -317,10 +317,10 @@ class EventSink:
                     return
                 self._delivering = threading.get_ident()
             try:
-                while self._told < self._log.end:
-                    at, events = self._log.read(self._told, 1)
+                while (found := self._log.next_from(self._told)) is not None:
+                    at, event = found
                     self._told = at + 1
-                    self._tell_all(events[0])
+                    self._tell_all(event)
             finally:
                 self._delivering = 0
 

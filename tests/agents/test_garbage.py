@@ -1,13 +1,12 @@
 """Runs that have ended are freed at once: the garbage collector finds nothing of them."""
 
-import gc
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from tests.garbage import collected
 from tinyagents import Agent, Journal, MemoryJournal, SqliteJournal, ToolCall, tool
 from tinyagents.graph import END, START, StateGraph
 from tinyagents.models import ModelRequest
@@ -72,20 +71,7 @@ async def test_a_run_that_has_ended_leaves_no_garbage(what: str, kept: str, tmp_
         "graph": lambda: compiled.run({"n": 0}, journal=journal),
     }
     await runs[what]()  # what is made once stays
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
+    with collected() as left:
         for _ in range(3):
             await runs[what]()
-        gc.collect()
-        left = Counter(type(each).__name__ for each in gc.garbage if _is_ours(each))
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
     assert not left
-
-
-def _is_ours(each: object) -> bool:
-    return type(each).__module__.startswith("tinyagents_graph")

@@ -7,6 +7,7 @@ import anyio
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
+from tests.garbage import collected
 from tests.telemetry.collecting import Traces, facts, notes, trace_of, traced
 from tinyagents import (
     Agent,
@@ -452,3 +453,13 @@ async def test_a_span_may_say_that_it_has_begun() -> None:
                     assert pending == ["pending_span", "pending_span"]
                     gate.set()
         assert len(traces.spans) == 4
+
+
+async def test_a_run_that_was_traced_leaves_no_garbage(traces: Traces) -> None:
+    agents = [boss(call("kid", input="Read a.md")) for _ in range(4)]
+    await agents[0].run("Go")  # what is made once stays
+    with collected() as left:
+        for agent in agents[1:]:
+            await agent.run("Go")
+    assert not left
+    assert len([each for each in traces.spans if each.name == "invoke_agent boss"]) == 4

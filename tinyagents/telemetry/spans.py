@@ -36,7 +36,8 @@ class TreeSpans(RunSpans):
         if self.is_over:
             return
         # A clock that is set back must not make a span begin before the one that it is part of.
-        self._now = max(self._now, int(event.time * BILLION))
+        if (now := int(event.time * BILLION)) > self._now:
+            self._now = now
         clean = self.style.clean
         if clean is not None:
             event = event._replace(data=clean(event.data))

@@ -62,13 +62,16 @@ class TreeTracing:
         on_begin: Told when a segment of it begins.
     """
 
-    __slots__ = ("__weakref__", "_described", "_on_begin", "_spans", "_stop", "_style", "_tree")
+    __slots__ = (
+        "__weakref__", "_described", "_on_begin", "_root_id", "_sink", "_spans", "_stop", "_style",
+    )  # fmt: skip
 
     def __init__(
         self, style: Style, tree: RunTree, on_begin: Callable[[TreeTracing], None]
     ) -> None:
         self._style = style
-        self._tree = tree
+        # Not the tree, which has this: what holds each other is freed by the collector alone.
+        self._sink, self._root_id = tree.sink, tree.root_run_id
         self._on_begin = on_begin
         self._spans: TreeSpans | None = None
         self._stop: Callable[[], None] | None = None
@@ -105,7 +108,7 @@ class TreeTracing:
     def _follow(self, spans: TreeSpans) -> None:
         self.close("begun again")
         self._spans = spans
-        self._stop = self._tree.sink.subscribe(self._hear, under=self._tree.root_run_id)
+        self._stop = self._sink.subscribe(self._hear, under=self._root_id)
         self._on_begin(self)
 
     def _hear(self, event: Event) -> None:
@@ -170,7 +173,7 @@ class TreeTracing:
     def _asked(self, messages: Sequence[Message], n: int, tools: Sequence[Any]) -> dict[str, Any]:
         """What the model was shown; made when its call ends, for the transcript only grows."""
         said: Mapping[str, Any] = {"messages": [to_dict(each) for each in messages[:n]]}
-        said = self._tree.sink.cleaned(said)
+        said = self._sink.cleaned(said)
         if self._style.clean is not None:
             said = self._style.clean(said)
         names, known = self._style.names, dict[str, Any]()

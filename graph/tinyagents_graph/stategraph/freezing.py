@@ -129,9 +129,12 @@ def _frozen_dict(value: dict[Any, Any]) -> FrozenDict:
     return made
 
 
+_update: Callable[[dict[Any, Any], dict[Any, Any]], None] = cast("Any", dict).update
+
+
 def joined(first: FrozenList, second: FrozenList) -> FrozenList:
     """Both, one after the other; without a look at every item, as a list grows step by step."""
-    made = FrozenList(list.__add__(first, second))  # half the time of unpacking both
+    made = FrozenList(first + second)  # half the time of unpacking both
     made.is_loose = first.is_loose or second.is_loose
     return made
 
@@ -139,7 +142,7 @@ def joined(first: FrozenList, second: FrozenList) -> FrozenList:
 def merged(first: FrozenDict, second: FrozenDict) -> FrozenDict:
     """The entries of both, the second's where both have one; again without a look at each."""
     made = FrozenDict(first)
-    dict.update(made, second)
+    _update(made, second)
     made.is_loose = first.is_loose or second.is_loose
     return made
 
