@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # for their names only: a place belongs to a run, and a run i
     from tinyagents_graph.run import Run
 
 __all__ = [
-    "Place", "RunTree", "check_run_id", "current_place", "cycle_of", "new_run_id", "place_for",
-    "trace_headers",
+    "Place", "RunTree", "check_run_id", "check_sink", "current_place", "cycle_of", "new_run_id",
+    "place_for", "trace_headers",
 ]  # fmt: skip
 
 # A generator of its own, which `random.seed()` does not make repeat itself, nor a fork.
@@ -57,7 +57,7 @@ class RunTree:
     def __init__(self, given_id: str | None, sink: EventSink) -> None:
         self.is_named = bool(given_id)
         self.root_run_id = check_run_id(given_id) if given_id else new_run_id()
-        self.sink = sink
+        self.sink = check_sink(sink)
         self.live: dict[str, Run] = {}
         self.is_stirred = self.is_guarded = False
         self.host: Any = None
@@ -171,12 +171,25 @@ def place_for(sink: EventSink | None, run_id: str | None) -> Place | None:
     return place if wanted and place.is_alive else None
 
 
-def check_run_id(run_id: str) -> str:
+def check_sink(sink: object) -> EventSink:
+    """`sink`, if it is one.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(sink, EventSink):
+        raise ConfigError(f"sink={sink!r}: give an EventSink()")
+    return sink
+
+
+def check_run_id(run_id: object) -> str:
     """`run_id`, unless it could be taken for a path.
 
     Raises:
-        ConfigError: It is "root", or has a "/".
+        ConfigError: It is "root", has a "/", or is no text.
     """
+    if not isinstance(run_id, str):
+        raise ConfigError(f"run_id={run_id!r}: give a text")
     if run_id == "root" or "/" in run_id:
         raise ConfigError(
             f"run_id={run_id!r} looks like a path in a tree: give a name without '/', not 'root'"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from typing_extensions import TypeVar
 
@@ -19,7 +20,7 @@ from tinyagents_graph.journal.ledger import Ledger
 from tinyagents_graph.journal.memory import MemoryJournal
 from tinyagents_graph.journal.opening import attach, open_tree, take_late
 from tinyagents_graph.journal.protocol import Journal
-from tinyagents_graph.place import new_run_id
+from tinyagents_graph.place import check_run_id, check_sink, new_run_id
 from tinyagents_graph.sink import EventSink
 
 if TYPE_CHECKING:  # for its name only: whoever is kept has a run
@@ -66,10 +67,10 @@ class Kept(Generic[WorkT, ResultT]):
         sink: EventSink | None = None,
         is_resumed: bool = False,
     ) -> None:
-        self.journal = journal
+        self.journal = _checked(journal)
         self.name = name
-        self.run_id = run_id or new_run_id()
-        self.sink = sink or EventSink()
+        self.run_id = check_run_id(run_id) if run_id else new_run_id()
+        self.sink = check_sink(sink or EventSink())
         self._task = task[:_TASK_CHARS]
         self._about = about or {}
         self._is_resumed = is_resumed
@@ -177,6 +178,15 @@ class Kept(Generic[WorkT, ResultT]):
         if ledger.error is not None and error is not ledger.error:
             vars(ledger.error)["result"] = getattr(error, "result", result)
             raise ledger.error from error
+
+
+def _checked(journal: Any) -> Journal:
+    if hasattr(journal, "begin"):
+        return cast("Journal", journal)
+    hint = "SqliteJournal('runs.db')"
+    if isinstance(journal, (str, PathLike)):
+        hint = f"SqliteJournal({fspath(cast('str', journal))!r})"
+    raise ConfigError(f"journal={journal!r}: give a journal, such as {hint}")
 
 
 def _short(value: Any) -> str:
