@@ -106,6 +106,11 @@ def test_nothing_leads_to_start_or_from_end() -> None:
     shows(found["END_AS_SOURCE"], "END_AS_SOURCE", second, "begin at a node")
 
 
+def test_nor_does_a_join_of_start_itself() -> None:
+    assert "START_AS_TARGET" in codes(graph().add_edge(join(START), START))
+    assert "START_AS_TARGET" in codes(graph("a").add_edge(START, "a").add_edge([START, "a"], START))
+
+
 def test_an_edge_is_added_once() -> None:
     made = graph("a", "b", "c").add_edge(START, "a").add_edge(START, "b").add_edge("c", END)
     made.add_edge(["a", "b"], "c")

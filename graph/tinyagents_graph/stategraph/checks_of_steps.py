@@ -242,6 +242,7 @@ def _always(subject: Subject) -> tuple[Ways, list[tuple[tuple[str, ...], str]]]:
         number: (join.sources, target)
         for number, (join, target, _) in enumerate(declared.joins)
         if join.wait_for == "all" and sure.issuperset(join.sources) and target in subject.reached
+        if target != START  # which is told as a mistake, and followed by nobody
     }
     taken = [
         each
